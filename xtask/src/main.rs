@@ -1,0 +1,3 @@
+//! Homeport's task runner.
+
+fn main() {}
