@@ -1,0 +1,296 @@
+//! What happens, as one typed stream. Rooms send events and never print; `ui` renders them for a terminal, as plain
+//! lines or as JSON, and the run log keeps them all.
+//!
+//! Must not: format for a reader, or know who listens.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// The number of a step within one plan, counted from 1 as it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A command began to work on a project.
+    RunStarted {
+        /// The command, as typed after `cargo xtask`.
+        command: String,
+        /// The project's name.
+        project: String,
+    },
+    /// A plan was made; an empty list of steps means that nothing is to be done.
+    Planned {
+        /// Its steps, in order.
+        steps: Vec<PlannedStep>,
+    },
+    /// A step began.
+    StepStarted {
+        /// Which one.
+        step: StepId,
+        /// What it does: `create container postgres`.
+        title: String,
+        /// The service it is about, when it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
+    /// A step is under way.
+    StepProgress {
+        /// Which one.
+        step: StepId,
+        /// How far.
+        progress: Progress,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Which one.
+        step: StepId,
+        /// What it did, as in `StepStarted`.
+        title: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// Something a person should know that is no failure.
+    Note {
+        /// A sentence fragment.
+        text: String,
+    },
+    /// Something that is likely to be unwanted.
+    Warning {
+        /// A sentence fragment.
+        text: String,
+    },
+    /// Output of a program that a step runs (a compiler's error, a builder's line).
+    Output {
+        /// Whose it is: `cargo`, `recipe postgres`.
+        source: String,
+        /// The line, without its end.
+        line: String,
+    },
+    /// One line of a service's log.
+    Log {
+        /// Which service.
+        service: String,
+        /// Whether it went to standard error.
+        stderr: bool,
+        /// The line, without its end.
+        line: String,
+    },
+    /// The stack as it stands: sent when a command has brought it there.
+    Summary {
+        /// One row a service.
+        services: Vec<ServiceReport>,
+    },
+    /// A command ended.
+    RunFinished {
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+        /// The failure's stable code, when it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<&'static str>,
+        /// The exit status.
+        exit: u8,
+    },
+}
+
+/// A step as a plan announces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedStep {
+    /// Its number.
+    pub step: StepId,
+    /// What it does.
+    pub title: String,
+    /// Why.
+    pub cause: String,
+    /// What must be done before.
+    pub needs: Vec<StepId>,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// What is going on: `downloading`, `probe: connection refused`.
+    pub message: String,
+    /// Bytes done and bytes in all, when they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<(u64, u64)>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It did what it says.
+    Done {
+        /// What is worth telling: `from recipe`, `healthy`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// It found that nothing had to be done, or what it waits on changed nothing.
+    Unchanged,
+    /// Not tried, because something it needs failed.
+    Skipped {
+        /// What it needed.
+        because: String,
+    },
+    /// Stopped by Ctrl-C.
+    Cancelled,
+    /// Failed.
+    Failed {
+        /// What was attempted, on what, seen and expected.
+        message: String,
+    },
+}
+
+/// One service in a summary or in `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceReport {
+    /// The service's name.
+    pub service: String,
+    /// Its state.
+    pub state: ServiceState,
+    /// Why it is in that state, in words: `no source has its image`, `exit status 1`, the last failed probe's output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The image reference.
+    pub image: String,
+    /// Where the image came from, when it is in the engine: `recipe`, `registry or loaded`, `host build`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_source: Option<String>,
+    /// The addresses a person can use.
+    pub urls: Vec<String>,
+    /// Seconds since the container started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_seconds: Option<u64>,
+}
+
+/// What a service's container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// Runs, and its health check passes (or it has none and none is asked for).
+    Healthy,
+    /// Runs and has no health check.
+    Running,
+    /// Runs; its health check has not passed yet.
+    Starting,
+    /// Runs; its health check fails.
+    Unhealthy,
+    /// A one-shot that ended with status 0.
+    Completed,
+    /// Ended.
+    Exited,
+    /// Created or stopped by `down`, not running.
+    Stopped,
+    /// Paused.
+    Paused,
+    /// No container.
+    Absent,
+    /// Optional, and no source has its image.
+    Unavailable,
+}
+
+impl ServiceState {
+    /// The word that is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Unhealthy => "unhealthy",
+            Self::Completed => "completed",
+            Self::Exited => "exited",
+            Self::Stopped => "stopped",
+            Self::Paused => "paused",
+            Self::Absent => "absent",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// Whether a stack may be called up with a service in this state.
+    pub const fn is_well(self) -> bool {
+        matches!(self, Self::Healthy | Self::Running | Self::Completed | Self::Unavailable)
+    }
+}
+
+/// Where events go. Cloned freely; sending never waits and never fails: when nobody listens any more, the event is
+/// dropped, because the program is ending.
+#[derive(Debug, Clone)]
+pub struct Events(mpsc::UnboundedSender<Event>);
+
+impl Events {
+    /// A sender and the end that `ui` reads. The channel is unbounded: its producers are a person's own machine's
+    /// engine and compiler, and a renderer that blocked them would change what it shows.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Sends one event.
+    pub fn send(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+
+    /// Sends a note.
+    pub fn note(&self, text: impl Into<String>) {
+        self.send(Event::Note { text: text.into() });
+    }
+
+    /// Sends a warning.
+    pub fn warning(&self, text: impl Into<String>) {
+        self.send(Event::Warning { text: text.into() });
+    }
+}
+
+/// What a step in progress holds: its number, and the stream to tell how far it is.
+#[derive(Debug, Clone)]
+pub struct StepReporter {
+    step: StepId,
+    events: Events,
+}
+
+impl StepReporter {
+    /// A reporter for one step.
+    pub fn new(step: StepId, events: Events) -> Self {
+        Self { step, events }
+    }
+
+    /// Tells what is going on.
+    pub fn message(&self, message: impl Into<String>) {
+        self.progress(Progress { message: message.into(), bytes: None });
+    }
+
+    /// Tells how many bytes of how many are done.
+    pub fn bytes(&self, message: impl Into<String>, done: u64, total: u64) {
+        self.progress(Progress { message: message.into(), bytes: Some((done, total)) });
+    }
+
+    /// Passes on a line of a program's output.
+    pub fn output(&self, source: impl Into<String>, line: impl Into<String>) {
+        self.events.send(Event::Output { source: source.into(), line: line.into() });
+    }
+
+    /// The stream itself.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.events.send(Event::StepProgress { step: self.step, progress });
+    }
+}
+
+/// Durations as seconds with millisecond precision, the unit of every machine-readable output.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with passes references")]
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}

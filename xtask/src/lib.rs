@@ -1,0 +1,9 @@
+//! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
+
+pub mod engine;
+pub mod event;
+pub mod failure;
+pub mod images;
+pub mod limits;
+pub mod process;
+pub mod stack;

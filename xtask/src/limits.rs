@@ -1,0 +1,55 @@
+//! Every bound of the task runner, each with its reason. A wait without a bound is a bug; a bound elsewhere is misplaced.
+
+use std::time::Duration;
+
+/// How long the engine may take to answer a question that needs no work. A healthy engine answers in milliseconds; one
+/// that is busy unpacking an image has been seen to take seconds.
+pub const ENGINE_ANSWER: Duration = Duration::from_secs(20);
+
+/// How long the engine may take to create, start or remove one object. Starting many containers at once on two cores
+/// with a cold disk takes seconds; a minute means that it hangs.
+pub const ENGINE_OPERATION: Duration = Duration::from_secs(60);
+
+/// How long a registry may take to say whether it has an image. Asked for each image that is missing, so it delays a
+/// start without network; a registry that is there answers well below a second.
+pub const REGISTRY_ANSWER: Duration = Duration::from_secs(4);
+
+/// How long one image may take to arrive from a registry. The largest image of the stack has some 250 MB: ten minutes
+/// is 3.5 Mbit/s.
+pub const IMAGE_PULL: Duration = Duration::from_secs(600);
+
+/// How long a recipe may build. The slowest installs some 60 MB of packages: under a minute on two cores with a mirror
+/// near by; a slow mirror is given ten times that.
+pub const IMAGE_BUILD: Duration = Duration::from_secs(900);
+
+/// How long the service may compile. From nothing on two cores it takes two to three minutes.
+pub const SERVICE_BUILD: Duration = Duration::from_secs(1800);
+
+/// How long a service may take to become healthy when its health check does not say. Three times the slowest first
+/// start seen on a busy machine with two cores (Postgres' initdb, 20 s).
+pub const HEALTHY: Duration = Duration::from_secs(60);
+
+/// How long a one-shot (a migration) may run.
+pub const COMPLETED: Duration = Duration::from_secs(300);
+
+/// The pause between two probes of a container that is not ready yet: the granularity a person waits at. A probe is an
+/// `exec`, some 30 ms of the engine's time, so a shorter pause would take the processor from what is waited for.
+pub const PROBE_PAUSE: Duration = Duration::from_millis(60);
+
+/// How many last lines of a log are shown when a container fails.
+pub const LAST_LINES: usize = 20;
+
+/// How many services may be probed, created or started at once: more than any stack of a laptop has, few enough to
+/// keep the engine's connections bounded.
+pub const PARALLEL: usize = 16;
+
+/// How long saves are gathered before a rebuild: an editor that writes several files ("save all", a formatter) does so
+/// within some tens of milliseconds.
+pub const GATHER_SAVES: Duration = Duration::from_millis(80);
+
+/// How long a second command waits for the project's lock before it says who holds it: a command that is just ending
+/// needs some hundred milliseconds.
+pub const PROJECT_LOCK: Duration = Duration::from_secs(2);
+
+/// How many run logs are kept; each is some kilobytes, and a person looks at the last few.
+pub const RUN_LOGS: usize = 50;

@@ -1,0 +1,232 @@
+//! The only room that starts processes: cargo, mmdebstrap, kind, psql, package managers. Everything it starts ends with
+//! the task that started it.
+//!
+//! Must not: know what the programs are for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// Why a program could not be run to a good end.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It is not installed.
+    #[error("{program} is not installed or not on PATH")]
+    Missing {
+        /// Its name.
+        program: String,
+    },
+    /// It could not be started or watched.
+    #[error("cannot run {program}: {source}")]
+    Io {
+        /// Its name.
+        program: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It ended with a status other than 0.
+    #[error("{program} ended with {status}")]
+    Failed {
+        /// Its name and arguments.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote to standard error.
+        stderr: Vec<String>,
+    },
+    /// It took longer than its bound.
+    #[error("{program} did not end within {} s", .limit.as_secs())]
+    TimedOut {
+        /// Its name.
+        program: String,
+        /// The bound.
+        limit: Duration,
+    },
+}
+
+/// A program to run, with its arguments, directory and environment.
+#[derive(Debug, Clone)]
+pub struct Program {
+    name: OsString,
+    arguments: Vec<OsString>,
+    directory: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+    removed: Vec<OsString>,
+    limit: Duration,
+}
+
+/// Which stream a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Program {
+    /// A program found on `PATH` (or by its path), to end within `limit`.
+    pub fn new(name: impl Into<OsString>, limit: Duration) -> Self {
+        Self {
+            name: name.into(),
+            arguments: Vec::new(),
+            directory: None,
+            environment: Vec::new(),
+            removed: Vec::new(),
+            limit,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Sets one variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Removes one variable of the environment.
+    #[must_use]
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.removed.push(name.into());
+        self
+    }
+
+    /// The command line as a person would type it.
+    pub fn line(&self) -> String {
+        std::iter::once(&self.name)
+            .chain(&self.arguments)
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// Runs it to its end and hands each line of its output to `on_line` as it comes. When the returned future is
+    /// dropped, the program is killed.
+    ///
+    /// # Errors
+    /// When it is missing, ends with a status other than 0, or does not end in time.
+    pub async fn run(&self, mut on_line: impl FnMut(Stream, &str)) -> Result<(), ProcessError> {
+        let mut child = self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())?;
+        let mut stderr_lines = Vec::new();
+        let mut stdout = lines(child.stdout.take());
+        let mut stderr = lines(child.stderr.take());
+        let (mut stdout_open, mut stderr_open) = (true, true);
+        let work = async {
+            while stdout_open || stderr_open {
+                tokio::select! {
+                    line = stdout.next_line(), if stdout_open => match line {
+                        Ok(Some(line)) => on_line(Stream::Stdout, &line),
+                        _ => stdout_open = false,
+                    },
+                    line = stderr.next_line(), if stderr_open => match line {
+                        Ok(Some(line)) => {
+                            on_line(Stream::Stderr, &line);
+                            stderr_lines.push(line);
+                        }
+                        _ => stderr_open = false,
+                    },
+                }
+            }
+            child.wait().await
+        };
+        let status = tokio::time::timeout(self.limit, work)
+            .await
+            .map_err(|_| ProcessError::TimedOut { program: self.short(), limit: self.limit })?
+            .map_err(|source| ProcessError::Io { program: self.short(), source })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(ProcessError::Failed { program: self.line(), status, stderr: stderr_lines })
+    }
+
+    /// Runs it and returns what it wrote to standard output.
+    ///
+    /// # Errors
+    /// As for [`Program::run`].
+    pub async fn output(&self) -> Result<String, ProcessError> {
+        let mut output = String::new();
+        self.run(|stream, line| {
+            if stream == Stream::Stdout {
+                output.push_str(line);
+                output.push('\n');
+            }
+        })
+        .await?;
+        Ok(output)
+    }
+
+    /// Runs it with this program's own terminal and returns its status: for programs a person talks to.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be started. A status other than 0 is the caller's to judge.
+    pub async fn interactive(&self) -> Result<ExitStatus, ProcessError> {
+        let mut child = self.spawn(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?;
+        child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })
+    }
+
+    /// Starts it with its standard output as a stream of bytes, for output that is not text. Standard error is passed
+    /// on to the returned child's pipe. It is killed when the child is dropped.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be started.
+    pub fn stream(&self) -> Result<Child, ProcessError> {
+        self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts it with pipes for standard input and output: for programs that are fed.
+    ///
+    /// # Errors
+    /// When it is missing or cannot be started.
+    pub fn feed(&self) -> Result<Child, ProcessError> {
+        self.spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())
+    }
+
+    fn short(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+
+    fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, ProcessError> {
+        let mut command = Command::new(&self.name);
+        command.args(&self.arguments).stdin(stdin).stdout(stdout).stderr(stderr).kill_on_drop(true);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        for name in &self.removed {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ProcessError::Missing { program: self.short() },
+            _ => ProcessError::Io { program: self.short(), source },
+        })
+    }
+}
+
+fn lines<R: AsyncRead + Unpin>(stream: Option<R>) -> tokio::io::Lines<BufReader<R>> {
+    BufReader::new(stream.expect("the stream was asked for as a pipe")).lines()
+}
