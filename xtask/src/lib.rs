@@ -2,8 +2,10 @@
 
 pub mod engine;
 pub mod event;
+pub mod execute;
 pub mod failure;
 pub mod images;
 pub mod limits;
+pub mod plan;
 pub mod process;
 pub mod stack;

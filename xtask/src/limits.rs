@@ -53,3 +53,6 @@ pub const PROJECT_LOCK: Duration = Duration::from_secs(2);
 
 /// How many run logs are kept; each is some kilobytes, and a person looks at the last few.
 pub const RUN_LOGS: usize = 50;
+
+/// How long a container may take to stop when no file says how long (Compose Specification, `stop_grace_period`).
+pub const STOP_UNKNOWN: Duration = Duration::from_secs(10);

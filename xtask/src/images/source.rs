@@ -46,6 +46,8 @@ pub enum Availability {
         id: String,
         /// Where it came from, as far as its labels tell.
         origin: String,
+        /// Its recipe, when that has changed since the image was made from it.
+        stale: Option<Source>,
     },
     /// It can be had from the first source that has it.
     Obtainable(Source),

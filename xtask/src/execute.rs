@@ -1,0 +1,243 @@
+//! Carries out a plan: independent steps at once, what needs a failed step not at all.
+//!
+//! Architecture invariant: it decides nothing. What is done, in which order and under which condition stands in the
+//! plan; what an action means for the engine is the [`Operator`]'s.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Instant;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, Events, Outcome, StepId, StepReporter};
+use crate::failure::Failure;
+use crate::limits;
+use crate::plan::{Action, On, Plan, Step};
+
+/// What an action brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// Whether anything is other than before.
+    pub changed: bool,
+    /// What is worth telling.
+    pub detail: Option<String>,
+}
+
+impl Effect {
+    /// Something is other than before.
+    pub fn changed() -> Self {
+        Self { changed: true, detail: None }
+    }
+
+    /// Everything was as it should be.
+    pub fn unchanged() -> Self {
+        Self { changed: false, detail: None }
+    }
+
+    /// Adds what is worth telling.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+/// Does what a step says.
+pub trait Operator {
+    /// Carries out one action. Dropping the future must leave nothing half-made that the next plan would not find.
+    fn perform(
+        &self,
+        action: &Action,
+        reporter: &StepReporter,
+    ) -> impl Future<Output = Result<Effect, Failure>>;
+}
+
+/// Where a run is to stand still, so that a test can kill it there: before or after a step's operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// The step is announced but not begun.
+    Before(StepId),
+    /// The step's operation is done but not reported.
+    After(StepId),
+}
+
+impl Halt {
+    /// Reads `before:N` or `after:N`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (when, number) = text.split_once(':')?;
+        let step = StepId(number.parse().ok()?);
+        match when {
+            "before" => Some(Self::Before(step)),
+            "after" => Some(Self::After(step)),
+            _ => None,
+        }
+    }
+}
+
+/// How a run went.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What failed, in the order of failing. Failures of optional steps are not among them.
+    pub failures: Vec<Failure>,
+    /// Whether it was stopped from outside.
+    pub cancelled: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Changed,
+    Unchanged,
+    /// Failed, skipped or cancelled: what needs it is skipped.
+    Lost,
+}
+
+/// What a waiting step may do now.
+enum Verdict {
+    Wait,
+    Run,
+    Unchanged,
+    Skip(StepId),
+}
+
+/// Carries out `plan`. Returns when every step has ended one way or another. When `cancel` fires, running operations are
+/// dropped and nothing more is started.
+pub async fn execute(
+    plan: &Plan,
+    operator: &impl Operator,
+    events: &Events,
+    cancel: &CancellationToken,
+    halt: Option<Halt>,
+) -> Report {
+    let mut states: BTreeMap<StepId, State> = plan.numbered().map(|(id, _)| (id, State::Waiting)).collect();
+    let mut running = FuturesUnordered::new();
+    let mut report = Report::default();
+    loop {
+        settle(plan, &mut states, events);
+        if !cancel.is_cancelled() {
+            for (id, step) in plan.numbered() {
+                if running.len() >= limits::PARALLEL {
+                    break;
+                }
+                if states[&id] == State::Waiting && matches!(verdict(step, &states), Verdict::Run) {
+                    states.insert(id, State::Running);
+                    running.push(run_step(id, step, operator, events, cancel, halt));
+                }
+            }
+        }
+        let Some((id, result)) = running.next().await else { break };
+        states.insert(id, conclude(id, plan.step(id), result, events, &mut report));
+    }
+    for (id, step) in plan.numbered().filter(|(id, _)| states[id] == State::Waiting) {
+        finish(events, id, step, Outcome::Cancelled, std::time::Duration::ZERO);
+    }
+    report.cancelled = cancel.is_cancelled();
+    report
+}
+
+/// Ends every step that has nothing to do or whose need was lost, until no more follow from that.
+fn settle(plan: &Plan, states: &mut BTreeMap<StepId, State>, events: &Events) {
+    // Needs point backwards, so one pass in order reaches everything.
+    for (id, step) in plan.numbered() {
+        if states[&id] != State::Waiting {
+            continue;
+        }
+        match verdict(step, states) {
+            Verdict::Wait | Verdict::Run => {}
+            Verdict::Unchanged => {
+                states.insert(id, State::Unchanged);
+                finish(events, id, step, Outcome::Unchanged, std::time::Duration::ZERO);
+            }
+            Verdict::Skip(lost) => {
+                states.insert(id, State::Lost);
+                let because = plan.step(lost).action.to_string();
+                finish(events, id, step, Outcome::Skipped { because }, std::time::Duration::ZERO);
+            }
+        }
+    }
+}
+
+fn verdict(step: &Step, states: &BTreeMap<StepId, State>) -> Verdict {
+    if let Some(need) = step.needs.iter().find(|need| states[&need.step] == State::Lost) {
+        return Verdict::Skip(need.step);
+    }
+    if step.needs.iter().any(|need| matches!(states[&need.step], State::Waiting | State::Running)) {
+        return Verdict::Wait;
+    }
+    let mut on_change = step.needs.iter().filter(|need| need.on == On::Changed).peekable();
+    if on_change.peek().is_some() && on_change.all(|need| states[&need.step] == State::Unchanged) {
+        return Verdict::Unchanged;
+    }
+    Verdict::Run
+}
+
+type StepResult = (Option<Result<Effect, Failure>>, std::time::Duration);
+
+/// One step's operation; `None` when it was cancelled.
+async fn run_step(
+    id: StepId,
+    step: &Step,
+    operator: &impl Operator,
+    events: &Events,
+    cancel: &CancellationToken,
+    halt: Option<Halt>,
+) -> (StepId, StepResult) {
+    let started = Instant::now();
+    events.send(Event::StepStarted {
+        step: id,
+        title: step.action.to_string(),
+        service: step.action.service().map(ToString::to_string),
+    });
+    let reporter = StepReporter::new(id, events.clone());
+    let work = async {
+        if halt == Some(Halt::Before(id)) {
+            stand_still(&reporter).await;
+        }
+        let result = operator.perform(&step.action, &reporter).await;
+        if halt == Some(Halt::After(id)) {
+            stand_still(&reporter).await;
+        }
+        result
+    };
+    let result = tokio::select! {
+        result = work => Some(result),
+        () = cancel.cancelled() => None,
+    };
+    (id, (result, started.elapsed()))
+}
+
+async fn stand_still(reporter: &StepReporter) {
+    reporter.events().note("halted");
+    std::future::pending::<()>().await;
+}
+
+fn conclude(
+    id: StepId,
+    step: &Step,
+    (result, took): StepResult,
+    events: &Events,
+    report: &mut Report,
+) -> State {
+    let (state, outcome) = match result {
+        Some(Ok(effect)) if effect.changed => (State::Changed, Outcome::Done { detail: effect.detail }),
+        Some(Ok(_)) => (State::Unchanged, Outcome::Unchanged),
+        None => (State::Lost, Outcome::Cancelled),
+        Some(Err(failure)) => {
+            let message = failure.message.clone();
+            if step.optional {
+                events.warning(format!("left out, being optional: {message}"));
+            } else {
+                report.failures.push(failure);
+            }
+            (State::Lost, Outcome::Failed { message })
+        }
+    };
+    finish(events, id, step, outcome, took);
+    state
+}
+
+fn finish(events: &Events, step: StepId, planned: &Step, outcome: Outcome, took: std::time::Duration) {
+    events.send(Event::StepFinished { step, title: planned.action.to_string(), outcome, took });
+}

@@ -1,0 +1,113 @@
+//! What is there: the engine's objects that carry our label, the images, and whether what the service is built from has
+//! changed. Plain data, gathered by `engine` and `images`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::images::Catalogue;
+use crate::stack::{ImageReference, NetworkName, ServiceName, VolumeName};
+
+/// Everything a plan looks at besides the stack.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// Every image the stack needs, with the bases of recipes.
+    pub images: Catalogue,
+    /// Images that the host's cargo makes and that may be out of date, with the cause.
+    pub stale_builds: BTreeMap<ImageReference, String>,
+    /// The project's containers, running or not.
+    pub containers: Vec<Container>,
+    /// The project's networks.
+    pub networks: Vec<NetworkSeen>,
+    /// The project's volumes.
+    pub volumes: Vec<VolumeSeen>,
+    /// A digest over the content of the files each service mounts from the workspace; absent for services that mount
+    /// none.
+    pub mounted_files: BTreeMap<ServiceName, String>,
+}
+
+/// The engine's identifier of a container (64 hexadecimal digits).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContainerId(pub String);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get(..12).unwrap_or(&self.0))
+    }
+}
+
+/// One container of the project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Container {
+    /// The engine's identifier.
+    pub id: ContainerId,
+    /// Its name in the engine.
+    pub name: String,
+    /// The service it belongs to, by its label.
+    pub service: ServiceName,
+    /// The services it depends on, by its label: the order of a teardown must not need the file it came from.
+    pub depends_on: Vec<ServiceName>,
+    /// The hash of the configuration it was made from, by its label.
+    pub config_hash: String,
+    /// The digest of the mounted files it was made with, by its label; empty when it mounts none.
+    pub files_hash: String,
+    /// The image it runs.
+    pub image_id: String,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// When it last started, as RFC 3339 text; `None` when it never did.
+    pub started_at: Option<String>,
+    /// Why it is not well, when the engine tells: the last failed probe's output, an error at start.
+    pub reason: Option<String>,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, never started.
+    Created,
+    /// Running, with the state of its health check.
+    Running(Health),
+    /// Frozen.
+    Paused,
+    /// Between two starts by its restart policy.
+    Restarting,
+    /// Ended with this status.
+    Exited(i64),
+    /// Half removed.
+    Dead,
+}
+
+/// The state of a health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The container has no health check.
+    None,
+    /// Not passed yet.
+    Starting,
+    /// Passed.
+    Healthy,
+    /// Failed as often as it may.
+    Unhealthy,
+}
+
+/// A network of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSeen {
+    /// The engine's identifier.
+    pub id: String,
+    /// Its key in the file, by its label.
+    pub name: NetworkName,
+    /// The hash of the configuration it was made from, by its label.
+    pub config_hash: String,
+}
+
+/// A volume of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeSeen {
+    /// Its name in the engine.
+    pub engine_name: String,
+    /// Its key in the file, by its label.
+    pub name: VolumeName,
+    /// The hash of the configuration it was made from, by its label.
+    pub config_hash: String,
+}

@@ -1,0 +1,264 @@
+//! What a plan consists of: steps, each with its cause and what it needs.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Container, NetworkSeen, VolumeSeen};
+use crate::event::{PlannedStep, StepId};
+use crate::images::Source;
+use crate::stack::{ImageReference, NetworkName, ServiceName, VolumeName};
+
+/// An ordered list of steps; every need points backwards.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The steps. A step's number is its place, counted from 1.
+    pub steps: Vec<Step>,
+    /// What a person should know that asks for no step.
+    pub notes: Vec<String>,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+    /// What must be done before.
+    pub needs: Vec<Need>,
+    /// Whether the run succeeds without it (and without what needs it).
+    pub optional: bool,
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The step that must be done.
+    pub step: StepId,
+    /// What it must have brought about.
+    pub on: On,
+}
+
+/// The condition of a need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum On {
+    /// The step was done, whatever it found.
+    Done,
+    /// The step changed something; when it did not, the step that needs it has nothing to do either. Several needs of
+    /// this kind are met by one of them.
+    Changed,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Get an image from a source.
+    ObtainImage {
+        /// Which.
+        image: ImageReference,
+        /// Where from.
+        source: Source,
+    },
+    /// Build the service with the host's cargo and put the binary into its image.
+    BuildImage {
+        /// The image to make.
+        image: ImageReference,
+        /// The workspace package.
+        package: String,
+    },
+    /// Create a network.
+    CreateNetwork(NetworkName),
+    /// Remove a network.
+    RemoveNetwork(NetworkSeen),
+    /// Create a volume.
+    CreateVolume(VolumeName),
+    /// Remove a volume and the data in it.
+    RemoveVolume(VolumeSeen),
+    /// Create a service's container.
+    CreateContainer(ServiceName),
+    /// Start a service's container.
+    StartContainer(ServiceName),
+    /// Let a paused container go on.
+    UnpauseContainer(Container),
+    /// Stop a container and remove it.
+    RemoveContainer {
+        /// Which.
+        container: Container,
+        /// How long it may take to stop; zero kills it.
+        grace: Duration,
+    },
+    /// Ask a container's process to read its mounted files again.
+    ReloadContainer {
+        /// Which.
+        container: Container,
+        /// The signal it understands.
+        signal: String,
+    },
+    /// Wait until a service is healthy (or runs, when it has no health check).
+    AwaitHealthy(ServiceName),
+    /// Wait until a one-shot has ended with status 0.
+    AwaitCompleted(ServiceName),
+}
+
+impl Action {
+    /// The service it is about.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::CreateContainer(service)
+            | Self::StartContainer(service)
+            | Self::AwaitHealthy(service)
+            | Self::AwaitCompleted(service) => Some(service),
+            Self::RemoveContainer { container, .. }
+            | Self::UnpauseContainer(container)
+            | Self::ReloadContainer { container, .. } => Some(&container.service),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ObtainImage { image, source } => write!(f, "obtain image {image} from {source}"),
+            Self::BuildImage { image, package } => write!(f, "build image {image} from package {package}"),
+            Self::CreateNetwork(name) => write!(f, "create network {name}"),
+            Self::RemoveNetwork(network) => write!(f, "remove network {}", network.name),
+            Self::CreateVolume(name) => write!(f, "create volume {name}"),
+            Self::RemoveVolume(volume) => write!(f, "remove volume {}", volume.name),
+            Self::CreateContainer(service) => write!(f, "create container {service}"),
+            Self::StartContainer(service) => write!(f, "start container {service}"),
+            Self::UnpauseContainer(container) => write!(f, "unpause container {}", container.service),
+            Self::RemoveContainer { container, .. } => write!(f, "remove container {}", container.service),
+            Self::ReloadContainer { container, signal } => {
+                write!(f, "send {signal} to {}", container.service)
+            }
+            Self::AwaitHealthy(service) => write!(f, "await {service} healthy"),
+            Self::AwaitCompleted(service) => write!(f, "await {service} completed"),
+        }
+    }
+}
+
+/// Why a step is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// It is not there.
+    Missing,
+    /// Its configuration in the Compose file is another.
+    ConfigurationChanged,
+    /// A file that it mounts has other content.
+    FilesChanged,
+    /// Its image is another.
+    ImageChanged,
+    /// The recipe of its image is another.
+    RecipeChanged,
+    /// What it is built from may have changed.
+    SourcesChanged(String),
+    /// Its image is being built; it is replaced if the build changes it.
+    ImageRebuilt,
+    /// Something it depends on is replaced.
+    DependencyReplaced(String),
+    /// It does not run.
+    Stopped(String),
+    /// It is paused.
+    Paused,
+    /// Its health check has not passed.
+    NotHealthy,
+    /// It just (re)started and others, or the command, wait for it.
+    Started,
+    /// It is new.
+    Created,
+    /// A one-shot that still runs.
+    NotCompleted,
+    /// A network it joins is missing or configured anew.
+    NetworkReplaced(String),
+    /// A volume it mounts is missing.
+    VolumeMissing(String),
+    /// A person asked for it.
+    Asked,
+    /// The stack no longer names it.
+    Orphan,
+    /// The service has another container.
+    Duplicate,
+    /// Half removed by an earlier run.
+    HalfRemoved,
+    /// A teardown was asked for.
+    TearDown,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("missing"),
+            Self::ConfigurationChanged => f.write_str("configuration changed"),
+            Self::FilesChanged => f.write_str("mounted files changed"),
+            Self::ImageChanged => f.write_str("image changed"),
+            Self::RecipeChanged => f.write_str("recipe changed"),
+            Self::SourcesChanged(what) => write!(f, "{what}"),
+            Self::ImageRebuilt => f.write_str("if the build changes its image"),
+            Self::DependencyReplaced(service) => write!(f, "{service} replaced"),
+            Self::Stopped(how) => f.write_str(how),
+            Self::Paused => f.write_str("paused"),
+            Self::NotHealthy => f.write_str("not healthy yet"),
+            Self::Started => f.write_str("started"),
+            Self::Created => f.write_str("created"),
+            Self::NotCompleted => f.write_str("not completed yet"),
+            Self::NetworkReplaced(network) => write!(f, "network {network} is another"),
+            Self::VolumeMissing(volume) => write!(f, "volume {volume} missing"),
+            Self::Asked => f.write_str("asked for"),
+            Self::Orphan => f.write_str("orphan"),
+            Self::Duplicate => f.write_str("duplicate"),
+            Self::HalfRemoved => f.write_str("half removed"),
+            Self::TearDown => f.write_str("down"),
+        }
+    }
+}
+
+impl Plan {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (StepId, &Step)> {
+        (1u32..).map(StepId).zip(&self.steps)
+    }
+
+    /// The step of this number.
+    pub fn step(&self, id: StepId) -> &Step {
+        &self.steps[id.0 as usize - 1]
+    }
+
+    /// The plan as an event shows it.
+    pub fn announced(&self) -> Vec<PlannedStep> {
+        self.numbered()
+            .map(|(id, step)| PlannedStep {
+                step: id,
+                title: step.action.to_string(),
+                cause: step.cause.to_string(),
+                needs: step.needs.iter().map(|need| need.step).collect(),
+            })
+            .collect()
+    }
+
+    /// Adds a step and gives its number. Needs are put in order and doubles dropped.
+    pub(super) fn push(&mut self, action: Action, cause: Cause, needs: Vec<Need>, optional: bool) -> StepId {
+        let mut needs = needs;
+        needs.sort();
+        needs.dedup();
+        let id = StepId(u32::try_from(self.steps.len()).expect("a plan is short") + 1);
+        debug_assert!(needs.iter().all(|need| need.step < id), "a need points backwards");
+        self.steps.push(Step { action, cause, needs, optional });
+        id
+    }
+}
+
+/// A need for a step to be done.
+pub(super) fn done(step: StepId) -> Need {
+    Need { step, on: On::Done }
+}
+
+/// A need for a step to have changed something.
+pub(super) fn changed(step: StepId) -> Need {
+    Need { step, on: On::Changed }
+}

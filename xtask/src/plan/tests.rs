@@ -1,0 +1,1 @@
+//! Tables of stack and observed → printed plan, and properties.
