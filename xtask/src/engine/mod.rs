@@ -2,6 +2,20 @@
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 
+mod create;
+mod error;
+pub mod labels;
+mod logs;
+mod observe;
+mod operate;
+mod probe;
+
+pub use create::Blueprint;
+pub use error::EngineError;
+pub use logs::{LogLine, LogOptions};
+pub use observe::Objects;
+pub use probe::{ProbeResult, Waited};
+
 /// A connection to a container engine, its API version negotiated.
 #[derive(Debug, Clone)]
 pub struct Engine {

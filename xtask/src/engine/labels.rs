@@ -1,0 +1,30 @@
+//! The labels that mark an object as ours, and what they say. Nothing without them is ever touched.
+
+use std::collections::HashMap;
+
+use crate::stack::{ProjectName, ServiceName};
+
+/// The project an object belongs to.
+pub const PROJECT: &str = "dev.homeport.project";
+/// The service a container belongs to.
+pub const SERVICE: &str = "dev.homeport.service";
+/// The key in the file of a network or a volume.
+pub const OBJECT: &str = "dev.homeport.name";
+/// The hash of the configuration an object was made from.
+pub const CONFIG_HASH: &str = "dev.homeport.config-hash";
+/// The digest of the files a container mounts from the workspace.
+pub const FILES_HASH: &str = "dev.homeport.files-hash";
+/// The services a container depends on, separated by commas.
+pub const DEPENDS_ON: &str = "dev.homeport.depends-on";
+/// The checkout an object was made from.
+pub const DIRECTORY: &str = "dev.homeport.directory";
+
+/// The filter that selects a project's objects.
+pub(super) fn of_project(project: &ProjectName) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{PROJECT}={project}")])])
+}
+
+/// The services in the value of [`DEPENDS_ON`].
+pub(super) fn services(value: &str) -> Vec<ServiceName> {
+    value.split(',').filter(|name| !name.is_empty()).map(ServiceName::new).collect()
+}

@@ -1,0 +1,181 @@
+//! What the engine holds of a project, read by label.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
+};
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
+};
+use futures_util::future::{join_all, try_join3};
+
+use super::error::{EngineError, ask};
+use super::{Engine, labels};
+use crate::limits;
+use crate::plan::{Container, ContainerId, ContainerState, Health, NetworkSeen, VolumeSeen};
+use crate::stack::{NetworkName, ProjectName, ServiceName, VolumeName};
+
+/// A project's objects in the engine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Objects {
+    /// Containers, running or not.
+    pub containers: Vec<Container>,
+    /// Networks.
+    pub networks: Vec<NetworkSeen>,
+    /// Volumes.
+    pub volumes: Vec<VolumeSeen>,
+}
+
+impl Objects {
+    /// Whether nothing of the project is left.
+    pub fn is_empty(&self) -> bool {
+        self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
+    }
+}
+
+impl Engine {
+    /// Reads everything that carries the project's label. A container whose health check has not been run yet by the
+    /// engine is probed once, so that a stack that is well is not called unready until the engine's next interval.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe(&self, project: &ProjectName) -> Result<Objects, EngineError> {
+        let (containers, networks, volumes) =
+            try_join3(self.containers(project), self.networks(project), self.volumes(project)).await?;
+        Ok(Objects { containers, networks, volumes })
+    }
+
+    async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(labels::of_project(project)),
+            ..Default::default()
+        };
+        let list =
+            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(options)))
+                .await?;
+        let inspections = join_all(list.into_iter().filter_map(|summary| summary.id).map(|id| async move {
+            ask(
+                "inspect",
+                format!("container {id}"),
+                limits::ENGINE_ANSWER,
+                self.docker.inspect_container(&id, None::<InspectContainerOptions>),
+            )
+            .await
+        }))
+        .await;
+        let mut containers = Vec::with_capacity(inspections.len());
+        for inspection in inspections {
+            match inspection {
+                Ok(inspection) => containers.extend(container(inspection)),
+                // It went between the list and the look.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let starting = containers.iter_mut().filter(|c| c.state == ContainerState::Running(Health::Starting));
+        join_all(starting.map(|container| async {
+            if self.probe_once(&container.id).await.is_ok_and(|probe| probe.passed) {
+                container.state = ContainerState::Running(Health::Healthy);
+            }
+        }))
+        .await;
+        containers.sort_by(|a, b| (&a.service, &a.id).cmp(&(&b.service, &b.id)));
+        Ok(containers)
+    }
+
+    async fn networks(&self, project: &ProjectName) -> Result<Vec<NetworkSeen>, EngineError> {
+        let options = ListNetworksOptions { filters: Some(labels::of_project(project)) };
+        let list =
+            ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(Some(options))).await?;
+        Ok(list.into_iter().filter_map(network).collect())
+    }
+
+    async fn volumes(&self, project: &ProjectName) -> Result<Vec<VolumeSeen>, EngineError> {
+        let options = ListVolumesOptions { filters: Some(labels::of_project(project)) };
+        let list =
+            ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(Some(options))).await?;
+        Ok(list.volumes.unwrap_or_default().into_iter().filter_map(volume).collect())
+    }
+}
+
+fn network(network: Network) -> Option<NetworkSeen> {
+    let labels = network.labels.unwrap_or_default();
+    Some(NetworkSeen {
+        id: network.id?,
+        name: NetworkName::new(label(&labels, labels::OBJECT)),
+        config_hash: label(&labels, labels::CONFIG_HASH),
+    })
+}
+
+fn volume(volume: Volume) -> Option<VolumeSeen> {
+    Some(VolumeSeen {
+        name: VolumeName::new(label(&volume.labels, labels::OBJECT)),
+        config_hash: label(&volume.labels, labels::CONFIG_HASH),
+        engine_name: volume.name,
+    })
+}
+
+fn container(inspection: ContainerInspectResponse) -> Option<Container> {
+    let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
+    let state = inspection.state.unwrap_or_default();
+    let health = state.health.as_ref();
+    let seen = match state.status {
+        Some(ContainerStateStatusEnum::RUNNING) => {
+            ContainerState::Running(match health.and_then(|health| health.status) {
+                Some(HealthStatusEnum::STARTING) => Health::Starting,
+                Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+                Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+                _ => Health::None,
+            })
+        }
+        Some(ContainerStateStatusEnum::PAUSED) => ContainerState::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => ContainerState::Restarting,
+        Some(ContainerStateStatusEnum::EXITED) => ContainerState::Exited(state.exit_code.unwrap_or(-1)),
+        Some(ContainerStateStatusEnum::DEAD | ContainerStateStatusEnum::REMOVING) => ContainerState::Dead,
+        _ => ContainerState::Created,
+    };
+    let reason = match seen {
+        ContainerState::Running(Health::Starting | Health::Unhealthy) => health
+            .and_then(|health| health.log.as_ref()?.last().and_then(last_probe))
+            .or_else(|| Some("its health check has not run yet".to_owned())),
+        ContainerState::Exited(_) if state.oom_killed == Some(true) => {
+            Some("out of memory: killed".to_owned())
+        }
+        ContainerState::Exited(status) => state
+            .error
+            .clone()
+            .filter(|error| !error.is_empty())
+            .or_else(|| Some(format!("ended with status {status}")).filter(|_| status != 0)),
+        ContainerState::Created => state.error.clone().filter(|error| !error.is_empty()),
+        _ => None,
+    };
+    Some(Container {
+        id: ContainerId(inspection.id?),
+        name: inspection.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        service: ServiceName::new(label(&labels, labels::SERVICE)),
+        depends_on: labels::services(&label(&labels, labels::DEPENDS_ON)),
+        config_hash: label(&labels, labels::CONFIG_HASH),
+        files_hash: label(&labels, labels::FILES_HASH),
+        image_id: inspection.image.unwrap_or_default(),
+        state: seen,
+        // The engine writes year 1 for "never".
+        started_at: state.started_at.filter(|at| !at.starts_with("0001-")),
+        reason,
+    })
+}
+
+fn last_probe(result: &HealthcheckResult) -> Option<String> {
+    let output = result.output.as_deref().unwrap_or("").trim().lines().next_back().unwrap_or("").to_owned();
+    match (result.exit_code, output.is_empty()) {
+        (Some(0), _) => None,
+        (Some(status), true) => Some(format!("its health check ends with status {status}")),
+        (_, false) => Some(format!("its health check says: {output}")),
+        (None, true) => None,
+    }
+}
+
+fn label(labels: &HashMap<String, String>, key: &str) -> String {
+    labels.get(key).cloned().unwrap_or_default()
+}

@@ -1,0 +1,269 @@
+//! Changes in the engine: one operation a function, each safe to repeat.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::{
+    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RemoveVolumeOptions,
+    StartContainerOptions, StopContainerOptions,
+};
+
+use super::create::{Blueprint, container_name, network_name, volume_name};
+use super::error::{EngineError, ask};
+use super::{Engine, labels};
+use crate::limits;
+use crate::plan::{ContainerId, config_hash};
+use crate::stack::{Network, NetworkName, ProjectName, ServiceName, Volume, VolumeName};
+
+/// Whether an operation found something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It did what it says.
+    Now,
+    /// It had been done already.
+    Before,
+}
+
+impl Engine {
+    /// Creates a service's container. One of ours that stands in its way, half-made by a run that was killed, makes it
+    /// [`Done::Before`]: the plan after the next look tells whether it fits.
+    ///
+    /// # Errors
+    /// When the engine refuses, or a container of that name is not ours.
+    pub async fn create_container(&self, blueprint: Blueprint<'_>) -> Result<Done, EngineError> {
+        let name = blueprint.container_name();
+        let object = format!("container {name}");
+        let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
+        let request = self.docker.create_container(Some(options), blueprint.body());
+        match ask("create", &object, limits::ENGINE_OPERATION, request).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {
+                return match self.is_ours(blueprint.project, &name).await? {
+                    true => Ok(Done::Before),
+                    false => Err(EngineError::Foreign { verb: "create", object }),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        for (network, settings) in blueprint.further_endpoints() {
+            let request = NetworkConnectRequest { container: name.clone(), endpoint_config: Some(settings) };
+            ask(
+                "connect",
+                format!("{object} to network {network}"),
+                limits::ENGINE_OPERATION,
+                self.docker.connect_network(&network, request),
+            )
+            .await?;
+        }
+        Ok(Done::Now)
+    }
+
+    async fn is_ours(&self, project: &ProjectName, name: &str) -> Result<bool, EngineError> {
+        let inspection = ask(
+            "inspect",
+            format!("container {name}"),
+            limits::ENGINE_ANSWER,
+            self.docker.inspect_container(name, None),
+        )
+        .await?;
+        let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(labels.get(labels::PROJECT).map(String::as_str) == Some(project.as_str()))
+    }
+
+    /// The identifier of a service's container.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn container_id(
+        &self,
+        project: &ProjectName,
+        service: &ServiceName,
+    ) -> Result<ContainerId, EngineError> {
+        let name = container_name(project, service);
+        let inspection = ask(
+            "inspect",
+            format!("container {name}"),
+            limits::ENGINE_ANSWER,
+            self.docker.inspect_container(&name, None),
+        )
+        .await?;
+        Ok(ContainerId(inspection.id.unwrap_or(name)))
+    }
+
+    /// Starts a service's container; one that runs already is [`Done::Before`].
+    ///
+    /// # Errors
+    /// When the engine refuses: [`EngineError::taken_port`] tells a taken port from the rest.
+    pub async fn start_container(
+        &self,
+        project: &ProjectName,
+        service: &ServiceName,
+    ) -> Result<(), EngineError> {
+        let name = container_name(project, service);
+        // Starting one that runs is answered with 304, which bollard takes for success.
+        let request = self.docker.start_container(&name, None::<StartContainerOptions>);
+        ask("start", format!("container {name}"), limits::ENGINE_OPERATION, request).await
+    }
+
+    /// Lets a paused container go on.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn unpause_container(&self, container: &ContainerId) -> Result<(), EngineError> {
+        let request = self.docker.unpause_container(&container.0);
+        ask("unpause", format!("container {container}"), limits::ENGINE_OPERATION, request).await
+    }
+
+    /// Sends a container's main process a signal, by name (`SIGHUP`).
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn signal_container(&self, container: &ContainerId, signal: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        let request = self.docker.kill_container(&container.0, Some(options));
+        ask("signal", format!("container {container}"), limits::ENGINE_OPERATION, request).await
+    }
+
+    /// Stops a container within `grace` (zero kills it) without removing it.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is gone is no error.
+    pub async fn stop_container(
+        &self,
+        container: &ContainerId,
+        grace: Duration,
+    ) -> Result<Done, EngineError> {
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptions { t: Some(seconds), signal: None };
+        let request = self.docker.stop_container(&container.0, Some(options));
+        absent_is_done(
+            ask("stop", format!("container {container}"), limits::ENGINE_OPERATION + grace, request).await,
+        )
+    }
+
+    /// Stops a container within `grace` and removes it with its anonymous volumes; zero grace kills it at once.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is gone is no error.
+    pub async fn remove_container(
+        &self,
+        container: &ContainerId,
+        grace: Duration,
+    ) -> Result<Done, EngineError> {
+        if !grace.is_zero() {
+            self.stop_container(container, grace).await?;
+        }
+        let options = RemoveContainerOptions { force: true, v: true, link: false };
+        let request = self.docker.remove_container(&container.0, Some(options));
+        match absent_is_done(
+            ask("remove", format!("container {container}"), limits::ENGINE_OPERATION, request).await,
+        ) {
+            // "removal of container … is already in progress": somebody else's removal is as good as ours.
+            Err(error) if error.is_conflict() => Ok(Done::Before),
+            result => result,
+        }
+    }
+
+    /// Creates a network of the project.
+    ///
+    /// # Errors
+    /// When the engine refuses, or a network of that name is not ours.
+    pub async fn create_network(
+        &self,
+        project: &ProjectName,
+        name: &NetworkName,
+        network: &Network,
+    ) -> Result<Done, EngineError> {
+        let engine_name = network_name(project, name);
+        let object = format!("network {engine_name}");
+        let existing =
+            ask("inspect", &object, limits::ENGINE_ANSWER, self.docker.inspect_network(&engine_name, None))
+                .await;
+        match existing {
+            Ok(seen) => {
+                let ours = seen.labels.unwrap_or_default().get(labels::PROJECT).map(String::as_str)
+                    == Some(project.as_str());
+                return if ours {
+                    Ok(Done::Before)
+                } else {
+                    Err(EngineError::Foreign { verb: "create", object })
+                };
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let request = NetworkCreateRequest {
+            name: engine_name,
+            driver: network.driver.clone(),
+            internal: Some(network.internal),
+            options: Some(network.driver_opts.clone().into_iter().collect()),
+            labels: Some(object_labels(project, name.as_str(), &config_hash(network))),
+            ..Default::default()
+        };
+        ask("create", object, limits::ENGINE_OPERATION, self.docker.create_network(request)).await?;
+        Ok(Done::Now)
+    }
+
+    /// Removes a network.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is gone is no error.
+    pub async fn remove_network(&self, id: &str, name: &NetworkName) -> Result<Done, EngineError> {
+        let request = self.docker.remove_network(id);
+        absent_is_done(ask("remove", format!("network {name}"), limits::ENGINE_OPERATION, request).await)
+    }
+
+    /// Creates a volume of the project.
+    ///
+    /// # Errors
+    /// When the engine refuses, or a volume of that name is not ours.
+    pub async fn create_volume(
+        &self,
+        project: &ProjectName,
+        name: &VolumeName,
+        volume: &Volume,
+    ) -> Result<Done, EngineError> {
+        let engine_name = volume_name(project, name);
+        let object = format!("volume {engine_name}");
+        let request = VolumeCreateRequest {
+            name: Some(engine_name),
+            driver: volume.driver.clone(),
+            driver_opts: Some(volume.driver_opts.clone().into_iter().collect()),
+            labels: Some(object_labels(project, name.as_str(), &config_hash(volume))),
+            cluster_volume_spec: None,
+        };
+        // Creating one that exists is answered with the one that exists: its labels tell whose it is.
+        let made =
+            ask("create", &object, limits::ENGINE_OPERATION, self.docker.create_volume(request)).await?;
+        if made.labels.get(labels::PROJECT).map(String::as_str) != Some(project.as_str()) {
+            return Err(EngineError::Foreign { verb: "create", object });
+        }
+        Ok(Done::Now)
+    }
+
+    /// Removes a volume and the data in it.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is gone is no error.
+    pub async fn remove_volume(&self, engine_name: &str) -> Result<Done, EngineError> {
+        let request = self.docker.remove_volume(engine_name, None::<RemoveVolumeOptions>);
+        absent_is_done(
+            ask("remove", format!("volume {engine_name}"), limits::ENGINE_OPERATION, request).await,
+        )
+    }
+}
+
+fn absent_is_done(result: Result<(), EngineError>) -> Result<Done, EngineError> {
+    match result {
+        Ok(()) => Ok(Done::Now),
+        Err(error) if error.is_not_found() => Ok(Done::Before),
+        Err(error) => Err(error),
+    }
+}
+
+fn object_labels(project: &ProjectName, name: &str, hash: &str) -> HashMap<String, String> {
+    [(labels::PROJECT, project.as_str()), (labels::OBJECT, name), (labels::CONFIG_HASH, hash)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
