@@ -1,0 +1,184 @@
+//! `compose/.env`: credentials, random at first use, never in git. `compose/env.template` says how each is made.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use super::Project;
+use crate::failure::{Code, Failure};
+
+/// Why the template cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A line is neither a comment nor `NAME=value`.
+    #[error("line {line}: expected NAME=value or a comment, found {found:?}")]
+    NotAnAssignment {
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        found: String,
+    },
+    /// `<random:N>` with an N that is no number between 16 and 128: fewer characters are guessable, more fit nowhere.
+    #[error("line {line}: expected <random:N> with N from 16 to 128, found {found:?}")]
+    BadLength {
+        /// Counted from 1.
+        line: usize,
+        /// The value.
+        found: String,
+    },
+}
+
+/// Makes sure that `compose/.env` exists and has every variable of the template; those that are there are kept. Returns
+/// the names of the variables that were added.
+///
+/// # Errors
+/// When a file cannot be read or written, or the template is wrong.
+pub fn ensure_environment(project: &Project) -> Result<Vec<String>, Failure> {
+    let template = project.environment_template();
+    let text = match std::fs::read_to_string(&template) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&template, &error)),
+    };
+    let path = project.environment_file();
+    let present = read(&path)?;
+    let mut random = std::fs::File::open("/dev/urandom").ok();
+    let missing = complete(&text, &present, &mut |length| secret(random.as_mut(), length))
+        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", template.display())))?;
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    append(&path, &missing)
+        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display())))?;
+    Ok(missing.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The variables of an env file; none when it does not exist.
+pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => crate::stack::parse_env_file(&text)
+            .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::ProjectInvalid, format!("cannot read {}: {error}", path.display()))
+}
+
+/// The template's variables that are not present, each with the value it gets.
+fn complete(
+    template: &str,
+    present: &BTreeMap<String, String>,
+    secret: &mut dyn FnMut(usize) -> String,
+) -> Result<Vec<(String, String)>, EnvironmentError> {
+    let mut missing = Vec::new();
+    for (index, line) in template.lines().enumerate() {
+        let (line_number, line) = (index + 1, line.trim());
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, value) = line
+            .split_once('=')
+            .ok_or_else(|| EnvironmentError::NotAnAssignment { line: line_number, found: line.to_owned() })?;
+        if present.contains_key(name) {
+            continue;
+        }
+        let value = match value.strip_prefix("<random:").and_then(|rest| rest.strip_suffix('>')) {
+            Some(length) => match length.parse() {
+                Ok(length @ 16..=128) => secret(length),
+                _ => return Err(EnvironmentError::BadLength { line: line_number, found: value.to_owned() }),
+            },
+            None => value.to_owned(),
+        };
+        missing.push((name.to_owned(), value));
+    }
+    Ok(missing)
+}
+
+/// Random letters and digits from the system's generator: no character that a shell, a URL or an env file would read as
+/// anything else. Each is one of 62, so 32 of them hold 190 bits.
+fn secret(random: Option<&mut std::fs::File>, length: usize) -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut letters = String::with_capacity(length);
+    let mut bytes = [0_u8; 1];
+    let mut source: Box<dyn FnMut() -> u8> = match random {
+        Some(file) => Box::new(move || {
+            file.read_exact(&mut bytes).expect("the system's random generator answers");
+            bytes[0]
+        }),
+        // No /dev/urandom (Windows): the seeds of the standard library's hash maps come from the system's generator.
+        None => Box::new(|| {
+            use std::hash::{BuildHasher as _, Hasher as _};
+            std::collections::hash_map::RandomState::new().build_hasher().finish().to_le_bytes()[0]
+        }),
+    };
+    while letters.len() < length {
+        // 248 is the largest multiple of 62 in a byte: what lies above would favour the first letters.
+        let byte = source();
+        if byte < 248 {
+            letters.push(char::from(LETTERS[usize::from(byte % 62)]));
+        }
+    }
+    letters
+}
+
+/// Adds lines to the file through a new one beside it, so that a kill leaves the old or the new one; only the user may
+/// read it.
+fn append(path: &Path, missing: &[(String, String)]) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            file.write_all(text.as_bytes())?;
+            if !text.is_empty() && !text.ends_with('\n') {
+                file.write_all(b"\n")?;
+            }
+        }
+        Err(_) => file.write_all(b"# Generated by `cargo xtask dev` for this checkout; not for git.\n")?,
+    }
+    for (name, value) in missing {
+        writeln!(file, "{name}={value}")?;
+    }
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_made() {
+        let template = "# how\nDB_USER=hello\n\nDB_PASSWORD=<random:24>\nADMIN=<random:16>\n";
+        let present = BTreeMap::from([("ADMIN".to_owned(), "mine".to_owned())]);
+        let made = complete(template, &present, &mut |length| "x".repeat(length)).unwrap();
+        let expected = [("DB_USER", "hello".to_owned()), ("DB_PASSWORD", "x".repeat(24))];
+        assert_eq!(made, expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    #[test]
+    fn a_wrong_template_is_named_by_line() {
+        let table = [
+            ("A=1\nB", "line 2: expected NAME=value or a comment, found \"B\""),
+            ("A=<random:4>", "line 1: expected <random:N> with N from 16 to 128, found \"<random:4>\""),
+            ("A=<random:x>", "line 1: expected <random:N> with N from 16 to 128, found \"<random:x>\""),
+        ];
+        for (template, expected) in table {
+            let error = complete(template, &BTreeMap::new(), &mut |_| String::new()).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn secrets_differ_and_use_all_letters() {
+        for mut source in [std::fs::File::open("/dev/urandom").ok(), None] {
+            let one = secret(source.as_mut(), 64);
+            let other = secret(source.as_mut(), 64);
+            assert_eq!(one.len(), 64);
+            assert!(one.chars().all(|c| c.is_ascii_alphanumeric()), "{one}");
+            assert_ne!(one, other);
+        }
+    }
+}

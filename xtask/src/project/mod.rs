@@ -1,0 +1,112 @@
+//! The checkout a command works on: where it is, its generated credentials, its lock, the files its services mount.
+//!
+//! Must not: talk to the engine, or know what a command does.
+
+mod environment;
+mod lock;
+mod mounted_files;
+
+use std::path::{Path, PathBuf};
+
+pub use environment::{ensure_environment, EnvironmentError};
+pub use lock::{lock, Lock};
+pub use mounted_files::digest_mounted_files;
+
+use crate::failure::{Code, Failure};
+use crate::stack::{ProjectName, Stack};
+
+/// The variable that names the project, for a second stack from the same checkout (tests use it).
+pub const PROJECT_VARIABLE: &str = "HOMEPORT_PROJECT";
+
+/// A checkout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    root: PathBuf,
+}
+
+impl Project {
+    /// The checkout that `cargo xtask` was called in: the workspace cargo found, or the nearest directory above the
+    /// current one that holds a `compose/compose.yaml`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find() -> Result<Self, Failure> {
+        let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let here = std::env::current_dir().ok();
+        by_cargo
+            .into_iter()
+            .chain(here)
+            .find_map(|start| {
+                start.ancestors().find(|d| d.join("compose/compose.yaml").is_file()).map(Path::to_owned)
+            })
+            .map(|root| Self { root })
+            .ok_or_else(|| {
+                Failure::new(
+                    Code::ProjectInvalid,
+                    "no compose/compose.yaml in this directory or any above it",
+                )
+                .hint("run it inside a checkout")
+            })
+    }
+
+    /// A checkout at a known place.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Its top directory, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The Compose file.
+    pub fn compose_file(&self) -> PathBuf {
+        self.root.join("compose/compose.yaml")
+    }
+
+    /// The generated credentials; Compose reads this file by itself, because it stands beside the Compose file.
+    pub fn environment_file(&self) -> PathBuf {
+        self.root.join("compose/.env")
+    }
+
+    /// How the generated credentials are made.
+    pub fn environment_template(&self) -> PathBuf {
+        self.root.join("compose/env.template")
+    }
+
+    /// The recipes of images.
+    pub fn recipes(&self) -> PathBuf {
+        self.root.join("compose/images")
+    }
+
+    /// Where Homeport keeps what may be deleted at any time: run logs, the lock.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join("target/homeport")
+    }
+
+    /// A path as a person of this checkout would write it.
+    pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
+    /// The name that `HOMEPORT_PROJECT` asks for, if it does.
+    pub fn name_override() -> Option<ProjectName> {
+        std::env::var(PROJECT_VARIABLE).ok().filter(|name| !name.is_empty()).map(ProjectName::new)
+    }
+
+    /// Reads the Compose file, with the generated credentials and the environment as its variables; the environment
+    /// wins, as in Compose.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is no stack: every fault with its key and line.
+    pub fn stack(&self) -> Result<Stack, Failure> {
+        let path = self.compose_file();
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new(Code::ComposeInvalid, format!("cannot read {}: {error}", path.display()))
+        })?;
+        let generated = environment::read(&self.environment_file())?;
+        let variables =
+            |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
+        crate::stack::load(&path, self.relative(&path), &text, Self::name_override(), &variables)
+    }
+}

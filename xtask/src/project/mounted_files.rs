@@ -1,0 +1,66 @@
+//! A digest over the files a service mounts from the checkout: when it changes, the container's process has read
+//! something that is no longer there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::stack::{hex, MountSource, ServiceName, Stack};
+
+/// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
+/// Directories are read whole; what cannot be read counts as absent, the engine says so when it mounts it.
+pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName, String> {
+    let mut digests = BTreeMap::new();
+    for (name, service) in &stack.services {
+        let sources = service.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Bind(path) if path.starts_with(root) => Some(path),
+            _ => None,
+        });
+        let mut files: Vec<PathBuf> = Vec::new();
+        for source in sources {
+            collect(source, &mut files);
+        }
+        if files.is_empty() {
+            continue;
+        }
+        files.sort();
+        let mut digest = Sha256::new();
+        for file in files {
+            let content = std::fs::read(&file).unwrap_or_default();
+            let path = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
+            // Lengths first: two files must not be able to look like one.
+            digest.update((path.len() as u64).to_le_bytes());
+            digest.update(path);
+            digest.update((content.len() as u64).to_le_bytes());
+            digest.update(content);
+        }
+        digests.insert(name.clone(), hex(&digest.finalize()));
+    }
+    digests
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) {
+    if let Ok(entries) = std::fs::read_dir(path) {
+        for entry in entries.flatten() {
+            collect(&entry.path(), files);
+        }
+    } else if path.is_file() {
+        files.push(path.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_read_whole_and_contents_count() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("rules/deep")).unwrap();
+        std::fs::write(root.path().join("rules/deep/a.yaml"), "one").unwrap();
+        let mut files = Vec::new();
+        collect(&root.path().join("rules"), &mut files);
+        assert_eq!(files, [root.path().join("rules/deep/a.yaml")]);
+    }
+}
