@@ -52,7 +52,7 @@ make_cluster() {
   [[ -z ${POSTGRES_INITDB_WALDIR:-} ]] || arguments+=(--waldir="$POSTGRES_INITDB_WALDIR")
   # The official image splits POSTGRES_INITDB_ARGS as a shell would, and callers' values rely on it.
   eval "arguments+=($POSTGRES_INITDB_ARGS)"
-  with_user_name initdb "${arguments[@]}" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD")
+  with_user_name initdb "${arguments[@]}" --no-sync --no-instructions --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD")
   printf '\nhost all all all %s\n' "$POSTGRES_HOST_AUTH_METHOD" >> "$PGDATA/pg_hba.conf"
 }
 
@@ -77,10 +77,11 @@ run_init_file() {
 }
 
 # The database and the init files, through a server that only this container's socket reaches: nobody can connect to a
-# cluster that is half made, and a health check over TCP is true only once all of this is done.
+# cluster that is half made, and a health check over TCP is true only once all of this is done. Nothing is forced to the
+# disk until then; `write_through` does it once for the whole.
 fill_cluster() {
   PGHOST='' PGHOSTADDR='' pg_ctl --pgdata "$PGDATA" --wait --silent \
-    --options "$(printf '%q ' "${@:2}" -c listen_addresses= -p "${PGPORT:-5432}")" start
+    --options "$(printf '%q ' "${@:2}" -c listen_addresses= -c fsync=off -p "${PGPORT:-5432}")" start
   if [[ $POSTGRES_DB != postgres ]]; then
     POSTGRES_DB='' docker_process_sql --dbname postgres --set database="$POSTGRES_DB" <<< 'CREATE DATABASE :"database";'
   fi
@@ -89,6 +90,12 @@ fill_cluster() {
     [[ ! -e $file ]] || run_init_file "$file"
   done
   pg_ctl --pgdata "$PGDATA" --wait --silent --mode fast stop
+}
+
+# The new cluster is on the disk before its server answers anybody. One syncfs instead of a thousand fsync: 0.1 s where
+# the latter takes 0.5 s on an idle disk and 5 s on a busy one.
+write_through() {
+  with_user_name initdb --sync-only --sync-method=syncfs > /dev/null
   printf 'docker-entrypoint: cluster made, starting\n'
 }
 
@@ -108,6 +115,7 @@ main() {
     chmod 0700 "$PGDATA" 2> /dev/null || true
     make_cluster
     fill_cluster "$@"
+    write_through
   fi
   exec "$@"
 }
