@@ -1,3 +1,7 @@
-//! The service's program.
+//! The service's program: hands its arguments to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service::commands::run(&std::env::args().skip(1).collect::<Vec<_>>())
+}

@@ -1,0 +1,2 @@
+DROP TABLE visitor_debts;
+DROP TABLE visitors;

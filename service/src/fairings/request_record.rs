@@ -1,0 +1,213 @@
+//! Owns the record of a request: id, trace, the one log line and the metrics. It is begun when the head was read and ended
+//! when the answer's head is ready; whatever happens between, there is exactly one line.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rocket::{
+    Data, Request, Response,
+    fairing::{Fairing, Info, Kind},
+};
+use slog::{Logger, error, info};
+
+use super::{
+    shutdown::Draining,
+    trace::{TraceContext, TraceId},
+};
+use crate::metrics::RequestMetrics;
+
+/// A request's id may be this long: longer than any id format in use, short enough to be repeated in every answer.
+const LONGEST_ID: usize = 128;
+
+/// A path is logged up to here, so that no request can write a page of log.
+const LONGEST_PATH: usize = 512;
+
+/// Attaches a [`RequestRecord`] to every request. To be attached as a fairing and managed as state.
+#[derive(Clone)]
+pub struct Recording {
+    metrics: Arc<RequestMetrics>,
+    logger: Logger,
+    draining: Draining,
+    /// Requests whose answer has not been handed over whole.
+    open: Arc<AtomicU64>,
+}
+
+impl Recording {
+    /// Records into these; while `draining`, tells each client to leave.
+    pub fn new(metrics: Arc<RequestMetrics>, logger: Logger, draining: Draining) -> Self {
+        Self { metrics, logger, draining, open: Arc::default() }
+    }
+
+    /// Requests whose answer, body included, has not been handed to the connection.
+    pub fn open_requests(&self) -> u64 {
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+/// What is known of one request. Lives as long as Rocket's request, which ends when its answer was handed over.
+pub struct RequestRecord {
+    begun: Instant,
+    method: &'static str,
+    id: Option<String>,
+    trace: TraceContext,
+    announced: AtomicBool,
+    recording: Option<Recording>,
+}
+
+impl RequestRecord {
+    /// The record of this request, begun now if it was not.
+    pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
+        request.local_cache(|| Self::begin(request))
+    }
+
+    fn begin(request: &Request<'_>) -> Self {
+        let recording = request.rocket().state::<Recording>().cloned();
+        if let Some(recording) = &recording {
+            recording.metrics.in_flight.inc();
+            recording.open.fetch_add(1, Ordering::AcqRel);
+        }
+        let mut traceparents = request.headers().get("traceparent");
+        let trace = match (traceparents.next(), traceparents.next()) {
+            (Some(header), None) => TraceContext::proceed(header),
+            _ => None,
+        };
+        Self {
+            begun: Instant::now(),
+            method: request.method().as_str(),
+            id: request.headers().get_one("X-Request-Id").filter(|id| is_sane(id)).map(str::to_owned),
+            trace: trace.unwrap_or_else(TraceContext::start),
+            announced: AtomicBool::new(false),
+            recording,
+        }
+    }
+
+    /// The request's id: the client's own if it brought a sane one, else the trace's.
+    pub fn request_id(&self) -> String {
+        self.id.clone().unwrap_or_else(|| self.trace.trace_id().to_string())
+    }
+
+    /// Whether Rocket took the request for one: what it cannot read goes to a catcher without any fairing.
+    pub fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// Logs why an answer is a fault of ours.
+    pub fn log_cause(&self, cause: &str) {
+        if let Some(recording) = &self.recording {
+            error!(recording.logger, "a request failed"; "request_id" => self.request_id(), "cause" => cause);
+        }
+    }
+
+    /// Ends a request that Rocket could not read, with this answer.
+    pub fn end_unread(&self, request: &Request<'_>, response: &mut Response<'_>) {
+        self.end(request, response, UNREAD_METHOD);
+    }
+
+    fn end(&self, request: &Request<'_>, response: &mut Response<'_>, method: &str) {
+        let Some(recording) = &self.recording else { return };
+        let latency = self.begun.elapsed();
+        let status = response.status().code;
+        let endpoint = request.route().and_then(|route| route.name.as_deref());
+        let series = recording.metrics.series(method, endpoint);
+        series.count(status, latency);
+        let ip = request.client_ip();
+        let trace_id = self.trace.trace_id();
+        let line =
+            Line { method, path: shortened(request.uri().path().as_str()), endpoint: series.endpoint() };
+        match &self.id {
+            Some(id) => line.write(&recording.logger, status, latency, ip, format_args!("{id}"), trace_id),
+            None => line.write(&recording.logger, status, latency, ip, format_args!("{trace_id}"), trace_id),
+        }
+        response.set_raw_header("X-Request-Id", self.request_id());
+        response.set_raw_header("traceparent", self.trace.to_string());
+        if recording.draining.has_begun() {
+            // RFC 9112 section 9.6: clients turn elsewhere while requests are still served.
+            response.set_raw_header("Connection", "close");
+        }
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.metrics.in_flight.dec();
+            recording.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The method of a request that Rocket could not read: what it read is not known.
+const UNREAD_METHOD: &str = "OTHER";
+
+struct Line<'a> {
+    method: &'a str,
+    path: &'a str,
+    endpoint: &'a str,
+}
+
+impl Line<'_> {
+    fn write(
+        &self,
+        logger: &Logger,
+        status: u16,
+        latency: Duration,
+        ip: Option<IpAddr>,
+        request_id: fmt::Arguments<'_>,
+        trace_id: TraceId,
+    ) {
+        // slog hands the pairs to a drain in reverse.
+        info!(logger, "request";
+            "trace_id" => %trace_id,
+            "request_id" => %request_id,
+            "ip" => %Ip(ip),
+            "latency" => latency.as_secs_f64(),
+            "status" => status,
+            "endpoint" => self.endpoint,
+            "path" => self.path,
+            "method" => self.method,
+        );
+    }
+}
+
+/// A client's address; nothing where there is none, as in process.
+struct Ip(Option<IpAddr>);
+
+impl fmt::Display for Ip {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |ip| ip.fmt(formatter))
+    }
+}
+
+/// Visible ASCII without what would need escaping in a log or a header.
+fn is_sane(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= LONGEST_ID
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte))
+}
+
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LONGEST_PATH)]
+}
+
+#[rocket::async_trait]
+impl Fairing for Recording {
+    fn info(&self) -> Info {
+        Info { name: "request record", kind: Kind::Request | Kind::Response }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        RequestRecord::of(request).announced.store(true, Ordering::Release);
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let record = RequestRecord::of(request);
+        record.end(request, response, record.method);
+    }
+}

@@ -1,0 +1,132 @@
+//! Owns W3C Trace Context (Recommendation, level 1): reading a `traceparent` strictly and writing the one passed on. Starts
+//! a trace where a request brings none.
+
+use std::fmt;
+
+/// A trace and our place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    trace_id: u128,
+    span_id: u64,
+    flags: u8,
+}
+
+/// `00-` 32 digits `-` 16 digits `-` 2 digits: section 3.2.2.
+const LENGTH: usize = 55;
+
+/// The one flag that version 00 defines: section 3.2.2.3.1.
+const SAMPLED: u8 = 1;
+
+impl TraceContext {
+    /// A new trace, not sampled.
+    pub fn start() -> Self {
+        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), flags: 0 }
+    }
+
+    /// Goes on with the trace of a request's `traceparent`, under a span of its own. `None` when the header breaks any rule
+    /// of section 3.2.2: it is then to be ignored.
+    pub fn proceed(header: &str) -> Option<Self> {
+        let bytes = header.as_bytes();
+        let version = hex(bytes.get(..2)?)?;
+        let known = version == 0 && bytes.len() == LENGTH;
+        let later =
+            version != 0 && version != 0xff && (bytes.len() == LENGTH || bytes.get(LENGTH) == Some(&b'-'));
+        let dashes = [2, 35, 52].iter().all(|place| bytes.get(*place) == Some(&b'-'));
+        if !dashes || !(known || later) {
+            return None;
+        }
+        let trace_id = hex(&bytes[3..35])?;
+        let parent = hex(&bytes[36..52])?;
+        let flags = hex(&bytes[53..55])?;
+        if trace_id == 0 || parent == 0 {
+            return None;
+        }
+        Some(Self { trace_id, span_id: fastrand::u64(1..), flags: u8::try_from(flags).ok()? & SAMPLED })
+    }
+
+    /// The trace's id, to be written as 32 digits.
+    pub fn trace_id(&self) -> TraceId {
+        TraceId(self.trace_id)
+    }
+}
+
+impl fmt::Display for TraceContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "00-{}-{:016x}-{:02x}", self.trace_id(), self.span_id, self.flags)
+    }
+}
+
+/// A trace's id; shown as 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceId(u128);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
+}
+
+/// Lower-case hexadecimal digits only.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0u128, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TraceContext;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    #[test]
+    fn a_valid_header_is_proceeded_with_under_a_new_span() {
+        for (header, flags) in [
+            (format!("00-{TRACE}-b7ad6b7169203331-01"), "01"),
+            (format!("00-{TRACE}-b7ad6b7169203331-00"), "00"),
+            (format!("00-{TRACE}-b7ad6b7169203331-ff"), "01"),
+            (format!("cc-{TRACE}-b7ad6b7169203331-01"), "01"),
+            (format!("cc-{TRACE}-b7ad6b7169203331-01-what-comes"), "01"),
+        ] {
+            let text = TraceContext::proceed(&header).unwrap_or_else(|| panic!("{header}")).to_string();
+            assert!(text.starts_with(&format!("00-{TRACE}-")) && text.ends_with(flags), "{header}: {text}");
+            assert!(!text.contains("b7ad6b7169203331"), "{header}: {text}");
+            assert_eq!(
+                TraceContext::proceed(&text).map(|trace| trace.trace_id().to_string()).as_deref(),
+                Some(TRACE)
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_breaks_a_rule_is_none() {
+        for header in [
+            "",
+            "00",
+            &format!("00-{TRACE}-b7ad6b7169203331"),
+            &format!("00-{TRACE}-b7ad6b7169203331-0"),
+            &format!("00-{TRACE}-b7ad6b7169203331-01-"),
+            &format!("00-{TRACE}-b7ad6b7169203331-01 "),
+            &format!("ff-{TRACE}-b7ad6b7169203331-01"),
+            &format!("cc-{TRACE}-b7ad6b7169203331-01."),
+            &format!("00-{}-b7ad6b7169203331-01", TRACE.to_uppercase()),
+            &format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
+            &format!("00-{TRACE}-{}-01", "0".repeat(16)),
+            &format!("00_{TRACE}_b7ad6b7169203331_01"),
+            &format!("0x-{TRACE}-b7ad6b7169203331-01"),
+            "00-00000000000000000000000000000é00-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(TraceContext::proceed(header), None, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn new_traces_differ() {
+        assert_ne!(TraceContext::start().trace_id(), TraceContext::start().trace_id());
+    }
+}

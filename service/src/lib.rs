@@ -1,0 +1,104 @@
+//! The application: a Rocket service on Postgres and Redis. [`application`] shows the whole of it; the rooms are
+//!
+//! - [`config`]: what the environment may say;
+//! - [`logging`]: one JSON line for everything worth saying;
+//! - [`metrics`]: what is counted and measured;
+//! - [`store`]: what is kept, in Postgres and Redis; knows no HTTP;
+//! - [`routes`]: one endpoint a file; knows no database;
+//! - [`fairings`]: what happens to every request;
+//! - [`error`]: what a client is told when something is wrong;
+//! - [`commands`]: `serve`, `migrate` and `health`.
+
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod fairings;
+pub mod logging;
+pub mod metrics;
+pub mod routes;
+pub mod store;
+
+use rocket::{Build, Rocket, config::Ident, config::LogLevel};
+use slog::Logger;
+
+use crate::{
+    config::Config,
+    fairings::{Draining, Recording},
+    metrics::Metrics,
+    routes::Identity,
+    store::{Store, Upkeep},
+};
+
+/// Seconds that an idle connection is kept: longer than a scrape interval of 15 s, shorter than what most proxies keep
+/// theirs, and the bound on a client that sends its head slowly.
+const KEEP_ALIVE: u32 = 60;
+
+/// What the application is made of; each part is cheap to clone and can be looked at from outside.
+#[derive(Clone)]
+pub struct Parts {
+    /// Who answers.
+    pub identity: Identity,
+    /// What is kept.
+    pub store: Store,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// Whether it is shutting down.
+    pub draining: Draining,
+    /// Every request's record.
+    pub recording: Recording,
+}
+
+impl Parts {
+    /// Makes the parts, within a tokio runtime. The store's background work ends when [`Upkeep`] is dropped.
+    pub fn assemble(config: &Config, logger: &Logger) -> (Self, Upkeep) {
+        let metrics = Metrics::new(&config.version, &routes::endpoints());
+        metrics.observe_runtime();
+        let (store, upkeep) = Store::open(config, &metrics, logger);
+        let draining = Draining::default();
+        let recording =
+            Recording::new(std::sync::Arc::clone(&metrics.requests), logger.clone(), draining.clone());
+        let identity = Identity { version: config.version.clone(), hostname: hostname() };
+        (Self { identity, store, metrics, draining, recording }, upkeep)
+    }
+}
+
+/// The whole application.
+pub fn application(config: &Config, parts: Parts) -> Rocket<Build> {
+    rocket::custom(rocket_config(config))
+        .manage(parts.identity)
+        .manage(parts.store)
+        .manage(parts.metrics)
+        .manage(parts.draining)
+        .manage(parts.recording.clone())
+        .attach(parts.recording)
+        .mount("/", routes::all())
+        .register("/", routes::catchers())
+}
+
+/// Rocket's configuration: ours alone, so that no `ROCKET_` variable or file changes it. Signals are the command's.
+fn rocket_config(config: &Config) -> rocket::Config {
+    let mut shutdown = rocket::config::Shutdown::default();
+    shutdown.ctrlc = false;
+    shutdown.signals.clear();
+    shutdown.grace = u32::try_from(config.timing.shutdown_grace.as_secs()).unwrap_or(u32::MAX);
+    shutdown.mercy = 0;
+    shutdown.force = false;
+    rocket::Config {
+        address: config.listen.address,
+        port: config.listen.port,
+        workers: config.listen.workers,
+        ident: Ident::none(),
+        ip_header: config.listen.real_ip_header.clone().map(Into::into),
+        keep_alive: KEEP_ALIVE,
+        log_level: LogLevel::Off,
+        cli_colors: false,
+        shutdown,
+        ..rocket::Config::release_default()
+    }
+}
+
+/// The host's name as the kernel has it; in a container, the container's.
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,66 @@
+//! Owns the answers to what no route took: problem documents too. A method that a path does not have is told apart from a
+//! path that there is not, which Rocket does not do.
+
+use rocket::{
+    Catcher, Request, Response,
+    catcher::{self, Handler},
+    http::{Method, Status},
+    response::Responder,
+};
+
+use crate::{
+    error::{Kind, Problem},
+    fairings::RequestRecord,
+};
+
+/// The one catcher: for every status.
+pub(super) fn all() -> Vec<Catcher> {
+    vec![Catcher::new(None, Answer)]
+}
+
+#[derive(Clone)]
+struct Answer;
+
+#[rocket::async_trait]
+impl Handler for Answer {
+    async fn handle<'r>(&self, status: Status, request: &'r Request<'_>) -> catcher::Result<'r> {
+        answer(status, request)
+    }
+}
+
+fn answer<'r>(status: Status, request: &'r Request<'_>) -> Result<Response<'r>, Status> {
+    let record = RequestRecord::of(request);
+    let problem = problem(status, request, record.is_announced());
+    let mut response = problem.respond_to(request)?;
+    if !record.is_announced() {
+        record.end_unread(request, &mut response);
+    }
+    Ok(response)
+}
+
+fn problem(status: Status, request: &Request<'_>, announced: bool) -> Problem {
+    let allowed = allowed(request.uri().path().as_str());
+    match (status.code, allowed) {
+        // What Rocket could not read and shows as a GET is a request with a method it does not know.
+        (400, Some(allow)) if !announced && request.method() == Method::Get => {
+            Problem::method_not_allowed(allow)
+        }
+        (400, None) if !announced && request.method() == Method::Get => Problem::new(Kind::NotFound),
+        (404, Some(allow)) => Problem::method_not_allowed(allow),
+        (404, None) => Problem::new(Kind::NotFound),
+        (500.., _) => Problem::new(Kind::Internal),
+        _ => Problem::new(Kind::BadRequest),
+    }
+}
+
+/// The methods of a path, as `Allow` lists them (RFC 9110 section 10.2.1).
+fn allowed(path: &str) -> Option<&'static str> {
+    match path {
+        "/" | "/health" | "/ready" | "/metrics" | "/openapi.json" | "/api/visitors" => Some("GET, HEAD"),
+        "/api/data" => Some("GET, HEAD, POST"),
+        _ => path
+            .strip_prefix("/api/data/")
+            .is_some_and(|id| !id.is_empty() && !id.contains('/'))
+            .then_some("GET, HEAD"),
+    }
+}

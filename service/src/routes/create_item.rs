@@ -1,0 +1,140 @@
+//! Owns `POST /api/data`: reads and checks the body, and answers with the item once it is committed.
+
+use std::time::Duration;
+
+use rocket::{
+    Data, Request, State,
+    data::ToByteUnit,
+    http::Status,
+    post,
+    request::{FromRequest, Outcome},
+};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
+
+use super::Json;
+use crate::{
+    error::{Kind, Problem},
+    store::{IdempotencyKey, NewItem, Refusal, Store},
+};
+
+/// The largest body, in bytes: 64 KiB.
+pub(super) const LARGEST_BODY: u64 = 64 * 1024;
+
+/// A body of 64 KiB takes less on the slowest line that is of any use; it bounds what a stalling client holds.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+#[post("/api/data", data = "<data>")]
+pub(super) async fn create_item(head: Head, data: Data<'_>, store: &State<Store>) -> Result<Json, Problem> {
+    let key = head.0?;
+    let item = parse(&read(data).await?)?;
+    let created = store.items().create(item, key).await?;
+    let location = format!("/api/data/{}", created.item.id);
+    let answer = Json::of(&created.item)?.status(Status::Created).header("Location", location);
+    Ok(if created.replayed { answer.header("Idempotency-Replayed", "true") } else { answer })
+}
+
+/// What the headers say: the key, or what is wrong with them.
+pub(super) struct Head(Result<Option<IdempotencyKey>, Problem>);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Head {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Outcome::Success(Self(read_head(request)))
+    }
+}
+
+fn read_head(request: &Request<'_>) -> Result<Option<IdempotencyKey>, Problem> {
+    if !request.content_type().is_some_and(|content_type| content_type.is_json()) {
+        return Err(Problem::with_detail(
+            Kind::UnsupportedMediaType,
+            "Content-Type must be application/json",
+        ));
+    }
+    let declared = request.headers().get_one("Content-Length").and_then(|length| length.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > LARGEST_BODY) {
+        return Err(too_large());
+    }
+    let mut keys = request.headers().get("Idempotency-Key");
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => IdempotencyKey::parse(key).map(Some).map_err(refused),
+        (Some(_), Some(_)) => Err(refused(Refusal::Key)),
+    }
+}
+
+async fn read(data: Data<'_>) -> Result<Vec<u8>, Problem> {
+    let reading = data.open(LARGEST_BODY.bytes()).into_bytes();
+    let body = tokio::time::timeout(BODY_DEADLINE, reading)
+        .await
+        .map_err(|_| Problem::new(Kind::RequestTimeout))?
+        .map_err(|_| Problem::with_detail(Kind::BadRequest, "the body ended early"))?;
+    if body.is_complete() { Ok(body.into_inner()) } else { Err(too_large()) }
+}
+
+fn too_large() -> Problem {
+    Problem::with_detail(Kind::BodyTooLarge, format_args!("at most {LARGEST_BODY} bytes"))
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    Problem::with_detail(Kind::InvalidRequest, refusal)
+}
+
+/// The body: exactly these two members, `value` present even when it is null.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    name: String,
+    #[serde(deserialize_with = "Value::deserialize")]
+    value: Value,
+}
+
+fn parse(bytes: &[u8]) -> Result<NewItem, Problem> {
+    let body: Body = serde_json::from_slice(bytes).map_err(|error| explain(bytes, &error))?;
+    NewItem::new(body.name, body.value).map_err(refused)
+}
+
+/// Malformed, or well-formed and not acceptable: to tell, the body is read once more without keeping anything. serde's
+/// words quote nothing but what the client sent.
+fn explain(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let well_formed =
+        serde_json::from_slice::<IgnoredAny>(bytes).is_ok() && std::str::from_utf8(bytes).is_ok();
+    let kind = if well_formed { Kind::InvalidRequest } else { Kind::MalformedBody };
+    Problem::with_detail(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::error::Kind;
+
+    #[test]
+    fn a_body_is_read_by_this_table() {
+        let deep = |depth| format!(r#"{{"name":"n","value":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        for (body, expected) in [
+            (r#"{"name":"n","value":null}"#, None),
+            (r#" {"value":{"a":[1,2.5,"é"]},"name":"n"} "#, None),
+            (&deep(64), None),
+            (&deep(65), Some(Kind::InvalidRequest)),
+            (&deep(20_000), Some(Kind::InvalidRequest)),
+            ("", Some(Kind::MalformedBody)),
+            ("{", Some(Kind::MalformedBody)),
+            (r#"{"name":"n","value":1} x"#, Some(Kind::MalformedBody)),
+            (r#"{"name":"n","value":01}"#, Some(Kind::MalformedBody)),
+            ("[]", Some(Kind::InvalidRequest)),
+            ("{}", Some(Kind::InvalidRequest)),
+            (r#"{"name":"n"}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":1,"value":1}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":"","value":1}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":"n","name":"n","value":1}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":"n","value":1,"more":1}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":"n","value":1e999}"#, Some(Kind::InvalidRequest)),
+            (r#"{"name":"n","value":"\u0000"}"#, Some(Kind::InvalidRequest)),
+        ] {
+            assert_eq!(parse(body.as_bytes()).err().map(|problem| problem.kind()), expected, "{body:.80}");
+        }
+        assert_eq!(parse(b"{\"name\":\"\xff\",\"value\":1}").unwrap_err().kind(), Kind::MalformedBody);
+    }
+}

@@ -1,0 +1,387 @@
+//! Owns the items: what one may be, how a page of them is read, and the way of a new one to the writer. Its types refuse
+//! what Postgres would refuse, so that bad input never gets there.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use diesel::{
+    ExpressionMethods, OptionalExtension, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
+    sql_types::{BigInt, Double},
+};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Number, Value};
+use slog::Logger;
+use time::{OffsetDateTime, UtcOffset};
+
+use super::{cache::Cache, error::StoreError, postgres::Postgres, tables::items, writer::Writer};
+
+/// The longest name, in characters; the table's own check says the same.
+pub const LONGEST_NAME: usize = 200;
+
+/// The deepest nesting of a value. JSON has no bound (RFC 8259 section 9 lets a reader set one); data nested deeper than
+/// this is an attack or a mistake.
+pub const DEEPEST_VALUE: usize = 64;
+
+/// The longest idempotency key, in characters: twice a UUID with room for a prefix.
+pub const LONGEST_KEY: usize = 128;
+
+/// Most items on a page.
+pub const LARGEST_PAGE: u32 = 100;
+
+/// Items on a page when the request does not say.
+pub const USUAL_PAGE: u32 = 20;
+
+/// Keys forgotten by one statement, so that a sweep never holds many rows at once.
+const SWEEP_ROWS: i64 = 1000;
+
+/// An item's number: unique, rising in the order of insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ItemId(pub(super) i64);
+
+impl ItemId {
+    /// Reads a number as it stands in a path: digits only, above zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|id| digits && *id > 0).map(Self)
+    }
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Why something is no item, key, cursor or limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A name of 0 or too many characters.
+    #[error("`name` must have 1 to {LONGEST_NAME} characters")]
+    NameLength,
+    /// Postgres cannot store it.
+    #[error("texts must not contain the NUL character")]
+    Nul,
+    /// Nested too deep.
+    #[error("`value` must not be nested deeper than {DEEPEST_VALUE}")]
+    Depth,
+    /// Not a key.
+    #[error("`Idempotency-Key` must have 1 to {LONGEST_KEY} visible ASCII characters")]
+    Key,
+    /// Not a cursor that a page gave.
+    #[error("`after` must be the cursor of an earlier page")]
+    Cursor,
+    /// Not a number of items.
+    #[error("`limit` must be a whole number from 1 to {LARGEST_PAGE}")]
+    Limit,
+}
+
+/// An item to be: checked, and in the one form in which it is stored, answered and compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewItem {
+    name: String,
+    value: Value,
+}
+
+impl NewItem {
+    /// Checks the two parts.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    pub fn new(name: String, value: Value) -> Result<Self, Refusal> {
+        if name.is_empty() || name.chars().count() > LONGEST_NAME {
+            return Err(Refusal::NameLength);
+        }
+        if name.contains('\0') {
+            return Err(Refusal::Nul);
+        }
+        Ok(Self { name, value: canonical(value, DEEPEST_VALUE)? })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    pub(super) fn into_item(self, id: i64, created_at: OffsetDateTime) -> Item {
+        Item { id: ItemId(id), name: self.name, value: self.value, created_at }
+    }
+}
+
+/// The value as it will be read back from `jsonb`, which keeps numbers as decimals: what `serde_json` writes with an
+/// exponent and fits an integer comes back as that integer, and there is no negative zero.
+fn canonical(value: Value, depth: usize) -> Result<Value, Refusal> {
+    Ok(match value {
+        Value::String(text) if text.contains('\0') => return Err(Refusal::Nul),
+        Value::Number(number) => Value::Number(canonical_number(number)),
+        Value::Array(values) => {
+            let depth = depth.checked_sub(1).ok_or(Refusal::Depth)?;
+            Value::Array(values.into_iter().map(|value| canonical(value, depth)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(fields) => {
+            let depth = depth.checked_sub(1).ok_or(Refusal::Depth)?;
+            let field = |(name, value): (String, Value)| {
+                if name.contains('\0') { Err(Refusal::Nul) } else { Ok((name, canonical(value, depth)?)) }
+            };
+            Value::Object(fields.into_iter().map(field).collect::<Result<Map<_, _>, _>>()?)
+        }
+        other => other,
+    })
+}
+
+/// From here on `serde_json` writes a float with an exponent.
+const EXPONENT_FROM: f64 = 1e16;
+
+fn canonical_number(number: Number) -> Number {
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else { return number };
+    if float == 0.0 {
+        return Number::from_f64(0.0).unwrap_or(number);
+    }
+    if float.abs() < EXPONENT_FROM {
+        return number;
+    }
+    // Such a float is whole, so its decimal text without a fraction is exact.
+    format!("{float:.0}").parse().unwrap_or(number)
+}
+
+/// A stored item.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Item {
+    /// Its number.
+    pub id: ItemId,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// When Postgres took it, UTC.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// `2026-01-02T03:04:05.123456Z`: Postgres keeps microseconds.
+fn rfc3339<S: Serializer>(moment: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let utc = moment.to_offset(UtcOffset::UTC);
+    serializer.collect_str(&format_args!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+        utc.year(),
+        u8::from(utc.month()),
+        utc.day(),
+        utc.hour(),
+        utc.minute(),
+        utc.second(),
+        utc.microsecond(),
+    ))
+}
+
+/// What came of a new item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    /// The item as stored.
+    pub item: Item,
+    /// Whether an earlier request with the same key made it.
+    pub replayed: bool,
+}
+
+/// A client's name for one attempt to create.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Checks a header's value.
+    ///
+    /// # Errors
+    /// [`Refusal::Key`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > LONGEST_KEY || !visible {
+            return Err(Refusal::Key);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a page ends and the next begins: opaque to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor(i64);
+
+/// The first character of a cursor: its format's version.
+const CURSOR_VERSION: &str = "1";
+
+impl Cursor {
+    /// Reads what [`Cursor`]'s `Display` wrote, and nothing else.
+    ///
+    /// # Errors
+    /// [`Refusal::Cursor`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        text.strip_prefix(CURSOR_VERSION)
+            .and_then(|hex| i64::from_str_radix(hex, 16).ok())
+            .map(Self)
+            .filter(|cursor| cursor.0 > 0 && cursor.to_string() == text)
+            .ok_or(Refusal::Cursor)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{CURSOR_VERSION}{:016x}", self.0)
+    }
+}
+
+/// How many items a page has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit(u32);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(USUAL_PAGE)
+    }
+}
+
+impl Limit {
+    /// Reads a number of items: digits only.
+    ///
+    /// # Errors
+    /// [`Refusal::Limit`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse()
+            .ok()
+            .filter(|limit| digits && (1..=LARGEST_PAGE).contains(limit))
+            .map(Self)
+            .ok_or(Refusal::Limit)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Which page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PageRequest {
+    /// How many items.
+    pub limit: Limit,
+    /// After which item, newest first; none: from the newest.
+    pub after: Option<Cursor>,
+}
+
+/// One page, its items already written as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// A JSON array of items.
+    pub items: String,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// Reading and creating items.
+#[derive(Clone)]
+pub struct Items {
+    postgres: Arc<Postgres>,
+    cache: Arc<Cache>,
+    writer: Writer,
+}
+
+impl Items {
+    pub(super) fn new(postgres: Arc<Postgres>, cache: Arc<Cache>, writer: Writer) -> Self {
+        Self { postgres, cache, writer }
+    }
+
+    /// Stores an item and returns once it is committed. With a key that was used before for an equal item, returns that
+    /// one instead.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn create(&self, item: NewItem, key: Option<IdempotencyKey>) -> Result<Created, StoreError> {
+        self.postgres.check_up()?;
+        self.writer.write(item, key).await
+    }
+
+    /// Finds one item.
+    ///
+    /// # Errors
+    /// Postgres away, late or at fault.
+    pub async fn find(&self, id: ItemId) -> Result<Option<Item>, StoreError> {
+        self.postgres
+            .run(move |connection| items::table.find(id.0).first::<Row>(connection).optional())
+            .await
+            .map(|row| row.map(Item::from))
+    }
+
+    /// Reads a page, from the cache when it is there and no write was acknowledged since.
+    ///
+    /// # Errors
+    /// Postgres away, late or at fault.
+    pub async fn page(&self, request: PageRequest) -> Result<Arc<Page>, StoreError> {
+        let postgres = Arc::clone(&self.postgres);
+        self.cache
+            .page(
+                request,
+                async move { postgres.run(move |connection| read_page(connection, request)).await },
+            )
+            .await
+    }
+
+    pub(super) async fn sweep_every(self, interval: Duration, lifetime: Duration, logger: Logger) {
+        loop {
+            tokio::time::sleep(interval).await;
+            match self.postgres.run(move |connection| forget_keys(connection, lifetime)).await {
+                Ok(0) => {}
+                Ok(keys) => slog::debug!(logger, "idempotency keys forgotten"; "keys" => keys),
+                Err(error) => slog::warn!(logger, "idempotency keys could not be swept"; "error" => %error),
+            }
+        }
+    }
+}
+
+type Row = (i64, String, Value, OffsetDateTime);
+
+impl From<Row> for Item {
+    fn from((id, name, value, created_at): Row) -> Self {
+        Self { id: ItemId(id), name, value, created_at }
+    }
+}
+
+fn read_page(connection: &mut PgConnection, request: PageRequest) -> QueryResult<Page> {
+    let limit = request.limit.0 as usize;
+    let mut rows: Vec<Row> = items::table
+        .filter(items::id.lt(request.after.map_or(i64::MAX, |cursor| cursor.0)))
+        .order(items::id.desc())
+        .limit(i64::from(request.limit.0) + 1)
+        .load(connection)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| Cursor(row.0));
+    let items: Vec<Item> = rows.into_iter().map(Item::from).collect();
+    let items = serde_json::to_string(&items)
+        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+    Ok(Page { items, next })
+}
+
+/// Forgets keys older than `lifetime`, some at a time; rows that another replica is forgetting are left to it.
+fn forget_keys(connection: &mut PgConnection, lifetime: Duration) -> QueryResult<usize> {
+    let mut forgotten = 0;
+    loop {
+        let now = diesel::sql_query(
+            "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys \
+             WHERE created_at < now() - make_interval(secs => $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind::<Double, _>(lifetime.as_secs_f64())
+        .bind::<BigInt, _>(SWEEP_ROWS)
+        .execute(connection)?;
+        forgotten += now;
+        if i64::try_from(now).unwrap_or(0) < SWEEP_ROWS {
+            return Ok(forgotten);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Owns the one multiplexed connection to Redis: who may use it, when it counts as away, and how it comes back. While it
+//! is away every use fails at once, so that no request waits for a Redis that is not there. The redis crate's own
+//! reconnecting connection is not used because what depends on Redis must be mended before requests see it again.
+
+use std::{
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus::IntGauge;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, aio::MultiplexedConnection,
+};
+use slog::{Logger, error, info};
+use tokio::sync::Notify;
+
+use super::probe::Verdict;
+use crate::{config::Redis, metrics::StoreMetrics};
+
+/// While Redis is there: what a silent death costs at most before the first command notices.
+const CALM: Duration = Duration::from_secs(1);
+
+/// While it is away: first and longest wait between attempts.
+const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+pub(super) struct Link {
+    client: Client,
+    deadline: Duration,
+    up: AtomicBool,
+    up_gauge: IntGauge,
+    current: RwLock<Option<Connected>>,
+    connections: AtomicU64,
+    /// Commands of [`Link::query_owed`] that found Redis away.
+    owed: AtomicU64,
+    lost: Notify,
+}
+
+/// What depends on Redis and must be in order before requests see it again.
+pub(super) trait Mend {
+    /// Puts it in order on a connection that nobody else uses yet.
+    async fn mend(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError>;
+
+    /// Makes up for what [`Link::query_owed`] could not do meanwhile; done again until nothing was added.
+    async fn make_up(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError>;
+}
+
+#[derive(Clone)]
+struct Connected {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Link {
+    pub(super) fn new(config: &Redis, metrics: &StoreMetrics) -> Self {
+        let mut settings = RedisConnectionInfo::default();
+        if let Some(password) = &config.password {
+            settings = settings.set_password(password.reveal());
+        }
+        let information: ConnectionInfo = ConnectionAddr::Tcp(config.host.clone(), config.port)
+            .into_connection_info()
+            .expect("a host and a port are an address")
+            .set_redis_settings(settings);
+        Self {
+            client: Client::open(information).expect("a TCP address needs no parsing"),
+            deadline: config.deadline,
+            up: AtomicBool::new(false),
+            up_gauge: metrics.redis_up.clone(),
+            current: RwLock::new(None),
+            connections: AtomicU64::new(0),
+            owed: AtomicU64::new(0),
+            lost: Notify::new(),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// Runs commands on the connection. A failure of the connection, or no answer within the deadline, takes Redis out
+    /// of use until it was mended. `None`: Redis is away, or failed now.
+    pub(super) async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Option<T> {
+        let Connected { number, mut connection } =
+            self.current.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        match work(&mut connection).await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.lose(number, &error);
+                None
+            }
+        }
+    }
+
+    /// One command that must not be forgotten: when Redis is away it is made up for before Redis is used again.
+    pub(super) async fn query_owed(&self, command: &redis::Cmd) {
+        // A connection may fail and be replaced during the command, which then is due on the new one; each turn needs
+        // an outage of its own, so the bound is never the reason to stop.
+        for _ in 0..8 {
+            let away = {
+                let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+                if current.is_none() {
+                    self.owed.fetch_add(1, Ordering::AcqRel);
+                }
+                current.is_none()
+            };
+            if away || self.query::<()>(command).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// One command, as [`Link::run`].
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Option<T> {
+        self.run(async |connection| command.query_async(connection).await).await
+    }
+
+    fn lose(&self, number: u64, _error: &RedisError) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|connected| connected.number == number) {
+            *current = None;
+            self.up.store(false, Ordering::Release);
+            self.up_gauge.set(0);
+            self.lost.notify_one();
+        }
+    }
+
+    /// Whether Redis answers now.
+    pub(super) async fn ask(&self) -> Verdict {
+        match self.query::<String>(&redis::cmd("PING")).await {
+            Some(_) => Verdict::Up,
+            None => Verdict::Down("no connection, or no answer within the deadline".to_owned()),
+        }
+    }
+
+    /// Keeps the connection for as long as the service runs: tries it now and then, and when it is away makes a new one
+    /// and has what depends on it put in order before anybody else may use it.
+    pub(super) async fn supervise(&self, logger: &Logger, dependants: &impl Mend) {
+        let mut said_away = false;
+        let mut pause = AWAY.0;
+        loop {
+            if self.is_up() {
+                let _woken = tokio::time::timeout(CALM, self.lost.notified()).await;
+                if !self.ask().await.is_up() {
+                    error!(logger, "redis is away, trying again");
+                    said_away = true;
+                    pause = AWAY.0;
+                }
+                continue;
+            }
+            match self.connect(dependants).await {
+                Ok(()) => {
+                    info!(logger, "redis is up");
+                    said_away = false;
+                }
+                Err(cause) => {
+                    if !said_away {
+                        error!(logger, "redis is away, trying again"; "error" => %cause);
+                        said_away = true;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(AWAY.1);
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, dependants: &impl Mend) -> Result<(), RedisError> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.deadline))
+            .set_response_timeout(Some(self.deadline));
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&settings).await?;
+        redis::cmd("PING").exec_async(&mut connection).await?;
+        dependants.mend(&mut connection).await?;
+        loop {
+            let owed = self.owed.load(Ordering::Acquire);
+            dependants.make_up(&mut connection).await?;
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            if self.owed.load(Ordering::Acquire) == owed {
+                let number = self.connections.fetch_add(1, Ordering::Relaxed);
+                *current = Some(Connected { number, connection });
+                self.up.store(true, Ordering::Release);
+                self.up_gauge.set(1);
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Owns the pool of Postgres connections and the way to use one from async code: a permit, a blocking thread, a deadline.
+//! Knows no table.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    Connection, ConnectionError, PgConnection, QueryResult,
+    connection::SimpleConnection,
+    r2d2::{ManageConnection, Pool, PooledConnection},
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use prometheus::{Histogram, IntGauge};
+use slog::Logger;
+use tokio::sync::{Notify, Semaphore};
+
+use super::error::{Dependency, StoreError};
+use crate::{config::Database, metrics::StoreMetrics};
+
+/// Connections that the writer's threads use: one commits while the other's batch gathers.
+pub(super) const WRITERS: u32 = 2;
+
+/// A connection unused for longer is tried before use: Postgres may have restarted meanwhile. Shorter than any restart.
+const TRUSTED_FOR: Duration = Duration::from_millis(500);
+
+/// The pool, whether Postgres is there, and how long anyone waits for it.
+pub(super) struct Postgres {
+    pool: Pool<Sessions>,
+    readers: Arc<Semaphore>,
+    deadline: Duration,
+    up: AtomicBool,
+    up_gauge: IntGauge,
+    wait: Histogram,
+    /// Woken when a use failed, so that the probe looks at once.
+    pub(super) suspicion: Notify,
+}
+
+impl Postgres {
+    pub(super) fn new(database: &Database, metrics: &StoreMetrics, logger: &Logger) -> Self {
+        let pool = Pool::builder()
+            .max_size(database.pool_size)
+            .min_idle(Some(0))
+            .connection_timeout(database.deadline)
+            .test_on_check_out(true)
+            .error_handler(Box::new(Complaints { logger: logger.clone() }))
+            .build_unchecked(Sessions { url: connection_string(database, database.deadline) });
+        let readers = database.pool_size.saturating_sub(WRITERS).max(1) as usize;
+        Self {
+            pool,
+            readers: Arc::new(Semaphore::new(readers)),
+            deadline: database.deadline,
+            up: AtomicBool::new(false),
+            up_gauge: metrics.postgres_up.clone(),
+            wait: metrics.pool_wait.clone(),
+            suspicion: Notify::new(),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Notes what the probe saw; while Postgres is away, uses fail at once instead of after the deadline.
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Release);
+        self.up_gauge.set(i64::from(up));
+    }
+
+    pub(super) fn check_up(&self) -> Result<(), StoreError> {
+        if self.up.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(StoreError::unavailable(Dependency::Postgres, "the last probe found it away"))
+    }
+
+    /// Runs `work` on a connection, in a blocking thread, within the deadline. After the deadline the work may still be
+    /// done; its permit is held until then, so that no more threads wait than there are connections.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_up()?;
+        let end = Instant::now() + self.deadline;
+        let late = |_| StoreError::Deadline(Dependency::Postgres);
+        let permit = tokio::time::timeout_at(end.into(), Arc::clone(&self.readers).acquire_owned())
+            .await
+            .map_err(late)?
+            .map_err(|closed| StoreError::Internal(closed.to_string()))?;
+        let this = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            this.run_blocking(end, work)
+        });
+        tokio::time::timeout_at(end.into(), task)
+            .await
+            .map_err(|elapsed| {
+                self.suspicion.notify_one();
+                late(elapsed)
+            })?
+            .map_err(|panicked| StoreError::Internal(panicked.to_string()))?
+    }
+
+    /// Runs `work` on a connection in this thread, which may wait for a connection until `end`.
+    pub(super) fn run_blocking<T>(
+        &self,
+        end: Instant,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T, StoreError> {
+        let mut session = self.session(end)?;
+        let result = work(&mut session.connection);
+        session.used = Instant::now();
+        result.map_err(|error| {
+            let error = classify(&error, &mut session);
+            if matches!(error, StoreError::Unavailable { .. }) {
+                self.suspicion.notify_one();
+            }
+            error
+        })
+    }
+
+    fn session(&self, end: Instant) -> Result<PooledConnection<Sessions>, StoreError> {
+        let asked = Instant::now();
+        let session = self
+            .pool
+            .get_timeout(end.saturating_duration_since(asked))
+            .map_err(|error| StoreError::unavailable(Dependency::Postgres, error));
+        self.wait.observe(asked.elapsed().as_secs_f64());
+        if session.is_err() {
+            self.suspicion.notify_one();
+        }
+        session
+    }
+
+    pub(super) fn pool_size(&self) -> u32 {
+        self.pool.max_size()
+    }
+
+    pub(super) fn pool_connections(&self) -> u32 {
+        self.pool.state().connections
+    }
+
+    pub(super) fn pool_idle(&self) -> u32 {
+        self.pool.state().idle_connections
+    }
+}
+
+/// What an error means, and whether the connection may be used again: when in doubt it is asked.
+fn classify(error: &DieselError, session: &mut Session) -> StoreError {
+    match error {
+        DieselError::DatabaseError(
+            DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation,
+            information,
+        ) => StoreError::Refused(information.message().to_owned()),
+        _ if session.connection.batch_execute("SELECT 1").is_err() => {
+            session.broken = true;
+            StoreError::unavailable(Dependency::Postgres, error)
+        }
+        DieselError::DatabaseError(_, information) if information.message().contains("statement timeout") => {
+            StoreError::Deadline(Dependency::Postgres)
+        }
+        _ => StoreError::Internal(error.to_string()),
+    }
+}
+
+/// One connection of the pool.
+pub(super) struct Session {
+    connection: PgConnection,
+    used: Instant,
+    broken: bool,
+}
+
+/// Makes and judges the pool's connections.
+pub(super) struct Sessions {
+    url: String,
+}
+
+impl ManageConnection for Sessions {
+    type Connection = Session;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Session, Self::Error> {
+        let connection = PgConnection::establish(&self.url).map_err(Self::Error::ConnectionError)?;
+        Ok(Session { connection, used: Instant::now(), broken: false })
+    }
+
+    fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
+        if session.used.elapsed() < TRUSTED_FOR {
+            return Ok(());
+        }
+        session.connection.batch_execute("SELECT 1").map_err(Self::Error::QueryError)
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.broken || std::thread::panicking()
+    }
+}
+
+/// The pool's complaints, at debug level: the probe says once that Postgres is away, the pool would say it without end.
+#[derive(Debug)]
+struct Complaints {
+    logger: Logger,
+}
+
+impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Complaints {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        slog::debug!(self.logger, "the pool could not make a connection"; "error" => %error);
+    }
+}
+
+/// Opens a connection outside the pool.
+pub(super) fn connect(database: &Database, deadline: Duration) -> Result<PgConnection, ConnectionError> {
+    PgConnection::establish(&connection_string(database, deadline))
+}
+
+/// libpq's connection string. A dead peer is noticed by TCP within seconds, a slow statement ended by Postgres itself.
+fn connection_string(database: &Database, deadline: Duration) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    let milliseconds = deadline.as_millis();
+    [
+        format!("host={}", quoted(&database.host)),
+        format!("port={}", database.port),
+        format!("dbname={}", quoted(&database.name)),
+        format!("user={}", quoted(&database.user)),
+        format!("password={}", quoted(database.password.reveal())),
+        "application_name=service sslmode=disable gssencmode=disable client_encoding=UTF8".to_owned(),
+        format!("connect_timeout={}", deadline.as_secs().max(1)),
+        format!("options='-c statement_timeout={milliseconds} -c TimeZone=UTC'"),
+        format!("tcp_user_timeout={milliseconds} keepalives_idle=2 keepalives_interval=1 keepalives_count=3"),
+    ]
+    .join(" ")
+}

@@ -1,0 +1,149 @@
+//! Owns the answer to "is it there?": Postgres asked on a connection of its own, never more than one question at a time,
+//! so that a silent Postgres costs one thread and no pooled connection. What the answer is good for, callers decide.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use diesel::PgConnection;
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use slog::{Logger, error, info};
+
+use super::{
+    postgres::{Postgres, connect},
+    schema,
+};
+use crate::config::Database;
+
+/// What was seen of a dependency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered as it should.
+    Up,
+    /// It answered, but lacks this many migrations.
+    Behind(usize),
+    /// It refused, or the connection failed; the text is for the log.
+    Down(String),
+    /// It did not answer within the deadline.
+    Silent,
+}
+
+impl Verdict {
+    /// Whether it can be used.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up)
+    }
+}
+
+/// The state of both dependencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Postgres, with its schema.
+    pub postgres: Verdict,
+    /// Redis.
+    pub redis: Verdict,
+}
+
+/// While Postgres is there: what a silent death costs at most before requests fail at once.
+const CALM: Duration = Duration::from_secs(1);
+
+/// While it is away: first and longest wait between questions.
+const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+pub(super) struct Probe {
+    database: Database,
+    deadline: Duration,
+    postgres: Arc<Postgres>,
+    connection: Arc<Mutex<Option<PgConnection>>>,
+    question: Mutex<Option<Shared<BoxFuture<'static, Verdict>>>>,
+}
+
+impl Probe {
+    pub(super) fn new(database: &Database, deadline: Duration, postgres: Arc<Postgres>) -> Self {
+        Self {
+            database: database.clone(),
+            deadline,
+            postgres,
+            connection: Arc::default(),
+            question: Mutex::default(),
+        }
+    }
+
+    /// Asks Postgres, or joins the question that is being asked.
+    pub(super) async fn ask(&self) -> Verdict {
+        let question = {
+            let mut current = self.question.lock().unwrap_or_else(PoisonError::into_inner);
+            match current.as_ref() {
+                Some(question) if question.peek().is_none() => question.clone(),
+                _ => current.insert(self.question()).clone(),
+            }
+        };
+        let verdict = tokio::time::timeout(self.deadline, question).await.unwrap_or(Verdict::Silent);
+        self.postgres.set_up(verdict.is_up());
+        verdict
+    }
+
+    fn question(&self) -> Shared<BoxFuture<'static, Verdict>> {
+        let (connection, database, deadline) =
+            (Arc::clone(&self.connection), self.database.clone(), self.deadline);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let verdict = look(&mut connection, &database, deadline);
+            if matches!(verdict, Verdict::Down(_)) {
+                *connection = None;
+            }
+            verdict
+        });
+        task.map(|verdict| verdict.unwrap_or_else(|panicked| Verdict::Down(panicked.to_string())))
+            .boxed()
+            .shared()
+    }
+
+    /// Asks for as long as the service runs, and logs each change.
+    pub(super) async fn supervise(&self, logger: &Logger) {
+        let mut seen = None;
+        let mut pause = AWAY.0;
+        loop {
+            let verdict = self.ask().await;
+            if seen.as_ref() != Some(&verdict) {
+                report(&verdict, logger);
+            }
+            pause = if verdict.is_up() { CALM } else { (pause * 2).min(AWAY.1) };
+            if verdict.is_up() {
+                // Many requests may have failed for one reason: one early look, then the usual pace.
+                let _woken = tokio::time::timeout(pause, self.postgres.suspicion.notified()).await;
+                pause = AWAY.0;
+            } else {
+                tokio::time::sleep(pause).await;
+            }
+            seen = Some(verdict);
+        }
+    }
+}
+
+fn look(connection: &mut Option<PgConnection>, database: &Database, deadline: Duration) -> Verdict {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => match connect(database, deadline) {
+            Ok(fresh) => connection.insert(fresh),
+            Err(error) => return Verdict::Down(error.to_string()),
+        },
+    };
+    match schema::count_pending(connection) {
+        Ok(0) => Verdict::Up,
+        Ok(pending) => Verdict::Behind(pending),
+        Err(error) => Verdict::Down(error.to_string()),
+    }
+}
+
+fn report(verdict: &Verdict, logger: &Logger) {
+    match verdict {
+        Verdict::Up => info!(logger, "postgres is up"),
+        Verdict::Behind(pending) => {
+            error!(logger, "postgres lacks migrations: run `service migrate`"; "pending" => pending);
+        }
+        Verdict::Down(cause) => error!(logger, "postgres is down, trying again"; "error" => cause.trim()),
+        Verdict::Silent => error!(logger, "postgres does not answer, trying again"),
+    }
+}

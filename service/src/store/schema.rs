@@ -1,0 +1,156 @@
+//! Owns the migrations: embedded in the program, run under an advisory lock, and the question whether a database has
+//! them. Each is safe beside the previous version of the service: it adds, and takes away only what no version uses.
+
+use std::time::{Duration, Instant};
+
+use diesel::{
+    PgConnection, QueryResult, RunQueryDsl,
+    migration::{Migration, MigrationSource},
+    pg::Pg,
+    sql_types::{Array, BigInt, Bool, Text},
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use slog::{Logger, info, warn};
+
+use super::postgres::connect;
+use crate::config::{Config, Database};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// The advisory lock that one migration run holds: "homeport" in ASCII, so that no other program hits on it by chance.
+const LOCK: i64 = i64::from_be_bytes(*b"homeport");
+
+/// A migration may rewrite a table: far more than a request's deadline, and still an end.
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// Between two attempts to connect or to get the lock: first and longest wait.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Why the schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// Postgres did not take a connection in time.
+    #[error("connecting to postgres at {address} did not succeed within {waited:?}: {cause}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// How long was tried.
+        waited: Duration,
+        /// The last answer.
+        cause: String,
+    },
+    /// Another run held the lock all the time.
+    #[error("another migration run held the lock for {0:?}")]
+    Locked(Duration),
+    /// A migration failed; it and the later ones are not applied.
+    #[error("running the migrations failed: {0}")]
+    Run(String),
+}
+
+/// Applies all pending migrations and returns their names. Waits for Postgres, and for another run to end, at most
+/// `MIGRATE_WAIT_SECONDS` each.
+///
+/// # Errors
+/// See [`MigrateError`].
+pub fn migrate(config: &Config, logger: &Logger) -> Result<Vec<String>, MigrateError> {
+    migrate_to(config, logger, usize::MAX)
+}
+
+/// As [`migrate`], but at most `limit` migrations: for tests of earlier schemas.
+///
+/// # Errors
+/// See [`MigrateError`].
+pub fn migrate_to(config: &Config, logger: &Logger, limit: usize) -> Result<Vec<String>, MigrateError> {
+    let wait = config.timing.migrate_wait;
+    let mut connection = connect_patiently(&config.database, wait, logger)?;
+    lock(&mut connection, wait)?;
+    // The lock ends with the connection, whatever happens.
+    let pending =
+        connection.pending_migrations(MIGRATIONS).map_err(|error| MigrateError::Run(error.to_string()))?;
+    let mut applied = Vec::new();
+    for migration in pending.iter().take(limit) {
+        let name = migration.name().to_string();
+        connection.run_migration(migration).map_err(|error| MigrateError::Run(format!("{name}: {error}")))?;
+        info!(logger, "migration applied"; "migration" => &name);
+        applied.push(name);
+    }
+    Ok(applied)
+}
+
+fn connect_patiently(
+    database: &Database,
+    wait: Duration,
+    logger: &Logger,
+) -> Result<PgConnection, MigrateError> {
+    let start = Instant::now();
+    let mut pause = RETRY.0;
+    loop {
+        let cause = match connect(database, STATEMENT_DEADLINE) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error.to_string(),
+        };
+        if start.elapsed() + pause > wait {
+            let address = format!("{}:{}", database.host, database.port);
+            return Err(MigrateError::Connect { address, waited: start.elapsed(), cause });
+        }
+        warn!(logger, "postgres is not there yet"; "error" => cause.trim());
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+fn lock(connection: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
+    let start = Instant::now();
+    let mut pause = RETRY.0;
+    loop {
+        let taken = diesel::select(pg_try_advisory_lock(LOCK))
+            .get_result::<bool>(connection)
+            .map_err(|error| MigrateError::Run(format!("taking the lock: {error}")))?;
+        if taken {
+            return Ok(());
+        }
+        if start.elapsed() + pause > wait {
+            return Err(MigrateError::Locked(start.elapsed()));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn pg_try_advisory_lock(key: BigInt) -> Bool;
+}
+
+/// How many embedded migrations this database lacks.
+pub(super) fn count_pending(connection: &mut PgConnection) -> QueryResult<usize> {
+    #[derive(diesel::QueryableByName)]
+    struct Present {
+        #[diesel(sql_type = Bool)]
+        present: bool,
+    }
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = BigInt)]
+        applied: i64,
+    }
+    let versions = versions();
+    let Present { present } =
+        diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS present")
+            .get_result(connection)?;
+    if !present {
+        return Ok(versions.len());
+    }
+    let Applied { applied } = diesel::sql_query(
+        "SELECT count(*) AS applied FROM __diesel_schema_migrations WHERE version = ANY($1)",
+    )
+    .bind::<Array<Text>, _>(&versions)
+    .get_result(connection)?;
+    Ok(versions.len().saturating_sub(usize::try_from(applied).unwrap_or(0)))
+}
+
+fn versions() -> Vec<String> {
+    let migrations: Vec<Box<dyn Migration<Pg>>> =
+        MIGRATIONS.migrations().expect("migrations that were checked when they were embedded");
+    migrations.iter().map(|migration| migration.name().version().to_string()).collect()
+}

@@ -1,0 +1,182 @@
+//! Owns the group commit: items wait in a bounded queue, a thread takes all that have gathered and commits them at once,
+//! and each waits only for its own answer. An error in a batch is answered by trying its items singly, so that a bad one
+//! fails alone. Answers leave only after the commit and after the cache was told.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use prometheus::Histogram;
+use slog::Logger;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    cache::Cache,
+    error::{Dependency, StoreError},
+    insertion::{Insertion, Outcome, insert},
+    items::{Created, IdempotencyKey, NewItem},
+    postgres::{Postgres, WRITERS},
+};
+use crate::metrics::StoreMetrics;
+
+/// Items that may wait. A batch takes some milliseconds, so this is far less than the deadline's worth of work; with
+/// items of 64 KiB it bounds what waits to some 16 MiB.
+const QUEUE: usize = 256;
+
+/// Most items in one commit: enough that the commit's own cost no longer counts.
+const BATCH: usize = 128;
+
+/// The way to the writing threads. They end when the last of these is dropped.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+    postgres: Arc<Postgres>,
+}
+
+struct Job {
+    insertion: Insertion,
+    end: Instant,
+    answer: oneshot::Sender<Result<Created, StoreError>>,
+}
+
+impl Job {
+    /// Whether nobody waits for it any more: it was answered with a deadline error, so it is not begun.
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed() || self.end <= Instant::now()
+    }
+}
+
+impl Writer {
+    pub(super) fn start(
+        postgres: &Arc<Postgres>,
+        cache: &Arc<Cache>,
+        metrics: &StoreMetrics,
+        logger: &Logger,
+    ) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..WRITERS {
+            let thread = Thread {
+                jobs: Arc::clone(&jobs),
+                postgres: Arc::clone(postgres),
+                cache: Arc::clone(cache),
+                batch_rows: metrics.batch_rows.clone(),
+                runtime: Handle::current(),
+                logger: logger.clone(),
+            };
+            std::thread::Builder::new()
+                .name(format!("writer-{number}"))
+                .spawn(move || thread.run())
+                .expect("a thread for the writer at start");
+        }
+        Self { queue, postgres: Arc::clone(postgres) }
+    }
+
+    /// Hands the item over and waits for its commit, within the deadline of Postgres.
+    pub(super) async fn write(
+        &self,
+        item: NewItem,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created, StoreError> {
+        let end = Instant::now() + self.postgres.deadline();
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .try_send(Job { insertion: Insertion::new(item, key), end, answer })
+            .map_err(|_full| StoreError::Busy)?;
+        match tokio::time::timeout_at(end.into(), answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_dropped)) => Err(StoreError::Internal("the writer gave up".to_owned())),
+            Err(_elapsed) => {
+                self.postgres.suspicion.notify_one();
+                Err(StoreError::Deadline(Dependency::Postgres))
+            }
+        }
+    }
+}
+
+struct Thread {
+    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    postgres: Arc<Postgres>,
+    cache: Arc<Cache>,
+    batch_rows: Histogram,
+    runtime: Handle,
+    logger: Logger,
+}
+
+impl Thread {
+    fn run(&self) {
+        let mut gathered = Vec::with_capacity(BATCH);
+        loop {
+            // The lock is held while waiting: the other thread is then writing, or waiting for its turn to wait.
+            let taken = {
+                let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+                jobs.blocking_recv_many(&mut gathered, BATCH)
+            };
+            if taken == 0 {
+                return;
+            }
+            let batch: Vec<Job> = gathered.drain(..).filter(|job| !job.is_abandoned()).collect();
+            if !batch.is_empty() {
+                self.write(batch);
+            }
+        }
+    }
+
+    fn write(&self, batch: Vec<Job>) {
+        let end = batch.iter().map(|job| job.end).min().unwrap_or_else(Instant::now);
+        let (insertions, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|job| (job.insertion, (job.answer, job.end))).unzip();
+        let results = match self.commit(&insertions, end) {
+            Ok(outcomes) => outcomes.into_iter().map(answer).collect(),
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Deadline(_))) => {
+                vec![Err(error); answers.len()]
+            }
+            Err(error) if insertions.len() == 1 => vec![Err(error)],
+            Err(error) => {
+                slog::warn!(self.logger, "a batch failed, trying its items singly"; "error" => %error);
+                insertions.chunks(1).zip(&answers).map(|(one, (_, end))| self.write_one(one, *end)).collect()
+            }
+        };
+        self.send(answers.into_iter().map(|(answer, _)| answer).zip(results).collect());
+    }
+
+    fn write_one(&self, one: &[Insertion], end: Instant) -> Result<Created, StoreError> {
+        let outcome = self.commit(one, end)?.pop();
+        outcome.map_or_else(|| Err(StoreError::Internal("a commit without a row".to_owned())), answer)
+    }
+
+    fn commit(&self, insertions: &[Insertion], end: Instant) -> Result<Vec<Outcome>, StoreError> {
+        let outcomes = self.postgres.run_blocking(end, |connection| insert(connection, insertions))?;
+        #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
+        self.batch_rows.observe(insertions.len() as f64);
+        Ok(outcomes)
+    }
+
+    /// Tells the cache, then the waiting: on the runtime, so that this thread goes on to the next batch.
+    fn send(
+        &self,
+        answers: Vec<(oneshot::Sender<Result<Created, StoreError>>, Result<Created, StoreError>)>,
+    ) {
+        let cache = Arc::clone(&self.cache);
+        self.runtime.spawn(async move {
+            if answers.iter().any(|(_, result)| result.is_ok()) {
+                cache.invalidate().await;
+            }
+            for (answer, result) in answers {
+                // Whoever no longer waits has been answered with a deadline error.
+                drop(answer.send(result));
+            }
+        });
+    }
+}
+
+fn answer(outcome: Outcome) -> Result<Created, StoreError> {
+    match outcome {
+        Outcome::Stored(created) => Ok(created),
+        Outcome::KeyReused => Err(StoreError::KeyReused),
+    }
+}
