@@ -2,7 +2,9 @@
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 
+mod connect;
 mod create;
+mod endpoint;
 mod error;
 pub mod labels;
 mod logs;
@@ -10,7 +12,9 @@ mod observe;
 mod operate;
 mod probe;
 
+pub use connect::{ConnectError, EngineVersion};
 pub use create::Blueprint;
+pub use endpoint::{Address, Certificates, Endpoint, EndpointError};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions};
 pub use observe::Objects;
