@@ -18,6 +18,16 @@ pub const REGISTRY_ANSWER: Duration = Duration::from_secs(4);
 /// is 3.5 Mbit/s.
 pub const IMAGE_PULL: Duration = Duration::from_secs(600);
 
+/// How often a pull is tried when what failed may pass: registries that limit or restart answer again within seconds.
+pub const PULL_ATTEMPTS: u32 = 4;
+
+/// The pause before the second attempt of a pull; each further one is twice as long, 7 s in all.
+pub const PULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an archive of images may take to be read into the engine: the largest has some 300 MB unpacked, a slow disk
+/// writes 10 MB/s.
+pub const IMAGE_LOAD: Duration = Duration::from_secs(300);
+
 /// How long a recipe may build. The slowest installs some 60 MB of packages: under a minute on two cores with a mirror
 /// near by; a slow mirror is given ten times that.
 pub const IMAGE_BUILD: Duration = Duration::from_secs(900);

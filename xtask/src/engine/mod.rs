@@ -2,16 +2,22 @@
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 
+mod connect;
 mod create;
+mod endpoint;
 mod error;
+mod images;
 pub mod labels;
 mod logs;
 mod observe;
 mod operate;
 mod probe;
 
+pub use connect::{ConnectError, EngineVersion};
 pub use create::Blueprint;
+pub use endpoint::{Address, Certificates, Endpoint, EndpointError};
 pub use error::EngineError;
+pub use images::{Credentials, ImageBuild, LayerProgress, StoredImage};
 pub use logs::{LogLine, LogOptions};
 pub use observe::Objects;
 pub use probe::{ProbeResult, Waited};

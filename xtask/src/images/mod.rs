@@ -2,6 +2,18 @@
 //!
 //! Must not: start containers, or decide whether an image is needed (that is the plan's).
 
+mod bundle;
+mod credentials;
+mod error;
+pub mod labels;
+mod obtain;
+mod pull;
+mod recipe;
+mod reference;
 mod source;
+mod survey;
 
+pub use error::ImageError;
+pub use obtain::{Obtained, obtain};
 pub use source::*;
+pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};

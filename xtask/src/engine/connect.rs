@@ -1,0 +1,317 @@
+//! Opens the connection to the engine and agrees on an API version, in one round trip.
+//!
+//! Must not: start an engine, or wait for one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
+
+use super::Engine;
+use super::endpoint::{Address, Endpoint, EndpointError, Surroundings};
+use crate::limits;
+
+/// The oldest API that has everything Homeport asks for: Docker 20.10 and Podman 3.
+const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Docker's own configuration does not name an engine that can be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// No engine answers where it should be.
+    #[error("cannot reach the container engine at {} (named by {}): {seen}{}", .endpoint.address, .endpoint.configured, also(.endpoint))]
+    Unreachable {
+        /// Where it was looked for, and what named that place.
+        endpoint: Box<Endpoint>,
+        /// What was seen there.
+        seen: String,
+        /// Whether the engine is there and this user may not talk to it.
+        forbidden: bool,
+    },
+    /// An engine answers that is too old.
+    #[error(
+        "the container engine at {} is too old: it speaks API {seen}, Homeport needs {OLDEST_API} or later (Docker 20.10)",
+        .endpoint.address
+    )]
+    TooOld {
+        /// Where it is.
+        endpoint: Box<Endpoint>,
+        /// The API version it speaks.
+        seen: String,
+    },
+    /// An engine answers that no longer speaks what we do.
+    #[error(
+        "the container engine at {} is too new: it needs API {needs} or later, Homeport speaks up to {API_DEFAULT_VERSION}",
+        .endpoint.address
+    )]
+    TooNew {
+        /// Where it is.
+        endpoint: Box<Endpoint>,
+        /// The oldest API version it accepts.
+        needs: String,
+    },
+}
+
+impl ConnectError {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Endpoint(EndpointError::UnknownContext { .. }) => {
+                "`docker context ls` lists the contexts there are; or unset what names this one".to_owned()
+            }
+            Self::Endpoint(_) => "set DOCKER_HOST, or choose another context with `docker context use`".to_owned(),
+            Self::Unreachable { forbidden: true, .. } => {
+                "add yourself to the group that owns the socket (`sudo usermod -aG docker $USER`, then log in again)"
+                    .to_owned()
+            }
+            Self::Unreachable { .. } => "`cargo xtask doctor --fix` installs and starts an engine where it can".to_owned(),
+            Self::TooOld { .. } => "install Docker 20.10 or later".to_owned(),
+            Self::TooNew { .. } => "update Homeport".to_owned(),
+        }
+    }
+}
+
+fn also(endpoint: &Endpoint) -> String {
+    let absent: Vec<String> = endpoint.absent.iter().map(|path| path.display().to_string()).collect();
+    if absent.is_empty() { String::new() } else { format!("; nor is there {}", absent.join(", ")) }
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// The product's own version: `20.10.24`.
+    pub version: String,
+    /// The newest API version it speaks: `1.41`.
+    pub api: String,
+    /// The processor its containers run on, in Go's words: `amd64`, `arm64`.
+    pub architecture: String,
+    /// The system its containers run on: `linux`.
+    pub os: String,
+}
+
+impl Engine {
+    /// Connects to the engine that Docker's own command line would use.
+    ///
+    /// # Errors
+    /// When none is configured that can be used, none answers, or the API versions do not meet. The error says what
+    /// was tried and what was seen.
+    pub async fn connect() -> Result<Self, ConnectError> {
+        Ok(Self::connect_and_ask().await?.0)
+    }
+
+    /// As [`Engine::connect`]; also returns what the engine said of itself, which the connection asks for anyway.
+    ///
+    /// # Errors
+    /// As for [`Engine::connect`].
+    pub async fn connect_and_ask() -> Result<(Self, EngineVersion), ConnectError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let home = std::env::home_dir();
+        let exists = |path: &Path| path.exists();
+        let endpoint =
+            Surroundings { variable: &variable, home: home.as_deref(), exists: &exists }.endpoint()?;
+        Self::connect_to(endpoint).await
+    }
+
+    async fn connect_to(endpoint: Endpoint) -> Result<(Self, EngineVersion), ConnectError> {
+        let unreachable = |endpoint: Endpoint, error: &BollardError| ConnectError::Unreachable {
+            forbidden: innermost(error).contains("ermission denied"),
+            seen: seen(error),
+            endpoint: Box::new(endpoint),
+        };
+        let docker = match open(&endpoint.address, API_DEFAULT_VERSION) {
+            Ok(docker) => docker,
+            Err(error) => return Err(unreachable(endpoint, &error)),
+        };
+        let said = match tokio::time::timeout(limits::ENGINE_ANSWER, docker.version()).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(error)) => return Err(unreachable(endpoint, &error)),
+            Err(_) => return Err(unreachable(endpoint, &BollardError::RequestTimeoutError)),
+        };
+        let api = said.api_version.unwrap_or_default();
+        let needs = said.min_api_version.unwrap_or_default();
+        let version = match agree(&api, &needs) {
+            Ok(version) => version,
+            Err(Disagreement::TooOld) => {
+                return Err(ConnectError::TooOld { endpoint: Box::new(endpoint), seen: api });
+            }
+            Err(Disagreement::TooNew) => {
+                return Err(ConnectError::TooNew { endpoint: Box::new(endpoint), needs });
+            }
+        };
+        let docker = open(&endpoint.address, &version).map_err(|error| unreachable(endpoint, &error))?;
+        let said = EngineVersion {
+            version: said.version.unwrap_or_default(),
+            api,
+            architecture: said.arch.unwrap_or_default(),
+            os: said.os.unwrap_or_default(),
+        };
+        Ok((Self { docker }, said))
+    }
+}
+
+fn open(address: &Address, version: &ClientVersion) -> Result<Docker, BollardError> {
+    // Every request has a bound of its own in `limits`; this one must only not undercut them.
+    let timeout = limits::SERVICE_BUILD.max(limits::IMAGE_BUILD).as_secs();
+    let docker = match address {
+        #[cfg(unix)]
+        Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), timeout, version)?,
+        #[cfg(windows)]
+        Address::Pipe(path) => Docker::connect_with_named_pipe(path, timeout, version)?,
+        Address::Tcp { authority, tls: None } => Docker::connect_with_http(authority, timeout, version)?,
+        Address::Tcp { authority, tls: Some(tls) } => {
+            Docker::connect_with_ssl(authority, &tls.key, &tls.cert, &tls.ca, timeout, version)?
+        }
+        #[cfg(not(unix))]
+        Address::Unix(_) => return Err(BollardError::UnsupportedURISchemeError { uri: address.to_string() }),
+        #[cfg(not(windows))]
+        Address::Pipe(_) => return Err(BollardError::UnsupportedURISchemeError { uri: address.to_string() }),
+    };
+    Ok(docker.with_request_modifier(amend))
+}
+
+/// Mends two things in bollard's requests. The question for the version goes out without one, so that engines older
+/// and newer than this program answer it (they refuse a version they do not speak); and credentials are encoded in the
+/// URL's alphabet, as the engine's API says (bollard writes base64's own, which breaks on some passwords).
+fn amend(mut request: BollardRequest) -> BollardRequest {
+    if request.uri().path().ends_with("/version") {
+        let uri = request.uri().to_string();
+        if let Some(start) = uri.rfind("/v1.").filter(|start| uri[*start..].matches('/').count() == 2)
+            && let Ok(bare) = format!("{}/version", &uri[..start]).parse()
+        {
+            *request.uri_mut() = bare;
+        }
+    }
+    for name in ["x-registry-auth", "x-registry-config"] {
+        if let Some(value) = request.headers_mut().get_mut(name)
+            && let Ok(Ok(mended)) =
+                value.to_str().map(|text| text.replace('+', "-").replace('/', "_").parse())
+        {
+            *value = mended;
+        }
+    }
+    request
+}
+
+enum Disagreement {
+    TooOld,
+    TooNew,
+}
+
+/// The newest version that both speak.
+fn agree(newest: &str, oldest: &str) -> Result<ClientVersion, Disagreement> {
+    let newest = version(newest).ok_or(Disagreement::TooOld)?;
+    if newest < OLDEST_API {
+        return Err(Disagreement::TooOld);
+    }
+    if version(oldest).is_some_and(|oldest| oldest > *API_DEFAULT_VERSION) {
+        return Err(Disagreement::TooNew);
+    }
+    Ok(if newest < *API_DEFAULT_VERSION { newest } else { *API_DEFAULT_VERSION })
+}
+
+fn version(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: minor.parse().ok()? })
+}
+
+/// What was seen, in words a person knows from other programs.
+fn seen(error: &BollardError) -> String {
+    match error {
+        BollardError::SocketNotFoundError(path) => format!("{path} does not exist"),
+        BollardError::RequestTimeoutError => {
+            format!("it does not answer within {} s", Duration::as_secs(&limits::ENGINE_ANSWER))
+        }
+        BollardError::CertPathError { path } => format!("cannot read the certificate {}", path.display()),
+        error => innermost(error),
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_common_version_is_agreed_on() {
+        let table = [
+            ("1.41", "1.12", Ok("1.41")),
+            ("1.44", "1.24", Ok("1.44")),
+            ("1.99", "1.44", Ok("1.53")),
+            ("1.40", "1.12", Err("old")),
+            ("", "", Err("old")),
+            ("1.99", "1.60", Err("new")),
+        ];
+        for (newest, oldest, expected) in table {
+            let agreed = match agree(newest, oldest) {
+                Ok(version) => Ok(version.to_string()),
+                Err(Disagreement::TooOld) => Err("old"),
+                Err(Disagreement::TooNew) => Err("new"),
+            };
+            assert_eq!(agreed, expected.map(str::to_owned), "{newest} {oldest}");
+        }
+    }
+
+    fn endpoint(address: Address) -> Endpoint {
+        Endpoint { address, configured: "DOCKER_HOST".to_owned(), absent: vec![PathBuf::from("/run/x.sock")] }
+    }
+
+    #[tokio::test]
+    async fn a_missing_engine_is_named_with_what_was_tried() {
+        let missing = endpoint(Address::Unix("/nowhere/docker.sock".into()));
+        let error = Engine::connect_to(missing).await.expect_err("nothing is there");
+        assert_eq!(
+            error.to_string(),
+            "cannot reach the container engine at unix:///nowhere/docker.sock (named by DOCKER_HOST): /nowhere/docker.sock does not exist; nor is there /run/x.sock"
+        );
+        // Port 1 of the loopback interface: reserved (tcpmux), and nobody runs it.
+        let closed = endpoint(Address::Tcp { authority: "127.0.0.1:1".to_owned(), tls: None });
+        let error = Engine::connect_to(closed).await.expect_err("nothing is there");
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    /// An engine that answers every request with one version.
+    async fn engine_of_version(api: &str) -> (Endpoint, tokio::task::JoinHandle<String>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let authority = listener.local_addr().expect("an address").to_string();
+        let body = format!(r#"{{"Version":"19.03","ApiVersion":"{api}","MinAPIVersion":"1.12"}}"#);
+        let served = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            let mut request = vec![0; 4096];
+            let length = connection.read(&mut request).await.expect("a request");
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            connection.write_all(head.as_bytes()).await.expect("an answer");
+            String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or_default().to_owned()
+        });
+        (endpoint(Address::Tcp { authority, tls: None }), served)
+    }
+
+    #[tokio::test]
+    async fn an_old_engine_is_refused_with_both_versions() {
+        let (old, served) = engine_of_version("1.40").await;
+        let error = Engine::connect_to(old).await.expect_err("it is too old");
+        assert!(error.to_string().contains("it speaks API 1.40, Homeport needs 1.41"), "{error}");
+        assert_eq!(served.await.expect("one request"), "GET /version HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn one_question_is_enough_to_agree() {
+        let (recent, served) = engine_of_version("1.44").await;
+        let (engine, said) = Engine::connect_to(recent).await.expect("a connection");
+        assert_eq!(engine.docker.client_version().to_string(), "1.44");
+        assert_eq!(said.api, "1.44");
+        assert_eq!(served.await.expect("one request"), "GET /version HTTP/1.1");
+    }
+}

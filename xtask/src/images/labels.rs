@@ -1,0 +1,10 @@
+//! The labels by which an image tells where it came from.
+
+/// The recipe an image was made from.
+pub const RECIPE: &str = "dev.homeport.recipe";
+/// The digest of that recipe's files.
+pub const RECIPE_HASH: &str = "dev.homeport.recipe-hash";
+/// The digest of the binary that the host's cargo built into an image.
+pub const BINARY: &str = "dev.homeport.binary";
+/// Size and time of that binary's file when it was put in: as long as they are the same, nothing needs hashing.
+pub const STAMP: &str = "dev.homeport.stamp";

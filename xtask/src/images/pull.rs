@@ -1,0 +1,138 @@
+//! Pulling an image from its registry: attempts, and the sum of its layers' progress.
+
+use std::collections::BTreeMap;
+
+use super::ImageError;
+use super::credentials::credentials;
+use crate::engine::{Engine, EngineError, LayerProgress};
+use crate::event::StepReporter;
+use crate::limits;
+use crate::stack::ImageReference;
+
+/// Pulls an image, again when what failed may pass.
+pub(super) async fn pull(
+    engine: &Engine,
+    reference: &ImageReference,
+    reporter: &StepReporter,
+) -> Result<(), ImageError> {
+    let credentials = credentials(reference).await?;
+    let name = reference.with_tag();
+    let mut pause = limits::PULL_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let mut sum = Sum::default();
+        let pulled = engine
+            .pull_image(name.as_str(), credentials.as_ref(), |progress| sum.add(&progress, reporter))
+            .await;
+        match pulled {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt < limits::PULL_ATTEMPTS && may_pass(&error) => {
+                reporter.message(format!("{error}; again in {} s", pause.as_secs()));
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether trying again may help: not when the registry has answered that there is no such image or account. The
+/// engine passes a registry's answer on as text only; these are the codes of the distribution specification ("Error
+/// Codes") in the words engines use.
+fn may_pass(error: &EngineError) -> bool {
+    match error {
+        EngineError::Refused { status, message, .. } => {
+            let message = message.to_ascii_lowercase();
+            let final_words = [
+                "not found",
+                "manifest unknown",
+                "name unknown",
+                "unauthorized",
+                "denied",
+                "no basic auth",
+                "authentication required",
+                "no matching manifest",
+                "no such host",
+            ];
+            !(400..500).contains(status) && !final_words.iter().any(|words| message.contains(words))
+        }
+        EngineError::Broken { .. } => true,
+        _ => false,
+    }
+}
+
+/// The progress of all layers, added up.
+#[derive(Debug, Default)]
+struct Sum {
+    layers: BTreeMap<String, (u64, u64)>,
+}
+
+impl Sum {
+    fn add(&mut self, progress: &LayerProgress, reporter: &StepReporter) {
+        if let Some((done, total)) = self.count(progress) {
+            reporter.bytes("downloading", done, total);
+        } else if !progress.status.is_empty() && progress.bytes.is_none() {
+            reporter.message(progress.status.to_lowercase());
+        }
+    }
+
+    /// The sum after a report that is about downloaded bytes.
+    fn count(&mut self, progress: &LayerProgress) -> Option<(u64, u64)> {
+        match (progress.status.as_str(), progress.bytes) {
+            ("Downloading", Some(bytes)) => {
+                self.layers.insert(progress.layer.clone(), bytes);
+            }
+            ("Download complete", _) => {
+                let (done, total) = self.layers.get_mut(&progress.layer)?;
+                *done = *total;
+            }
+            _ => return None,
+        }
+        Some(self.layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_progress_of_layers_is_added_up() {
+        let mut sum = Sum::default();
+        let table = [
+            ("a", "Pulling fs layer", None, None),
+            ("a", "Downloading", Some((10, 100)), Some((10, 100))),
+            ("b", "Downloading", Some((5, 50)), Some((15, 150))),
+            ("a", "Downloading", Some((60, 100)), Some((65, 150))),
+            ("a", "Download complete", None, Some((105, 150))),
+            ("a", "Extracting", Some((1, 100)), None),
+            ("b", "Downloading", Some((50, 50)), Some((150, 150))),
+        ];
+        for (layer, status, bytes, expected) in table {
+            let report = LayerProgress { layer: layer.to_owned(), status: status.to_owned(), bytes };
+            assert_eq!(sum.count(&report), expected, "{layer} {status}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let refused = |status, message: &str| EngineError::Refused {
+            verb: "pull",
+            object: "image x".to_owned(),
+            status,
+            message: message.to_owned(),
+        };
+        let table = [
+            (refused(404, "manifest for x not found: manifest unknown: manifest unknown"), false),
+            (refused(500, "Get \"https://r/v2/\": no basic auth credentials"), false),
+            (refused(500, "unauthorized: authentication required"), false),
+            (refused(500, "Get \"https://r/v2/\": net/http: TLS handshake timeout"), true),
+            (refused(500, "received unexpected HTTP status: 503 Service Unavailable"), true),
+            (refused(500, "unexpected EOF"), true),
+        ];
+        for (error, expected) in table {
+            assert_eq!(may_pass(&error), expected, "{error}");
+        }
+    }
+}
