@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::failure::Failure;
+
 /// The number of a step within one plan, counted from 1 as it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -70,6 +72,9 @@ pub enum Event {
     },
     /// Output of a program that a step runs (a compiler's error, a builder's line).
     Output {
+        /// The step that runs it, when one does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
         /// Whose it is: `cargo`, `recipe postgres`.
         source: String,
         /// The line, without its end.
@@ -89,6 +94,33 @@ pub enum Event {
         /// One row a service.
         services: Vec<ServiceReport>,
     },
+    /// Something is wrong until it is mended (the compiler complains, the Compose file cannot be read) and must stay in
+    /// view meanwhile. A later one about the same takes its place.
+    Problem {
+        /// What it is about: `build service`.
+        about: String,
+        /// The evidence, line by line.
+        lines: Vec<String>,
+    },
+    /// A problem is mended.
+    ProblemSolved {
+        /// What it was about.
+        about: String,
+    },
+    /// A command failed: the failure as it is shown to a person.
+    Failed {
+        /// The failure's stable code.
+        code: &'static str,
+        /// The exit status that goes with it.
+        exit: u8,
+        /// What was attempted, on what, what was seen and expected.
+        message: String,
+        /// Evidence, line by line.
+        details: Vec<String>,
+        /// The next command to run, or what to change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
     /// A command ended.
     RunFinished {
         /// How long it took.
@@ -100,6 +132,18 @@ pub enum Event {
         /// The exit status.
         exit: u8,
     },
+}
+
+impl From<&Failure> for Event {
+    fn from(failure: &Failure) -> Self {
+        Self::Failed {
+            code: failure.code.as_str(),
+            exit: failure.code.exit() as u8,
+            message: failure.message.clone(),
+            details: failure.details.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
 }
 
 /// A step as a plan announces it.
@@ -240,6 +284,11 @@ impl Events {
         let _ = self.0.send(event);
     }
 
+    /// Sends a failure as it is to be shown.
+    pub fn failure(&self, failure: &Failure) {
+        self.send(Event::from(failure));
+    }
+
     /// Sends a note.
     pub fn note(&self, text: impl Into<String>) {
         self.send(Event::Note { text: text.into() });
@@ -276,7 +325,8 @@ impl StepReporter {
 
     /// Passes on a line of a program's output.
     pub fn output(&self, source: impl Into<String>, line: impl Into<String>) {
-        self.events.send(Event::Output { source: source.into(), line: line.into() });
+        let (source, line) = (source.into(), line.into());
+        self.events.send(Event::Output { step: Some(self.step), source, line });
     }
 
     /// The stream itself.
@@ -290,7 +340,6 @@ impl StepReporter {
 }
 
 /// Durations as seconds with millisecond precision, the unit of every machine-readable output.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with passes references")]
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }

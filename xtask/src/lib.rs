@@ -8,4 +8,6 @@ pub mod images;
 pub mod limits;
 pub mod plan;
 pub mod process;
+pub mod run_log;
 pub mod stack;
+pub mod ui;

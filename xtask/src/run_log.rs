@@ -1,0 +1,170 @@
+//! What a run did, kept: every event as a JSON line under `target/homeport/runs/`, the newest runs only. From it a run
+//! can be told again: why a step was taken, what a builder said, which step was waited for.
+//!
+//! Must not: be read back to decide anything. The engine alone says what is.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::event::Event;
+use crate::limits;
+
+/// Where run logs are kept, below the target directory.
+const DIRECTORY: &str = "homeport/runs";
+/// What a run log's name ends with.
+const EXTENSION: &str = "jsonl";
+
+/// An event with the time it was seen at.
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    /// RFC 3339, UTC, milliseconds.
+    timestamp: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The event as one line of JSON, without its end: a `timestamp` (RFC 3339, UTC, milliseconds), then the event's own
+/// fields. The same line in the run log and with `--format json`.
+pub fn json_line(event: &Event, at: SystemTime) -> String {
+    let record = Record { timestamp: humantime::format_rfc3339_millis(at).to_string(), event };
+    serde_json::to_string(&record).expect("events are plain data with text keys")
+}
+
+/// A run log that is being written.
+#[derive(Debug)]
+pub struct RunLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl RunLog {
+    /// Begins the log of one run under `target_directory` and drops all but the newest [`limits::RUN_LOGS`].
+    ///
+    /// # Errors
+    /// When the directory or the file cannot be made. Old logs that cannot be removed are left.
+    pub fn create(target_directory: &Path, command: &str, at: SystemTime) -> io::Result<Self> {
+        let directory = target_directory.join(DIRECTORY);
+        fs::create_dir_all(&directory)?;
+        let (path, file) = new_file(&directory, command, at)?;
+        prune(&directory, limits::RUN_LOGS)?;
+        Ok(Self { path, file: BufWriter::new(file) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds an event. A step's beginning and end reach the disk at once, so that a run that is killed has told how far
+    /// it came.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn record(&mut self, event: &Event, at: SystemTime) -> io::Result<()> {
+        writeln!(self.file, "{}", json_line(event, at))?;
+        match event {
+            Event::StepProgress { .. } | Event::Output { .. } | Event::Log { .. } => Ok(()),
+            _ => self.file.flush(),
+        }
+    }
+
+    /// Writes out what is still held.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A file of a name that no other run has: two runs may begin within one millisecond.
+fn new_file(directory: &Path, command: &str, at: SystemTime) -> io::Result<(PathBuf, File)> {
+    // Basic format of ISO 8601: no colon, which not every file system takes; sorted by name is sorted by time.
+    let time: String =
+        humantime::format_rfc3339_millis(at).to_string().chars().filter(|c| !"-:.".contains(*c)).collect();
+    let command: String =
+        command.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    let mut taken = 0_u32;
+    loop {
+        let suffix = if taken == 0 { String::new() } else { format!("-{taken}") };
+        let path = directory.join(format!("{time}-{command}{suffix}.{EXTENSION}"));
+        match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn prune(directory: &Path, keep: usize) -> io::Result<()> {
+    let mut logs: Vec<PathBuf> = fs::read_dir(directory)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
+        .collect();
+    logs.sort();
+    let surplus = logs.len().saturating_sub(keep);
+    for path in &logs[..surplus] {
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            // Another run prunes too, or the file is not ours to remove: one log too many harms nobody.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn names(target: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(target.join(DIRECTORY))
+            .expect("the directory was made")
+            .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_event_is_a_line_with_its_time() {
+        let target = tempfile::tempdir().expect("a directory for the test");
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        let mut log = RunLog::create(target.path(), "db reset", at).expect("a new log");
+        log.record(&Event::Note { text: "one".to_owned() }, at).expect("it can be written");
+        log.record(&Event::Log { service: "a".to_owned(), stderr: false, line: "two".to_owned() }, at)
+            .expect("it can be written");
+        log.flush().expect("it can be written");
+        assert_eq!(names(target.path()), ["20260921T141320123Z-db-reset.jsonl"]);
+        let text = fs::read_to_string(log.path()).expect("it is there");
+        assert_eq!(
+            text,
+            "{\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"note\",\"text\":\"one\"}\n\
+             {\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"log\",\"service\":\"a\",\"stderr\":false,\"line\":\"two\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_two_at_once_differ() {
+        let target = tempfile::tempdir().expect("a directory for the test");
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        for second in 0..limits::RUN_LOGS as u64 + 5 {
+            RunLog::create(target.path(), "dev", start + Duration::from_secs(second)).expect("a new log");
+        }
+        let kept = names(target.path());
+        assert_eq!(kept.len(), limits::RUN_LOGS);
+        assert_eq!(kept[0], "20260921T141325000Z-dev.jsonl");
+        RunLog::create(target.path(), "dev", start + Duration::from_secs(1_000)).expect("a new log");
+        RunLog::create(target.path(), "dev", start + Duration::from_secs(1_000)).expect("a second one");
+        let newest = names(target.path()).split_off(limits::RUN_LOGS - 2);
+        assert_eq!(newest, ["20260921T143000000Z-dev-1.jsonl", "20260921T143000000Z-dev.jsonl"]);
+    }
+}

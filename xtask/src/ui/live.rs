@@ -1,0 +1,352 @@
+//! Events in a terminal: a live line for each step under way, redrawn in place; one line for each that ended; problems
+//! pinned below until they are solved; then the table of services and the logs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::log_line;
+use super::names::Names;
+use super::screen::{Moment, Renderer, Settings, Streams};
+use super::style::{Role, Style, sanitize};
+use super::words::{self, Ending};
+use super::write_lines;
+use crate::event::{Event, Progress, StepId};
+
+/// The frames of a spinner.
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+/// How long one frame of the spinner stays.
+const FRAME: Duration = Duration::from_millis(100);
+/// How often the terminal is written to at most, in hertz: what the eye takes for motion.
+const REDRAWS: u8 = 20;
+/// The width of a bar of bytes, in cells: a step of 5 % is seen.
+const BAR: usize = 20;
+/// The fewest lines of a problem that are shown however small the terminal is.
+const FEWEST_PROBLEM_LINES: usize = 4;
+
+/// A step under way.
+struct LiveStep {
+    bar: ProgressBar,
+    title: String,
+    service: Option<String>,
+    progress: Option<Progress>,
+    since: Instant,
+}
+
+/// Draws.
+pub(super) struct LiveRenderer {
+    settings: Settings,
+    streams: Streams,
+    area: MultiProgress,
+    steps: BTreeMap<StepId, LiveStep>,
+    /// The count of steps, below them; and how many ended of how many.
+    count: Option<ProgressBar>,
+    ended: usize,
+    total: usize,
+    problems: BTreeMap<String, (Vec<String>, Vec<ProgressBar>)>,
+    names: Names,
+    started: Option<Instant>,
+}
+
+impl LiveRenderer {
+    pub(super) fn new(settings: Settings, streams: Streams) -> Self {
+        let stderr = console::Term::buffered_stderr();
+        Self::on(settings, streams, ProgressDrawTarget::term(stderr, REDRAWS))
+    }
+
+    pub(super) fn on(settings: Settings, streams: Streams, target: ProgressDrawTarget) -> Self {
+        Self {
+            names: Names::new(&settings.services),
+            settings,
+            streams,
+            area: MultiProgress::with_draw_target(target),
+            steps: BTreeMap::new(),
+            count: None,
+            ended: 0,
+            total: 0,
+            problems: BTreeMap::new(),
+            started: None,
+        }
+    }
+
+    fn style(&self) -> Style {
+        self.settings.terminal.stderr_style
+    }
+
+    /// A line that stays, above what is redrawn.
+    fn line(&self, line: &str) -> io::Result<()> {
+        self.area.println(line)
+    }
+
+    fn lines(&self, lines: &[String]) -> io::Result<()> {
+        // An empty line must stand: `println` drops a text without any.
+        lines.iter().try_for_each(|line| self.line(if line.is_empty() { " " } else { line }))
+    }
+
+    /// Lines of data, to standard output or above what is redrawn.
+    fn data(&mut self, lines: &[String]) -> io::Result<()> {
+        if !self.settings.data_on_stdout {
+            return self.lines(lines);
+        }
+        let out = &mut self.streams.out;
+        self.area.suspend(|| write_lines(out, lines))
+    }
+
+    fn data_style(&self) -> Style {
+        let terminal = self.settings.terminal;
+        if self.settings.data_on_stdout { terminal.stdout_style } else { terminal.stderr_style }
+    }
+
+    /// A line of the redrawn part, in its place: steps first, then their count, then problems.
+    fn add_bar(&self, place: Place) -> ProgressBar {
+        let bar = ProgressBar::hidden();
+        bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is ours"));
+        let problem = self.problems.values().find_map(|(_, bars)| bars.first());
+        match (place, &self.count, problem) {
+            (Place::Step, Some(before), _) | (Place::Step | Place::Count, _, Some(before)) => {
+                self.area.insert_before(before, bar)
+            }
+            _ => self.area.add(bar),
+        }
+    }
+
+    fn start_step(&mut self, step: StepId, title: &str, service: Option<&String>, now: Instant) {
+        let bar = self.add_bar(Place::Step);
+        let live =
+            LiveStep { bar, title: title.to_owned(), service: service.cloned(), progress: None, since: now };
+        self.steps.insert(step, live);
+        if self.count.is_none() && self.total > 1 {
+            self.count = Some(self.add_bar(Place::Count));
+        }
+        self.draw(now);
+    }
+
+    fn end_step(&mut self, step: StepId, title: &str, ending: &Ending<'_>, took: Duration) -> io::Result<()> {
+        let ended = self.steps.remove(&step);
+        self.ended += 1;
+        let style = self.style();
+        let service = ended.as_ref().and_then(|step| step.service.as_ref());
+        let role = service.map(|name| (name, self.names.meet(name)));
+        let title = match (ending.role, role) {
+            (Role::Faint, _) => style.paint(Role::Faint, title),
+            (_, Some((name, role))) => highlight(title, name, role, style),
+            _ => sanitize(title, false),
+        };
+        let mut line = format!("{} {title}", style.paint(ending.role, ending.sign));
+        if !took.is_zero() {
+            line.push_str(&style.paint(Role::Faint, &format!(" {}", words::duration(took))));
+        }
+        // Two endings have a sign of their own; the others share one and are told apart by their word.
+        let word = Some(ending.word).filter(|word| !matches!(*word, "done" | "failed"));
+        let remark: Vec<&str> = word.into_iter().chain(ending.remark.as_deref()).collect();
+        if !remark.is_empty() {
+            let remark = sanitize(&remark.join(": "), false);
+            line.push_str(&style.paint(Role::Faint, &format!("  {remark}")));
+        }
+        if let Some(step) = ended {
+            step.bar.finish_and_clear();
+            self.area.remove(&step.bar);
+        }
+        if self.steps.is_empty()
+            && let Some(count) = self.count.take()
+        {
+            count.finish_and_clear();
+            self.area.remove(&count);
+        }
+        self.line(&line)?;
+        for text in ending.message.iter().flat_map(|message| message.lines()) {
+            self.line(&format!("    {}", style.paint(Role::Bad, &sanitize(text, false))))?;
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, now: Instant) {
+        let style = self.style();
+        for live in self.steps.values() {
+            let elapsed = now.saturating_duration_since(live.since);
+            let frame = usize::try_from(elapsed.as_millis() / FRAME.as_millis()).unwrap_or(0) % SPINNER.len();
+            let title = match &live.service {
+                Some(name) => highlight(&live.title, name, self.names.meet(name), style),
+                None => sanitize(&live.title, false),
+            };
+            let spinner = style.paint(Role::Caution, SPINNER[frame]);
+            let took = style.paint(Role::Faint, &words::duration(elapsed));
+            let progress = live.progress.as_ref().map(|progress| progress_text(progress, style));
+            live.bar.set_message(format!("{spinner} {title} {took}  {}", progress.unwrap_or_default()));
+        }
+        if let Some(count) = &self.count {
+            let elapsed =
+                self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
+            let text = format!("  {} of {} steps, {}", self.ended, self.total, words::duration(elapsed));
+            count.set_message(style.paint(Role::Faint, &text));
+        }
+    }
+
+    fn pin(&mut self, about: &str, lines: &[String]) {
+        self.unpin(about);
+        let style = self.style();
+        let most = (self.settings.terminal.rows / 2).max(FEWEST_PROBLEM_LINES);
+        let mut texts = vec![style.paint(Role::Bad, &format!("✗ {}", sanitize(about, false)))];
+        let shown = if lines.len() > most { most - 1 } else { lines.len() };
+        texts.extend(lines[..shown].iter().map(|line| format!("  {}", sanitize(line, style.is_coloured()))));
+        if shown < lines.len() {
+            texts.push(style.paint(Role::Faint, &format!("  … {} more lines", lines.len() - shown)));
+        }
+        let bars = texts.into_iter().map(|text| {
+            let bar = self.add_bar(Place::Problem);
+            bar.set_message(text);
+            bar
+        });
+        let bars = bars.collect();
+        self.problems.insert(about.to_owned(), (lines.to_vec(), bars));
+    }
+
+    fn unpin(&mut self, about: &str) -> bool {
+        let Some((_, bars)) = self.problems.remove(about) else { return false };
+        for bar in bars {
+            bar.finish_and_clear();
+            self.area.remove(&bar);
+        }
+        true
+    }
+
+    fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
+        let style = self.data_style();
+        let pretty = if self.settings.is_pretty() { log_line::pretty(line, style) } else { None };
+        let raw = self.settings.data_on_stdout && !self.settings.terminal.stdout_is_terminal;
+        let text =
+            pretty.unwrap_or_else(|| if raw { line.to_owned() } else { sanitize(line, style.is_coloured()) });
+        let prefix =
+            if self.settings.log_names { self.names.prefix(service, "│", style) } else { String::new() };
+        self.data(&[format!("{prefix}{text}")])
+    }
+
+    fn labelled(&self, role: Role, label: &str, text: &str) -> io::Result<()> {
+        self.line(&format!("{} {}", self.style().paint(role, label), sanitize(text, false)))
+    }
+}
+
+/// Where in the redrawn part a line stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Step,
+    Count,
+    Problem,
+}
+
+impl Renderer for LiveRenderer {
+    fn show(&mut self, event: &Event, at: Moment) -> io::Result<()> {
+        for service in words::services_of(event) {
+            self.names.meet(service);
+        }
+        match event {
+            Event::RunStarted { command, project } => {
+                self.started = Some(at.instant);
+                let style = self.style();
+                let project = style.paint(Role::Faint, &format!("project {project}"));
+                self.line(&format!("{} {project}", style.paint(Role::Strong, command)))
+            }
+            Event::Planned { steps } => {
+                (self.ended, self.total) = (0, steps.len());
+                self.line(&self.style().paint(Role::Faint, &words::planned(steps.len())))
+            }
+            Event::StepStarted { step, title, service } => {
+                self.start_step(*step, title, service.as_ref(), at.instant);
+                Ok(())
+            }
+            Event::StepProgress { step, progress } => {
+                if let Some(live) = self.steps.get_mut(step) {
+                    live.progress = Some(progress.clone());
+                    self.draw(at.instant);
+                }
+                Ok(())
+            }
+            Event::StepFinished { step, title, outcome, took } => {
+                self.end_step(*step, title, &Ending::from(outcome), *took)?;
+                self.draw(at.instant);
+                Ok(())
+            }
+            Event::Note { text } => self.labelled(Role::Link, "·", text),
+            Event::Warning { text } => self.labelled(Role::Caution, "! warning:", text),
+            // A step's program has one line, the step's own; the run log has all of them.
+            Event::Output { step: Some(step), line, .. } if self.steps.contains_key(step) => {
+                if let Some(live) = self.steps.get_mut(step) {
+                    live.progress = Some(Progress { message: line.clone(), bytes: None });
+                    self.draw(at.instant);
+                }
+                Ok(())
+            }
+            Event::Output { source, line, .. } => {
+                let style = self.style();
+                let prefix = style.paint(Role::Faint, &format!("{source} │"));
+                self.line(&format!("{prefix} {}", sanitize(line, style.is_coloured())))
+            }
+            Event::Log { service, line, .. } => self.log(service, line),
+            Event::Summary { services } => {
+                let columns = self.settings.terminal.columns;
+                let columns = columns
+                    .filter(|_| !self.settings.data_on_stdout || self.settings.terminal.stdout_is_terminal);
+                let lines = words::services(services).lines(self.data_style(), columns);
+                self.data(&lines)
+            }
+            Event::Problem { about, lines } => {
+                self.pin(about, lines);
+                Ok(())
+            }
+            Event::ProblemSolved { about } => {
+                self.unpin(about);
+                self.labelled(Role::Good, "✓", &format!("{about}: solved"))
+            }
+            Event::Failed { code, message, details, hint, .. } => {
+                self.lines(&words::failure(code, message, details, hint.as_deref(), self.style()))
+            }
+            Event::RunFinished { took, failure, exit } => {
+                let close = words::close(*took, *failure, *exit);
+                self.labelled(close.role, close.sign, &close.text)
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.draw(now);
+    }
+
+    fn moves(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// What was redrawn goes; a problem that stands is left behind as lines.
+    fn finish(&mut self) -> io::Result<()> {
+        let style = self.style();
+        for about in self.problems.keys().cloned().collect::<Vec<_>>() {
+            let lines = self.problems[&about].0.clone();
+            self.unpin(&about);
+            self.line(&style.paint(Role::Bad, &format!("✗ {}", sanitize(&about, false))))?;
+            lines
+                .iter()
+                .try_for_each(|line| self.line(&format!("  {}", sanitize(line, style.is_coloured()))))?;
+        }
+        self.area.clear()?;
+        self.streams.out.flush()
+    }
+}
+
+/// The title with the service's name in the service's colour.
+fn highlight(title: &str, service: &str, role: Role, style: Style) -> String {
+    let title = sanitize(title, false);
+    let words =
+        title.split(' ').map(|word| if word == service { style.paint(role, word) } else { word.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A message, or a bar when bytes are counted: `downloading [████░░░░] 12 MB of 30 MB`.
+fn progress_text(progress: &Progress, style: Style) -> String {
+    let message = style.paint(Role::Faint, &sanitize(&progress.message, false));
+    let Some((done, total)) = progress.bytes else { return message };
+    let share = u128::from(done.min(total)) * BAR as u128 / u128::from(total.max(1));
+    let filled = usize::try_from(share).unwrap_or(BAR);
+    let bar = format!("{}{}", "█".repeat(filled), style.paint(Role::Faint, &"░".repeat(BAR - filled)));
+    format!("{message} {bar} {} of {}", words::bytes(done), words::bytes(total))
+}

@@ -1,0 +1,159 @@
+//! The service's JSON log lines, made readable: time of day, level, then either the request (method, path, status,
+//! latency) or the message, what else it carries, and the request's id last.
+//!
+//! Must not: write. A line that is not such JSON is shown as it is.
+
+use serde_json::{Map, Value};
+
+use super::style::{Role, Style, sanitize};
+
+/// The keys a line's time is looked for under: ours, and the usual ones of others.
+const TIME: [&str; 3] = ["timestamp", "ts", "time"];
+/// The keys a line's message is looked for under.
+const MESSAGE: [&str; 2] = ["msg", "message"];
+/// Keys that are shown dimmed at the end, without their names' weight.
+const IDENTIFIERS: [&str; 2] = ["request_id", "trace_id"];
+/// Keys that are left out of a request's line: the endpoint and the address repeat what the path and the machine tell.
+const REPEATED: [&str; 2] = ["endpoint", "ip"];
+
+/// The line's level, in lower case, when it is a JSON object that names one.
+pub fn level(line: &str) -> Option<String> {
+    let Value::Object(fields) = serde_json::from_str(line).ok()? else { return None };
+    Some(fields.get("level")?.as_str()?.to_lowercase())
+}
+
+/// The readable form, or `None` when the line is no JSON object with a message or a request in it.
+pub fn pretty(line: &str, style: Style) -> Option<String> {
+    let line = line.trim();
+    if !line.starts_with('{') {
+        return None;
+    }
+    let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(line) else { return None };
+    let mut words = Vec::new();
+    let request = request(&mut fields, style);
+    let message = MESSAGE.iter().find_map(|key| text(fields.get(*key)?).map(|text| (*key, text)));
+    if request.is_none() && message.is_none() {
+        return None;
+    }
+    let time = TIME.iter().find_map(|key| fields.remove(*key));
+    words.extend(time.as_ref().and_then(time_of_day).map(|time| style.paint(Role::Faint, &time)));
+    if let Some(level) = fields.remove("level").as_ref().and_then(text) {
+        words.push(painted_level(&level, style));
+    }
+    if let Some(request) = request {
+        words.push(request);
+        for key in REPEATED {
+            fields.remove(key);
+        }
+        // A request's line says "request" or the like; the request says it better.
+        for key in MESSAGE {
+            fields.remove(key);
+        }
+    } else if let Some((key, message)) = message {
+        fields.remove(key);
+        words.push(sanitize(&message, false));
+    }
+    let identifiers: Vec<Value> = IDENTIFIERS.iter().filter_map(|key| fields.remove(*key)).collect();
+    for (key, value) in &fields {
+        if let Some(value) = text(value) {
+            let name = style.paint(Role::Faint, &format!("{}=", sanitize(key, false)));
+            words.push(format!("{name}{}", sanitize(&value, false)));
+        }
+    }
+    words.extend(
+        identifiers.iter().filter_map(text).map(|id| style.paint(Role::Faint, &sanitize(&id, false))),
+    );
+    Some(words.join(" "))
+}
+
+/// Method, path, status and latency, taken out of the fields.
+fn request(fields: &mut Map<String, Value>, style: Style) -> Option<String> {
+    let method = text(fields.get("method")?)?;
+    let path = text(fields.get("path")?)?;
+    let status = fields.get("status")?.as_u64()?;
+    let latency = fields.get("latency").and_then(Value::as_f64);
+    for key in ["method", "path", "status", "latency"] {
+        fields.remove(key);
+    }
+    let role = match status {
+        ..400 => Role::Good,
+        400..500 => Role::Caution,
+        _ => Role::Bad,
+    };
+    let method = style.paint(Role::Strong, &format!("{:<4}", sanitize(&method, false)));
+    let status = style.paint(role, &status.to_string());
+    let latency = latency.map(|seconds| format!(" {}", latency_text(seconds))).unwrap_or_default();
+    Some(format!("{method} {} {status}{latency}", sanitize(&path, false)))
+}
+
+/// A latency: `85µs`, `1.3ms`, `2.10s`.
+fn latency_text(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.001 => format!("{:.0}µs", s * 1e6),
+        s if s < 1.0 => format!("{:.1}ms", s * 1e3),
+        s => format!("{s:.2}s"),
+    }
+}
+
+fn painted_level(level: &str, style: Style) -> String {
+    let role = match level.to_ascii_lowercase().as_str() {
+        "error" | "erro" | "critical" | "crit" | "fatal" => Role::Bad,
+        "warning" | "warn" => Role::Caution,
+        "debug" | "debg" | "trace" | "trce" => Role::Faint,
+        _ => Role::Good,
+    };
+    style.paint(role, &format!("{:<5}", sanitize(level, false).to_ascii_uppercase()))
+}
+
+/// `18:43:05.123` of an RFC 3339 time, in the zone it is written in.
+fn time_of_day(value: &Value) -> Option<String> {
+    let (_, time) = value.as_str()?.split_once(['T', ' '])?;
+    let clock: String =
+        time.chars().take_while(|c| c.is_ascii_digit() || ":.".contains(*c)).take(12).collect();
+    (clock.len() >= 8).then_some(clock)
+}
+
+/// A field as text; nothing for null and the empty string.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_readable_and_others_are_left_alone() {
+        let table = [
+            (
+                r#"{"timestamp":"2026-11-24T18:43:05.123456Z","level":"INFO","msg":"request","method":"GET","path":"/api/data?limit=2","endpoint":"/api/data","status":200,"latency":0.00131,"ip":"127.0.0.1","request_id":"0192f","trace_id":"4bf9"}"#,
+                Some("18:43:05.123 INFO  GET  /api/data?limit=2 200 1.3ms 0192f 4bf9"),
+            ),
+            (
+                r#"{"timestamp":"2026-11-24T18:43:05Z","level":"error","msg":"cannot reach redis","attempt":3,"cause":"refused"}"#,
+                Some("18:43:05 ERROR cannot reach redis attempt=3 cause=refused"),
+            ),
+            (r#"{"msg":"clear\u001b[2J screen","level":"info"}"#, Some("INFO  clear screen")),
+            (r#"{"level":"info","msg":"no time","ts":"soon"}"#, Some("INFO  no time")),
+            (r#"{"method":"POST","path":"/","status":503,"latency":2.1}"#, Some("POST / 503 2.10s")),
+            (r#"{"method":"GET","path":"/","status":204,"latency":0.000085}"#, Some("GET  / 204 85µs")),
+            (r#"{"neither":"message","nor":"request"}"#, None),
+            ("LOG:  database system is ready", None),
+            ("{broken", None),
+            ("[1]", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(pretty(line, Style::PLAIN).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_read_where_there_is_one() {
+        assert_eq!(level(r#"{"level":"WARN"}"#).as_deref(), Some("warn"));
+        assert_eq!(level("plain"), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! Every event in every renderer, as one snapshot a renderer (design: "Tests").
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+use super::json::JsonRenderer;
+use super::live::LiveRenderer;
+use super::plain::PlainRenderer;
+use super::samples::{self, Sample, samples};
+use super::screen::{Moment, Renderer, Settings, Streams};
+use super::{Facts, Format, Terminal};
+use crate::event::Event;
+
+const ROWS: u16 = 24;
+const COLUMNS: u16 = 110;
+
+/// What was written to one stream.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().expect("no panic while writing"));
+        String::from_utf8(bytes).expect("renderers write text")
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic while writing").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pair of streams that are looked at.
+#[derive(Clone, Default)]
+struct Pair {
+    out: Written,
+    err: Written,
+}
+
+impl Pair {
+    fn streams(&self) -> Streams {
+        Streams { out: Box::new(self.out.clone()), err: Box::new(self.err.clone()) }
+    }
+}
+
+fn terminal(colour: bool) -> Terminal {
+    Terminal::judge(Facts {
+        stderr_is_terminal: true,
+        stdout_is_terminal: true,
+        size: Some((ROWS, COLUMNS)),
+        no_color: (!colour).then_some("1"),
+        ..Facts::default()
+    })
+}
+
+fn pipe() -> Terminal {
+    Terminal::judge(Facts::default())
+}
+
+/// Time that the test sets: what came before at 0 s, the event `after` that.
+fn moment(start: Instant, after: Duration) -> Moment {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+    Moment { instant: start + after, wall: wall + after }
+}
+
+/// Later than the pause between two tellings of one step's progress.
+const LATER: Duration = Duration::from_millis(6_300);
+
+fn show(renderer: &mut dyn Renderer, sample: &Sample, after_before: impl FnOnce()) {
+    let start = Instant::now();
+    for (second, event) in (0..).zip(&sample.before) {
+        // The last but one a pause later, so that "told a moment ago" is within the pause.
+        let at = if second == 0 { Duration::ZERO } else { LATER };
+        renderer.show(event, moment(start, at)).expect("memory takes everything");
+    }
+    after_before();
+    renderer.show(&sample.event, moment(start, LATER)).expect("memory takes everything");
+}
+
+/// A snapshot without the expression, which only repeats the test.
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+fn sections(render: impl Fn(&Sample) -> String) -> String {
+    samples().iter().fold(String::new(), |mut text, sample| {
+        let _ = writeln!(text, "== {}\n{}", sample.name, render(sample).trim_end_matches('\n'));
+        text
+    })
+}
+
+#[test]
+fn every_variant_has_a_sample() {
+    let samples = samples();
+    let events: BTreeSet<&str> = samples.iter().map(|sample| samples::event_kind(&sample.event)).collect();
+    assert_eq!(events, samples::EVENTS.iter().copied().collect());
+    let outcomes: BTreeSet<&str> = samples
+        .iter()
+        .filter_map(|sample| match &sample.event {
+            Event::StepFinished { outcome, .. } => Some(samples::outcome_kind(outcome)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, samples::OUTCOMES.iter().copied().collect());
+    let states: BTreeSet<&str> = samples
+        .iter()
+        .filter_map(|sample| match &sample.event {
+            Event::Summary { services } => Some(services),
+            _ => None,
+        })
+        .flatten()
+        .map(|report| samples::state_kind(&report.state))
+        .collect();
+    assert_eq!(states, samples::STATES.iter().copied().collect());
+}
+
+#[test]
+fn every_event_in_a_terminal() {
+    let text = sections(|sample| {
+        let screen = InMemoryTerm::new(ROWS, COLUMNS);
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let settings = Settings::new(Format::Human, terminal(false));
+        let mut renderer = LiveRenderer::on(settings, Pair::default().streams(), target);
+        show(&mut renderer, sample, || {});
+        screen.contents()
+    });
+    snapshot("terminal", &text);
+}
+
+#[test]
+fn every_event_as_plain_lines() {
+    let text = sections(|sample| {
+        let pair = Pair::default();
+        let mut renderer = PlainRenderer::new(Settings::new(Format::Human, pipe()), pair.streams());
+        show(&mut renderer, sample, || drop(pair.err.take()));
+        assert_eq!(pair.out.take(), "", "progress and logs do not go to standard output");
+        let text = pair.err.take();
+        let forbidden = text.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(forbidden, None, "{text:?}");
+        text
+    });
+    snapshot("plain", &text);
+}
+
+#[test]
+fn every_event_as_json() {
+    let text = sections(|sample| {
+        let pair = Pair::default();
+        let mut renderer = JsonRenderer::new(pair.streams());
+        show(&mut renderer, sample, || drop(pair.out.take()));
+        assert_eq!(pair.err.take(), "", "JSON goes to standard output");
+        let text = pair.out.take();
+        let value: serde_json::Value = serde_json::from_str(&text).expect("a line is one JSON value");
+        assert!(value["timestamp"].is_string() && value["event"].is_string(), "{text}");
+        text
+    });
+    snapshot("json", &text);
+}
+
+/// Colour adds nothing that would be missed without it: the same text, and every sequence is an SGR one.
+#[test]
+fn colour_changes_no_text() {
+    let render = |colour: bool, sample: &Sample| {
+        let pair = Pair::default();
+        let mut settings = Settings::new(Format::Human, terminal(colour));
+        settings.terminal.live = false;
+        let mut renderer = PlainRenderer::new(settings, pair.streams());
+        show(&mut renderer, sample, || drop(pair.err.take()));
+        pair.err.take()
+    };
+    let mut painted = 0;
+    for sample in samples() {
+        let coloured = render(true, &sample);
+        assert_eq!(console::strip_ansi_codes(&coloured), render(false, &sample), "{}", sample.name);
+        painted += usize::from(coloured.contains('\u{1b}'));
+    }
+    assert!(painted > 10, "colour is used");
+}
+
+/// A whole run as it looks at its end: what was live is gone, what was told stays in order.
+#[test]
+fn nothing_live_is_left_when_the_screen_ends() {
+    let screen = InMemoryTerm::new(ROWS, COLUMNS);
+    let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+    let settings = Settings::new(Format::Human, terminal(false));
+    let mut renderer = LiveRenderer::on(settings, Pair::default().streams(), target);
+    let chosen = ["step started, of several", "log above a problem and a step", "summary"];
+    for sample in samples().iter().filter(|sample| chosen.contains(&sample.name)) {
+        show(&mut renderer, sample, || {});
+    }
+    renderer.tick(Instant::now());
+    assert!(renderer.moves());
+    renderer.finish().expect("memory takes everything");
+    snapshot("terminal-end", &screen.contents());
+}
+
+/// What a command answers with goes to standard output, and a pipe gets a service's lines as they were written.
+#[test]
+fn data_goes_to_standard_output_when_it_is_the_answer() {
+    let raw = "1:M \u{1b}[32mready\u{1b}[0m {\"msg\":\"x\"}";
+    let log = Event::Log { service: "redis".to_owned(), stderr: false, line: raw.to_owned() };
+    let json = Event::Log { service: "redis".to_owned(), stderr: false, line: r#"{"msg":"x"}"#.to_owned() };
+    let start = Instant::now();
+    for pretty in [None, Some(true)] {
+        let pair = Pair::default();
+        let settings = Settings {
+            data_on_stdout: true,
+            pretty,
+            log_names: false,
+            ..Settings::new(Format::Human, pipe())
+        };
+        let mut renderer = PlainRenderer::new(settings, pair.streams());
+        for event in [&log, &json] {
+            renderer.show(event, moment(start, Duration::ZERO)).expect("memory takes everything");
+        }
+        let last = if pretty.is_some() { "x" } else { r#"{"msg":"x"}"# };
+        assert_eq!(pair.out.take(), format!("{raw}\n{last}\n"));
+        assert_eq!(pair.err.take(), "");
+    }
+}

@@ -1,0 +1,198 @@
+//! The wording that the terminal and the plain renderer share: durations, sizes, outcomes, failures, the table of
+//! services.
+//!
+//! Must not: write, or move the cursor.
+
+use std::time::Duration;
+
+use super::style::{Role, Style, sanitize, state_sign};
+use super::table::{Cell, Table};
+use crate::event::{Event, Outcome, ServiceReport};
+
+/// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration < Duration::from_secs(60) {
+        // Cut, not rounded, so that 59.97 s is not "60.0s".
+        format!("{seconds}.{}s", duration.subsec_millis() / 100)
+    } else if seconds < 3600 {
+        format!("{}m {:02}s", seconds / 60, seconds % 60)
+    } else {
+        format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60)
+    }
+}
+
+/// A number of bytes in decimal units, as registries and disks count: `950 B`, `1.2 MB`, `36 MB`.
+#[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && value < 9.95);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// How a step ended, in the parts that every renderer shows.
+pub(super) struct Ending<'a> {
+    /// The sign in a terminal.
+    pub(super) sign: &'static str,
+    /// The word in plain lines.
+    pub(super) word: &'static str,
+    /// How sign and word look.
+    pub(super) role: Role,
+    /// What is worth telling beside the title.
+    pub(super) remark: Option<String>,
+    /// Evidence, to be shown below.
+    pub(super) message: Option<&'a str>,
+}
+
+impl<'a> From<&'a Outcome> for Ending<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        let (sign, word, role) = match outcome {
+            Outcome::Done { .. } => ("✓", "done", Role::Good),
+            Outcome::Unchanged => ("=", "unchanged", Role::Faint),
+            Outcome::Skipped { .. } => ("–", "skipped", Role::Caution),
+            Outcome::Cancelled => ("–", "cancelled", Role::Caution),
+            Outcome::Failed { .. } => ("✗", "failed", Role::Bad),
+        };
+        let remark = match outcome {
+            Outcome::Done { detail } => detail.clone(),
+            Outcome::Skipped { because } => Some(format!("it needs \"{because}\"")),
+            Outcome::Unchanged | Outcome::Cancelled | Outcome::Failed { .. } => None,
+        };
+        let message = match outcome {
+            Outcome::Failed { message } => Some(message.as_str()),
+            _ => None,
+        };
+        Self { sign, word, role, remark, message }
+    }
+}
+
+/// A failure: what and where, the evidence, and after a blank line what to do.
+pub(super) fn failure(
+    code: &str,
+    message: &str,
+    details: &[String],
+    hint: Option<&str>,
+    style: Style,
+) -> Vec<String> {
+    let head = style.paint(Role::Bad, &format!("error[{code}]:"));
+    let mut lines = vec![format!("{head} {}", sanitize(message, false))];
+    lines.extend(details.iter().map(|line| format!("    {}", sanitize(line, style.is_coloured()))));
+    if let Some(hint) = hint {
+        lines.push(String::new());
+        lines.push(format!("{} {}", style.paint(Role::Link, "hint:"), sanitize(hint, false)));
+    }
+    lines
+}
+
+/// The services of a stack, one a row.
+pub fn services(reports: &[ServiceReport]) -> Table {
+    let mut table = Table::new(["SERVICE", "STATE", "UP", "URL", "IMAGE", "SOURCE", "REASON"]);
+    for report in reports {
+        let (sign, role) = state_sign(report.state);
+        table.row([
+            Cell::new(Role::Strong, &report.service),
+            Cell::new(role, format!("{sign} {}", report.state.as_str())),
+            Cell::plain(report.up_seconds.map(age).unwrap_or_default()),
+            Cell::new(Role::Link, report.urls.join(" ")),
+            Cell::plain(&report.image),
+            Cell::plain(report.image_source.as_deref().unwrap_or_default()),
+            Cell::plain(report.reason.as_deref().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+/// How long something has been up, in its two largest units at most: `59s`, `12m`, `1h 02m`, `3d 4h`.
+fn age(seconds: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match seconds {
+        ..MINUTE => format!("{seconds}s"),
+        MINUTE..HOUR => format!("{}m", seconds / MINUTE),
+        HOUR..DAY => format!("{}h {:02}m", seconds / HOUR, seconds % HOUR / MINUTE),
+        _ => format!("{}d {}h", seconds / DAY, seconds % DAY / HOUR),
+    }
+}
+
+/// The last line of a run.
+pub(super) struct Close {
+    /// The sign in a terminal.
+    pub(super) sign: &'static str,
+    /// How it looks.
+    pub(super) role: Role,
+    /// The sentence.
+    pub(super) text: String,
+}
+
+/// Words the end of a run: `done in 3.2s`, `failed after 3.2s (port-taken, exit status 4)`.
+pub(super) fn close(took: Duration, code: Option<&str>, exit: u8) -> Close {
+    let took = duration(took);
+    match code {
+        None if exit == 0 => Close { sign: "✓", role: Role::Good, text: format!("done in {took}") },
+        None => {
+            Close { sign: "✗", role: Role::Bad, text: format!("ended after {took} (exit status {exit})") }
+        }
+        Some("interrupted") => {
+            Close { sign: "–", role: Role::Caution, text: format!("interrupted after {took}") }
+        }
+        Some(code) => Close {
+            sign: "✗",
+            role: Role::Bad,
+            text: format!("failed after {took} ({code}, exit status {exit})"),
+        },
+    }
+}
+
+/// Words the beginning of a plan.
+pub(super) fn planned(steps: usize) -> String {
+    match steps {
+        0 => "nothing to do".to_owned(),
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    }
+}
+
+/// The service an event is about, for its colour and the width of its name.
+pub(super) fn services_of(event: &Event) -> Vec<&str> {
+    match event {
+        Event::StepStarted { service: Some(service), .. } | Event::Log { service, .. } => vec![service],
+        Event::Summary { services } => services.iter().map(|report| report.service.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_well() {
+        let durations =
+            [(0, "0.0s"), (349, "0.3s"), (59_990, "59.9s"), (125_000, "2m 05s"), (3_725_000, "1h 02m")];
+        for (milliseconds, text) in durations {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_200, "1.2 kB"),
+            (9_960_000, "10 MB"),
+            (999_600, "1.0 MB"),
+            (36_000_000_000, "36 GB"),
+        ];
+        for (count, text) in sizes {
+            assert_eq!(bytes(count), text);
+        }
+        let ages = [(59, "59s"), (3_599, "59m"), (3_725, "1h 02m"), (90_061, "1d 1h")];
+        for (seconds, text) in ages {
+            assert_eq!(age(seconds), text);
+        }
+    }
+}
