@@ -100,7 +100,7 @@ async fn a_recipe_is_found_built_and_found_stale_when_it_changes() {
     let obtained = obtain(&engine, &image, &recipe, &reporter).await.expect("built");
     let mut lines = Vec::new();
     while let Ok(event) = events.try_recv() {
-        if let Event::Output { source, line } = event {
+        if let Event::Output { source, line, .. } = event {
             assert_eq!(source, "recipe app");
             lines.push(line);
         }
