@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::doctor::Finding;
 use crate::failure::Failure;
 
 /// The number of a step within one plan, counted from 1 as it is printed.
@@ -93,6 +94,11 @@ pub enum Event {
     Summary {
         /// One row a service.
         services: Vec<ServiceReport>,
+    },
+    /// What was found of this machine (`doctor`).
+    Diagnosis {
+        /// One a thing that was looked at.
+        findings: Vec<Finding>,
     },
     /// Something is wrong until it is mended (the compiler complains, the Compose file cannot be read) and must stay in
     /// view meanwhile. A later one about the same takes its place.

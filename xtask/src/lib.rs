@@ -1,5 +1,7 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
+pub mod commands;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod execute;

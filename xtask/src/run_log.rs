@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::event::Event;
 use crate::limits;
 
-/// Where run logs are kept, below the target directory.
-const DIRECTORY: &str = "homeport/runs";
+/// Where run logs are kept, below the project's scratch directory (`target/homeport`).
+const DIRECTORY: &str = "runs";
 /// What a run log's name ends with.
 const EXTENSION: &str = "jsonl";
 
@@ -42,12 +42,12 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Begins the log of one run under `target_directory` and drops all but the newest [`limits::RUN_LOGS`].
+    /// Begins the log of one run under `scratch` and drops all but the newest [`limits::RUN_LOGS`].
     ///
     /// # Errors
     /// When the directory or the file cannot be made. Old logs that cannot be removed are left.
-    pub fn create(target_directory: &Path, command: &str, at: SystemTime) -> io::Result<Self> {
-        let directory = target_directory.join(DIRECTORY);
+    pub fn create(scratch: &Path, command: &str, at: SystemTime) -> io::Result<Self> {
+        let directory = scratch.join(DIRECTORY);
         fs::create_dir_all(&directory)?;
         let (path, file) = new_file(&directory, command, at)?;
         prune(&directory, limits::RUN_LOGS)?;

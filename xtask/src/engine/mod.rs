@@ -9,6 +9,7 @@ mod error;
 mod images;
 pub mod labels;
 mod logs;
+mod machine;
 mod observe;
 mod operate;
 mod probe;
@@ -19,6 +20,7 @@ pub use endpoint::{Address, Certificates, Endpoint, EndpointError};
 pub use error::EngineError;
 pub use images::{Credentials, ImageBuild, LayerProgress, StoredImage};
 pub use logs::{LogLine, LogOptions};
+pub use machine::{EngineMachine, PublishedPort};
 pub use observe::Objects;
 pub use probe::{ProbeResult, Waited};
 

@@ -99,6 +99,12 @@ impl LiveRenderer {
         if self.settings.data_on_stdout { terminal.stdout_style } else { terminal.stderr_style }
     }
 
+    /// The width that data is fitted to.
+    fn data_columns(&self) -> Option<usize> {
+        let terminal = self.settings.terminal;
+        terminal.columns.filter(|_| !self.settings.data_on_stdout || terminal.stdout_is_terminal)
+    }
+
     /// A line of the redrawn part, in its place: steps first, then their count, then problems.
     fn add_bar(&self, place: Place) -> ProgressBar {
         let bar = ProgressBar::hidden();
@@ -285,10 +291,11 @@ impl Renderer for LiveRenderer {
             }
             Event::Log { service, line, .. } => self.log(service, line),
             Event::Summary { services } => {
-                let columns = self.settings.terminal.columns;
-                let columns = columns
-                    .filter(|_| !self.settings.data_on_stdout || self.settings.terminal.stdout_is_terminal);
-                let lines = words::services(services).lines(self.data_style(), columns);
+                let lines = words::services(services).lines(self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Diagnosis { findings } => {
+                let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
                 self.data(&lines)
             }
             Event::Problem { about, lines } => {

@@ -41,6 +41,28 @@ impl PlainRenderer {
         self.settings.terminal.stderr_style
     }
 
+    fn data_style(&self) -> Style {
+        let terminal = self.settings.terminal;
+        if self.settings.data_on_stdout { terminal.stdout_style } else { terminal.stderr_style }
+    }
+
+    /// The width that data is fitted to.
+    fn data_columns(&self) -> Option<usize> {
+        let terminal = self.settings.terminal;
+        let is_terminal = if self.settings.data_on_stdout {
+            terminal.stdout_is_terminal
+        } else {
+            terminal.stderr_is_terminal
+        };
+        terminal.columns.filter(|_| is_terminal)
+    }
+
+    /// Lines of data: to standard output when the command answers with it.
+    fn data(&mut self, lines: &[String]) -> io::Result<()> {
+        let to = if self.settings.data_on_stdout { &mut self.streams.out } else { &mut self.streams.err };
+        write_lines(to, lines)
+    }
+
     fn line(&mut self, line: &str) -> io::Result<()> {
         let line = sanitize(line, self.style().is_coloured());
         write_lines(&mut self.streams.err, &[line])
@@ -84,17 +106,16 @@ impl PlainRenderer {
     }
 
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
-        let on_stdout = self.settings.data_on_stdout;
-        let style = if on_stdout { self.settings.terminal.stdout_style } else { self.style() };
+        let style = self.data_style();
         let prefix =
             if self.settings.log_names { self.names.prefix(service, "|", style) } else { String::new() };
         let pretty = if self.settings.is_pretty() { log_line::pretty(line, style) } else { None };
-        let raw = on_stdout && !self.settings.terminal.stdout_is_terminal;
+        let raw = self.settings.data_on_stdout && !self.settings.terminal.stdout_is_terminal;
         let text = pretty.unwrap_or_else(|| {
             // A program that reads a log from a pipe gets what was written.
             if raw { line.to_owned() } else { sanitize(line, style.is_coloured()) }
         });
-        write_lines(&mut self.streams.data(on_stdout), &[format!("{prefix}{text}")])
+        self.data(&[format!("{prefix}{text}")])
     }
 }
 
@@ -123,12 +144,12 @@ impl Renderer for PlainRenderer {
             Event::Output { source, line, .. } => self.line(&format!("{source} | {line}")),
             Event::Log { service, line, .. } => self.log(service, line),
             Event::Summary { services } => {
-                let on_stdout = self.settings.data_on_stdout;
-                let terminal = self.settings.terminal;
-                let style = if on_stdout { terminal.stdout_style } else { terminal.stderr_style };
-                let columns = terminal.columns.filter(|_| on_stdout == terminal.stdout_is_terminal);
-                let lines = words::services(services).lines(style, columns);
-                write_lines(&mut self.streams.data(on_stdout), &lines)
+                let lines = words::services(services).lines(self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Diagnosis { findings } => {
+                let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
+                self.data(&lines)
             }
             Event::Problem { about, lines } => {
                 self.labelled(Role::Bad, "problem", about)?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::doctor::{Check, Finding, Mend, Need, Remedy, Status};
 use crate::event::{Event, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StepId};
 use crate::failure::{Code, Failure};
 
@@ -18,7 +19,7 @@ macro_rules! kinds {
 }
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished Note Warning Output Log
-    Summary Problem ProblemSolved Failed RunFinished);
+    Summary Diagnosis Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
     Unavailable);
@@ -216,6 +217,7 @@ fn texts() -> Vec<Sample> {
 fn ends() -> Vec<Sample> {
     vec![
         alone("summary", Event::Summary { services: reports() }),
+        alone("diagnosis", Event::Diagnosis { findings: findings() }),
         alone(
             "failed",
             Event::from(
@@ -249,6 +251,40 @@ fn ends() -> Vec<Sample> {
             "run finished, with a status of another program's",
             Event::RunFinished { took: Duration::from_secs(9), failure: None, exit: 3 },
         ),
+    ]
+}
+
+fn findings() -> Vec<Finding> {
+    let finding = |check, status, seen: &str, needed_for: &[Need]| Finding {
+        check,
+        status,
+        seen: seen.to_owned(),
+        meaning: None,
+        remedy: None,
+        needed_for: needed_for.to_vec(),
+    };
+    let remedy = |command: &str, mend| Some(Remedy { commands: vec![command.to_owned()], mend });
+    vec![
+        finding(Check::Rust, Status::Ok, "rustc 1.95.0", Need::ALL),
+        Finding {
+            meaning: Some("newer releases of Kubernetes refuse it".to_owned()),
+            remedy: remedy("boot with systemd.unified_cgroup_hierarchy=1", None),
+            ..finding(Check::Cgroup, Status::Warning, "version 1", &[Need::DeployKind])
+        },
+        Finding {
+            meaning: Some("service cannot be published there".to_owned()),
+            remedy: remedy("stop it, or choose another port with HOMEPORT_SERVICE_PORT=…", None),
+            ..finding(Check::Port(8000), Status::Missing, "taken by python3 (pid 4242)", &[Need::Dev])
+        },
+        Finding {
+            meaning: Some("Rust programs cannot be linked".to_owned()),
+            remedy: remedy("apt-get install -y gcc", Some(Mend::Install { packages: vec!["gcc"] })),
+            ..finding(Check::Linker, Status::Missing, "cc is not on PATH", Need::ALL)
+        },
+        Finding {
+            meaning: Some("needed by no command".to_owned()),
+            ..finding(Check::Compose, Status::Ok, "not installed", &[])
+        },
     ]
 }
 

@@ -79,11 +79,6 @@ impl Streams {
     fn standard() -> Self {
         Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
     }
-
-    /// The stream for data: standard output when the command answers with it.
-    pub(super) fn data(&mut self, on_stdout: bool) -> &mut dyn Write {
-        if on_stdout { &mut self.out } else { &mut self.err }
-    }
 }
 
 /// One way to show events.

@@ -16,6 +16,8 @@ const COLUMNS: usize = 80;
 pub struct Terminal {
     /// Whether lines on standard error may be redrawn: it is a capable terminal and this is no CI job.
     pub live: bool,
+    /// Whether standard error is a terminal, of whatever kind.
+    pub stderr_is_terminal: bool,
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
     /// The width in columns that tables and lines are fitted to; `None` where nothing is to be cut (pipes).
@@ -82,6 +84,7 @@ impl Terminal {
             facts.size.map_or((ROWS, COLUMNS), |(rows, columns)| (usize::from(rows), usize::from(columns)));
         Self {
             live,
+            stderr_is_terminal: facts.stderr_is_terminal,
             stdout_is_terminal: facts.stdout_is_terminal,
             columns: (facts.stderr_is_terminal || facts.stdout_is_terminal).then_some(columns),
             rows,

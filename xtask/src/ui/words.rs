@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::style::{Role, Style, sanitize, state_sign};
 use super::table::{Cell, Table};
+use crate::doctor::{Finding, Need, Status};
 use crate::event::{Event, Outcome, ServiceReport};
 
 /// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
@@ -106,6 +107,49 @@ pub fn services(reports: &[ServiceReport]) -> Table {
         ]);
     }
     table
+}
+
+/// Findings of the doctor: a table, then what each that is not well means and what mends it.
+pub(super) fn diagnosis(findings: &[Finding], style: Style, columns: Option<usize>) -> Vec<String> {
+    let mut table = Table::new(["CHECK", "STATUS", "NEEDED BY", "FOUND"]);
+    for finding in findings {
+        let (sign, role) = status_sign(finding.status);
+        table.row([
+            Cell::new(Role::Strong, finding.check.to_string()),
+            Cell::new(role, format!("{sign} {}", finding.status.as_str())),
+            Cell::new(Role::Faint, needed_by(finding)),
+            Cell::plain(&finding.seen),
+        ]);
+    }
+    let mut lines = table.lines(style, columns);
+    for finding in findings {
+        let meaning = finding.meaning.as_deref().filter(|_| finding.status != Status::Ok);
+        let Some(meaning) = meaning else { continue };
+        let (sign, role) = status_sign(finding.status);
+        lines.push(String::new());
+        lines.push(format!("{} {meaning}", style.paint(role, &format!("{sign} {}:", finding.check))));
+        for command in finding.remedy.iter().flat_map(|remedy| &remedy.commands) {
+            lines.push(format!("    {}", style.paint(Role::Link, command)));
+        }
+    }
+    lines
+}
+
+/// The commands that need what was looked at.
+fn needed_by(finding: &Finding) -> String {
+    match finding.needed_for.as_slice() {
+        [] => "nothing".to_owned(),
+        needs if needs == Need::ALL => "everything".to_owned(),
+        needs => needs.iter().map(|need| need.as_str()).collect::<Vec<_>>().join(" "),
+    }
+}
+
+const fn status_sign(status: Status) -> (&'static str, Role) {
+    match status {
+        Status::Ok => ("✓", Role::Good),
+        Status::Warning => ("!", Role::Caution),
+        Status::Missing => ("✗", Role::Bad),
+    }
 }
 
 /// How long something has been up, in its two largest units at most: `59s`, `12m`, `1h 02m`, `3d 4h`.

@@ -1,0 +1,3 @@
+//! The commands: one file a command. They compose rooms and decide nothing.
+
+pub mod doctor;

@@ -1,0 +1,205 @@
+//! What a look at the machine found: how it stands, what that means, what mends it.
+//!
+//! Must not: look itself.
+
+use serde::Serialize;
+
+use crate::failure::{Code, Failure};
+
+/// A command that needs something of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// `cargo xtask dev`
+    Dev,
+    /// `cargo xtask test`
+    Test,
+    /// `cargo xtask deploy-kind`
+    DeployKind,
+}
+
+impl Need {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
+
+    /// The command's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Test => "test",
+            Self::DeployKind => "deploy-kind",
+        }
+    }
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The Rust toolchain.
+    Rust,
+    /// C compiler and linker.
+    Linker,
+    /// Whether a container engine answers.
+    Engine,
+    /// The version of its API.
+    EngineApi,
+    /// Room where the engine stores.
+    EngineDisk,
+    /// Room for the build.
+    BuildDisk,
+    /// Memory.
+    Memory,
+    /// A port of this number.
+    Port(u16),
+    /// kind.
+    Kind,
+    /// Docker's command line.
+    DockerCli,
+    /// Docker's Compose plugin.
+    Compose,
+    /// The version of control groups.
+    Cgroup,
+    /// Limits on watching files.
+    Inotify,
+    /// A mirror of packages.
+    Packages,
+    /// An image registry.
+    Registry,
+    /// mmdebstrap.
+    Mmdebstrap,
+    /// The clock.
+    Clock,
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Rust => "Rust",
+            Self::Linker => "linker",
+            Self::Engine => "engine",
+            Self::EngineApi => "engine API",
+            Self::EngineDisk => "disk of the engine",
+            Self::BuildDisk => "disk for the build",
+            Self::Memory => "memory",
+            Self::Port(port) => return f.pad(&format!("port {port}")),
+            Self::Kind => "kind",
+            Self::DockerCli => "docker command",
+            Self::Compose => "Compose plugin",
+            Self::Cgroup => "control groups",
+            Self::Inotify => "file watches",
+            Self::Packages => "package mirror",
+            Self::Registry => "image registry",
+            Self::Mmdebstrap => "mmdebstrap",
+            Self::Clock => "clock",
+        };
+        f.pad(name)
+    }
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// It works, but not as well as it could, or not for long.
+    Warning,
+    /// What needs it cannot work.
+    Missing,
+}
+
+impl Status {
+    /// The word that is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What we can do about a finding ourselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "mend", rename_all = "kebab-case")]
+pub enum Mend {
+    /// Install packages of Debian or Ubuntu.
+    Install {
+        /// Their names.
+        packages: Vec<&'static str>,
+    },
+    /// Start the engine that is installed.
+    StartEngine,
+    /// Install packages, one of them the engine, and start it.
+    InstallEngine {
+        /// Their names.
+        packages: Vec<&'static str>,
+    },
+}
+
+/// What mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remedy {
+    /// Commands to type or what to do, one a line.
+    pub commands: Vec<String>,
+    /// The same, done by `--fix`; `None` when a person must do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<Mend>,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: Check,
+    /// How it stands.
+    pub status: Status,
+    /// What was seen: `rustc 1.95.0`, `taken by python3 (pid 4242)`.
+    pub seen: String,
+    /// What that means, when it is not as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<String>,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
+    /// The commands that need it; none is needed by no command, only told.
+    pub needed_for: Vec<Need>,
+}
+
+impl Finding {
+    /// Whether it says something about one of these commands. What none needs is told when all are asked about.
+    pub fn matters_for(&self, needs: &[Need]) -> bool {
+        let told = self.needed_for.is_empty() && Need::ALL.iter().all(|need| needs.contains(need));
+        told || self.needed_for.iter().any(|need| needs.contains(need))
+    }
+}
+
+/// The failure that missing things make, if anything is missing: code `machine-unready`, or `engine-unreachable` when
+/// it is only the engine.
+pub fn failure(findings: &[Finding]) -> Option<Failure> {
+    let missing: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.status == Status::Missing).collect();
+    let code = match missing.as_slice() {
+        [] => return None,
+        [Finding { check: Check::Engine, .. }] => Code::EngineUnreachable,
+        [Finding { check: Check::EngineApi, .. }] => Code::EngineTooOld,
+        [Finding { check: Check::Port(_), .. }] => Code::PortTaken,
+        _ => Code::MachineUnready,
+    };
+    let names: Vec<String> = missing.iter().map(|finding| finding.check.to_string()).collect();
+    let details = missing.iter().flat_map(|finding| {
+        let meaning = finding.meaning.as_ref().map(|meaning| format!(": {meaning}")).unwrap_or_default();
+        let commands = finding.remedy.iter().flat_map(|remedy| &remedy.commands);
+        std::iter::once(format!("{}: {}{meaning}", finding.check, finding.seen))
+            .chain(commands.map(|command| format!("    {command}")))
+    });
+    let can_be_mended = missing.iter().any(|f| f.remedy.as_ref().is_some_and(|remedy| remedy.mend.is_some()));
+    let hint = if can_be_mended {
+        "`cargo xtask doctor --fix` mends what it can, or run the commands above"
+    } else {
+        "run the commands above, then `cargo xtask doctor`"
+    };
+    let message = format!("this machine is not ready: {}", names.join(", "));
+    Some(Failure::new(code, message).details(details).hint(hint))
+}

@@ -1,0 +1,143 @@
+//! Programs that are needed: Rust, compiler and linker, kind, Compose.
+
+use super::super::facts::{Compiler, Facts, Tool};
+use super::super::finding::{Check, Finding, Mend, Need, Status};
+use super::super::platform::Os;
+use super::ok;
+
+pub(super) fn rust(facts: &Facts) -> Finding {
+    let install = "install it as https://rustup.rs says: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
+    match &facts.rust {
+        Tool::Missing => ok(Check::Rust, "rustc is not on PATH", Need::ALL)
+            .but(Status::Missing, "nothing can be compiled")
+            .mended_by(vec![install.to_owned()], None),
+        Tool::Broken(said) => ok(Check::Rust, format!("rustc does not run: {said}"), Need::ALL)
+            .but(Status::Missing, "nothing can be compiled")
+            .mended_by(vec!["rustup default stable".to_owned()], None),
+        Tool::Version(text) => {
+            let finding = ok(Check::Rust, text, Need::ALL);
+            // "rustc 1.95.0 (59807616e 2026-04-14)"
+            let version = text.split(' ').nth(1).unwrap_or_default();
+            if is_older(version, &facts.oldest_rust) {
+                let meaning = format!("the workspace needs {} or later", facts.oldest_rust);
+                finding.but(Status::Missing, meaning).mended_by(
+                    vec![
+                        "rustup update stable    # or install Rust with rustup: https://rustup.rs".to_owned(),
+                    ],
+                    None,
+                )
+            } else {
+                finding
+            }
+        }
+    }
+}
+
+/// Whether a version is below another, number by number; a part that is no number counts as 0 (`1.97.0-nightly`).
+fn is_older(version: &str, oldest: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u64> {
+        let text = text.split(['-', '+']).next().unwrap_or_default();
+        let mut numbers: Vec<u64> = text.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+        numbers.resize(3, 0);
+        numbers
+    };
+    numbers(version) < numbers(oldest)
+}
+
+pub(super) fn linker(facts: &Facts) -> Finding {
+    const PACKAGES: [&str; 2] = ["gcc", "libc6-dev"];
+    let (commands, mend) = match facts.platform.os {
+        Os::MacOs => (vec!["xcode-select --install".to_owned()], None),
+        _ => (
+            facts.platform.install(&PACKAGES, None),
+            facts.platform.can_mend().then(|| Mend::Install { packages: PACKAGES.to_vec() }),
+        ),
+    };
+    match &facts.compiler {
+        Compiler::Works => ok(Check::Linker, "cc links", Need::ALL),
+        Compiler::OnlyShared(said) => {
+            ok(Check::Linker, format!("cc links no static program: {said}"), &[Need::Dev, Need::DeployKind])
+                .but(Status::Missing, "the service's image holds one static binary, which cannot be made")
+                .mended_by(commands, mend)
+        }
+        Compiler::Broken(said) => ok(Check::Linker, format!("cc does not link: {said}"), Need::ALL)
+            .but(Status::Missing, "Rust programs cannot be linked")
+            .mended_by(commands, mend),
+        Compiler::Missing => ok(Check::Linker, "cc is not on PATH", Need::ALL)
+            .but(Status::Missing, "Rust programs cannot be linked")
+            .mended_by(commands, mend),
+    }
+}
+
+pub(super) fn kind(facts: &Facts) -> Finding {
+    const NEEDED: &[Need] = &[Need::DeployKind];
+    let by_hand =
+        "install it as https://kind.sigs.k8s.io/docs/user/quick-start/#installation says".to_owned();
+    let (commands, mend) = if facts.platform.os == Os::Debian && !facts.kind_is_packaged {
+        (vec![by_hand], None)
+    } else if matches!(facts.platform.os, Os::Debian | Os::MacOs) {
+        let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec!["kind"] });
+        (facts.platform.install(&["kind"], Some("kind")), mend)
+    } else {
+        (vec![by_hand], None)
+    };
+    match &facts.kind {
+        // "kind v0.31.0 go1.25.5 linux/amd64"
+        Tool::Version(text) => ok(Check::Kind, text.split(' ').take(2).collect::<Vec<_>>().join(" "), NEEDED),
+        Tool::Missing => ok(Check::Kind, "kind is not on PATH", NEEDED)
+            .but(Status::Missing, "no local cluster can be made")
+            .mended_by(commands, mend),
+        Tool::Broken(said) => ok(Check::Kind, format!("kind does not run: {said}"), NEEDED)
+            .but(Status::Missing, "no local cluster can be made")
+            .mended_by(commands, mend),
+    }
+}
+
+/// kind works through Docker's command line; Homeport itself does not.
+pub(super) fn docker_cli(facts: &Facts) -> Finding {
+    const NEEDED: &[Need] = &[Need::DeployKind];
+    // Debian 13 packages it apart, Debian 12 and Ubuntu with the engine.
+    let package = if facts.docker_cli_is_packaged { "docker-cli" } else { "docker.io" };
+    let commands = facts.platform.install(&[package], Some("docker"));
+    let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec![package] });
+    let seen = match &facts.docker_cli {
+        Tool::Version(text) => return ok(Check::DockerCli, text, NEEDED),
+        Tool::Missing => "docker is not on PATH".to_owned(),
+        Tool::Broken(said) => format!("docker does not run: {said}"),
+    };
+    ok(Check::DockerCli, seen, NEEDED)
+        .but(Status::Missing, "kind, which works through it, cannot make a cluster")
+        .mended_by(commands, mend)
+}
+
+/// Needed by nothing but the comparison: said, never complained about.
+pub(super) fn compose(facts: &Facts) -> Finding {
+    match &facts.compose {
+        Tool::Version(version) => ok(Check::Compose, version, &[]),
+        Tool::Missing | Tool::Broken(_) => {
+            let mut finding = ok(Check::Compose, "not installed", &[]);
+            finding.meaning = Some("needed by no command; `bench` and one test compare with it".to_owned());
+            finding
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_older;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        let table = [
+            ("1.89.0", "1.89", false),
+            ("1.88.9", "1.89", true),
+            ("1.100.0", "1.89", false),
+            ("1.89.0-nightly", "1.89", false),
+            ("", "1.89", true),
+            ("1.95.0", "", false),
+        ];
+        for (version, oldest, older) in table {
+            assert_eq!(is_older(version, oldest), older, "{version} {oldest}");
+        }
+    }
+}
