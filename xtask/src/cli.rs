@@ -1,0 +1,165 @@
+//! The command line, as clap reads it. Nothing here does anything.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::stack::ServiceName;
+use crate::ui::Format;
+
+/// The task runner: run the stack, test it, ship it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The form of the output: for a person, or JSON lines on standard output.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the stack: from a fresh clone to healthy, then logs and rebuild on save; Ctrl-C stops it.
+    Dev(Dev),
+    /// Stop the stack and remove its containers and network; data is kept.
+    Down(Down),
+    /// What runs, and why it is or is not healthy.
+    Status,
+    /// The services' logs.
+    Logs(Logs),
+    /// Run the tests: unit, integration and end-to-end.
+    Test(Test),
+    /// Check format, clippy, the Compose file and the Prometheus rules.
+    Lint,
+    /// The images of the stack: where they come from, and bundles for machines without a registry.
+    #[command(subcommand)]
+    Image(Image),
+    /// What is missing on this machine, and the command that mends it.
+    Doctor {
+        /// Mend what can be mended, after saying what will be done.
+        #[arg(long)]
+        fix: bool,
+        /// Only what these commands need.
+        #[arg(long = "for", value_enum)]
+        needs: Vec<crate::doctor::Need>,
+        /// Ask nothing on the network.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// The pipeline: all stages, or those named.
+    Ci {
+        /// The stages; all of them when none is named.
+        #[arg(value_enum)]
+        stages: Vec<Stage>,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `dev`
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Return once all is healthy.
+    #[arg(long)]
+    pub detach: bool,
+    /// Print the plan and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Fetch nothing: only images of the engine's store and of bundles.
+    #[arg(long)]
+    pub offline: bool,
+    /// Mend the machine first (see `doctor`).
+    #[arg(long)]
+    pub fix: bool,
+    /// Only these services and what they depend on.
+    #[arg(value_parser = service)]
+    pub services: Vec<ServiceName>,
+}
+
+/// `down`
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Remove the volumes too, and so the data.
+    #[arg(long)]
+    pub volumes: bool,
+    /// Prove that nothing is left; exit with 5 and name what is.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on with new lines.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only so many last lines of each service.
+    #[arg(long)]
+    pub tail: Option<usize>,
+    /// Only lines of the last while: `90s`, `10m`, `1h`.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Make the service's JSON lines readable (the default on a terminal), or not.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    pub pretty: Option<bool>,
+    /// Only these services.
+    #[arg(value_parser = service)]
+    pub services: Vec<ServiceName>,
+}
+
+/// `test`
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Which tests; all when not given.
+    #[arg(value_enum)]
+    pub suite: Option<Suite>,
+    /// Only tests whose name contains this.
+    pub filter: Option<String>,
+    /// Mend the machine first (see `doctor`).
+    #[arg(long)]
+    pub fix: bool,
+    /// Fetch nothing: only images of the engine's store and of bundles.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// A kind of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suite {
+    /// Parsing, planning, routes in process: needs no engine.
+    Unit,
+    /// The service against real Postgres and Redis.
+    Integration,
+    /// The task runner as a program, against the real engine.
+    E2e,
+}
+
+/// `image …`
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// The images of the stack: source, size, identifier.
+    List,
+    /// Get every image of the stack that is missing.
+    Pull,
+}
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Stage {
+    /// Format, clippy, the Compose file, Prometheus rules.
+    Lint,
+    /// All tests.
+    Test,
+    /// The stack, from nothing to healthy and down again, with nothing left.
+    Stack,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]
+fn service(text: &str) -> Result<ServiceName, String> {
+    Ok(ServiceName::new(text))
+}

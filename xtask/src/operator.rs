@@ -1,0 +1,186 @@
+//! What each action of a plan means: one call into `engine` or `images`, and the failure it may end in.
+//!
+//! Must not: decide whether an action is needed.
+
+use std::collections::BTreeMap;
+
+use crate::engine::{Blueprint, Done, Engine, EngineError, Waited};
+use crate::event::StepReporter;
+use crate::execute::{Effect, Operator};
+use crate::failure::{Code, Failure};
+use crate::images::{self, HostBuild, ImageError};
+use crate::limits;
+use crate::plan::{Action, ContainerId};
+use crate::project::Project;
+use crate::stack::{ServiceName, Stack};
+
+/// Carries out the steps of a plan on one project's stack.
+#[derive(Debug)]
+pub struct StackOperator<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The checkout.
+    pub project: &'a Project,
+    /// The stack; for a teardown the name is all that is looked at.
+    pub stack: &'a Stack,
+    /// The digests that containers are labelled with.
+    pub mounted_files: &'a BTreeMap<ServiceName, String>,
+}
+
+impl Operator for StackOperator<'_> {
+    async fn perform(&self, action: &Action, reporter: &StepReporter) -> Result<Effect, Failure> {
+        let project = &self.stack.project;
+        match action {
+            Action::ObtainImage { image, source } => {
+                let bound = limits::IMAGE_PULL + limits::IMAGE_BUILD;
+                let obtained = within(bound, action, images::obtain(self.engine, image, source, reporter)).await?;
+                let size = crate::ui::bytes(obtained.size);
+                Ok(Effect::changed().detail(size))
+            }
+            Action::BuildImage { image, package } => {
+                let build = HostBuild {
+                    root: self.project.root().to_owned(),
+                    package: package.clone(),
+                    image: image.clone(),
+                };
+                let built = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
+                Ok(if built.changed { Effect::changed() } else { Effect::unchanged() })
+            }
+            Action::CreateNetwork(name) => {
+                let network = self.stack.networks.get(name).cloned().unwrap_or_default();
+                effect(self.engine.create_network(project, name, &network).await.map_err(refused)?)
+            }
+            Action::RemoveNetwork(seen) => {
+                effect(self.engine.remove_network(&seen.id, &seen.name).await.map_err(refused)?)
+            }
+            Action::CreateVolume(name) => {
+                let volume = self.stack.volumes.get(name).cloned().unwrap_or_default();
+                effect(self.engine.create_volume(project, name, &volume).await.map_err(refused)?)
+            }
+            Action::RemoveVolume(seen) => {
+                effect(self.engine.remove_volume(&seen.engine_name).await.map_err(refused)?)
+            }
+            Action::CreateContainer(name) => self.create(name).await,
+            Action::StartContainer(name) => {
+                let started = self.engine.start_container(project, name).await;
+                started.map_err(|error| start_refused(name, error))?;
+                Ok(Effect::changed())
+            }
+            Action::UnpauseContainer(container) => {
+                self.engine.unpause_container(&container.id).await.map_err(refused)?;
+                Ok(Effect::changed())
+            }
+            Action::RemoveContainer { container, grace } => {
+                effect(self.engine.remove_container(&container.id, *grace).await.map_err(refused)?)
+            }
+            Action::ReloadContainer { container, signal } => {
+                self.engine.signal_container(&container.id, signal).await.map_err(refused)?;
+                Ok(Effect::changed())
+            }
+            Action::AwaitHealthy(name) => self.await_healthy(name, reporter).await,
+            Action::AwaitCompleted(name) => self.await_completed(name).await,
+        }
+    }
+}
+
+impl StackOperator<'_> {
+    async fn create(&self, name: &ServiceName) -> Result<Effect, Failure> {
+        let blueprint = Blueprint {
+            project: &self.stack.project,
+            directory: self.project.root(),
+            name,
+            service: &self.stack.services[name],
+            files_hash: self.mounted_files.get(name).map_or("", String::as_str),
+        };
+        self.engine.create_container(blueprint).await.map_err(refused)?;
+        // One that a killed run left is as good as new: both are to be started.
+        Ok(Effect::changed())
+    }
+
+    async fn await_healthy(&self, name: &ServiceName, reporter: &StepReporter) -> Result<Effect, Failure> {
+        let container = self.engine.container_id(&self.stack.project, name).await.map_err(refused)?;
+        match self.engine.await_healthy(&container, reporter).await.map_err(refused)? {
+            Waited::Well { checked: true } => Ok(Effect::changed().detail("healthy")),
+            Waited::Well { checked: false } => Ok(Effect::changed().detail("running")),
+            Waited::Ended(status) => Err(self.ended(name, &container, status, "run").await),
+            Waited::TimedOut { limit, last } => {
+                let seen = if last.is_empty() { String::new() } else { format!("; its health check says: {last}") };
+                let message = format!("{name} did not become healthy within {} s{seen}", limit.as_secs());
+                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
+            }
+        }
+    }
+
+    async fn await_completed(&self, name: &ServiceName) -> Result<Effect, Failure> {
+        let container = self.engine.container_id(&self.stack.project, name).await.map_err(refused)?;
+        match self.engine.await_end(&container).await.map_err(refused)? {
+            Waited::Ended(0) | Waited::Well { .. } => Ok(Effect::changed().detail("completed")),
+            Waited::Ended(status) => Err(self.ended(name, &container, status, "end with status 0").await),
+            Waited::TimedOut { limit, .. } => {
+                let message = format!("{name} did not end within {} s", limit.as_secs());
+                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
+            }
+        }
+    }
+
+    async fn ended(&self, name: &ServiceName, container: &ContainerId, status: i64, expected: &str) -> Failure {
+        let message = format!("{name} ended with status {status}, expected it to {expected}");
+        self.with_log(Failure::new(Code::ContainerExited, message), name, container).await
+    }
+
+    async fn with_log(&self, failure: Failure, name: &ServiceName, container: &ContainerId) -> Failure {
+        let lines = self.engine.last_lines(container, limits::LAST_LINES).await;
+        let lines = if lines.is_empty() { vec!["(it logged nothing)".to_owned()] } else { lines };
+        failure
+            .details(std::iter::once(format!("last lines of {name}'s log:")).chain(lines))
+            .hint(format!("`cargo xtask logs {name}` shows the whole log"))
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the end of an operation's expression")]
+fn effect(done: Done) -> Result<Effect, Failure> {
+    Ok(match done {
+        Done::Now => Effect::changed(),
+        Done::Before => Effect::unchanged(),
+    })
+}
+
+/// A wait with a bound over an image operation.
+async fn within<T>(
+    limit: std::time::Duration,
+    action: &Action,
+    work: impl Future<Output = Result<T, ImageError>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result.map_err(Failure::from),
+        Err(_) => {
+            Err(Failure::new(Code::ImageFailed, format!("cannot {action}: it took longer than {} s", limit.as_secs())))
+        }
+    }
+}
+
+/// A refusal of the engine as a failure.
+pub fn refused(error: EngineError) -> Failure {
+    Failure::new(Code::EngineRefused, error.to_string())
+}
+
+fn start_refused(name: &ServiceName, error: EngineError) -> Failure {
+    match error.taken_port() {
+        Some(port) => {
+            Failure::new(Code::PortTaken, format!("cannot start {name}: port {port} on 127.0.0.1 is taken"))
+                .hint("`cargo xtask doctor` names who holds it")
+        }
+        // A container that cannot be started (its program is missing) is the container's fault, not the engine's.
+        None => Failure::new(Code::ContainerExited, error.to_string()),
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        let failure = Self::new(error.code(), error.to_string()).details(error.details());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
