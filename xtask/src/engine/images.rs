@@ -236,6 +236,28 @@ impl Engine {
             .map(move |chunk| chunk.map_err(|source| refusal("save", object.clone(), source)))
     }
 
+    /// Removes images that have lost their reference to a newer one and carry all of these labels. One that a container
+    /// still uses stays until the next time.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn remove_untagged_images(&self, labels: &[(&str, &str)]) -> Result<(), EngineError> {
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let filters = [("dangling", vec!["true".to_owned()]), ("label", labels)];
+        let options = ListImagesOptions {
+            filters: Some(filters.map(|(key, values)| (key.to_owned(), values)).into()),
+            ..Default::default()
+        };
+        let request = self.docker.list_images(Some(options));
+        for summary in ask("list", "images", limits::ENGINE_ANSWER, request).await? {
+            match self.remove_image(&summary.id).await {
+                Err(error) if !error.is_conflict() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Gives an image a further reference.
     ///
     /// # Errors

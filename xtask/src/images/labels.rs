@@ -6,5 +6,11 @@ pub const RECIPE: &str = "dev.homeport.recipe";
 pub const RECIPE_HASH: &str = "dev.homeport.recipe-hash";
 /// The digest of the binary that the host's cargo built into an image.
 pub const BINARY: &str = "dev.homeport.binary";
+/// The file that binary was read from.
+pub const ARTIFACT: &str = "dev.homeport.artifact";
+/// The digest of the instructions that the image was configured with.
+pub const INSTRUCTIONS: &str = "dev.homeport.instructions";
 /// Size and time of that binary's file when it was put in: as long as they are the same, nothing needs hashing.
 pub const STAMP: &str = "dev.homeport.stamp";
+/// The checkout an image was made from.
+pub const DIRECTORY: &str = crate::engine::labels::DIRECTORY;

@@ -3,8 +3,11 @@
 //! Must not: start containers, or decide whether an image is needed (that is the plan's).
 
 mod bundle;
+mod cargo;
 mod credentials;
+mod dockerfile;
 mod error;
+mod host_build;
 pub mod labels;
 mod obtain;
 mod pull;
@@ -14,6 +17,7 @@ mod source;
 mod survey;
 
 pub use error::ImageError;
+pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};
 pub use source::*;
 pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};

@@ -3,13 +3,12 @@
 //!
 //! Reads the directory. Must not: build anything, or know whether a recipe is needed.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::stack::{ImageReference, hex};
+use crate::stack::hex;
 
 /// The file that makes a base system: called with the suite, writes a tar archive to its standard output.
 pub(super) const BOOTSTRAP: &str = "rootfs.sh";
@@ -115,78 +114,9 @@ fn executable(_: &std::fs::Metadata) -> bool {
     false
 }
 
-/// The images that a Dockerfile builds on: what its `FROM`s name, stages of its own and `scratch` left out, with the
-/// defaults of the `ARG`s before the first `FROM` filled in (Dockerfile reference, "ARG and FROM interact").
-pub(super) fn bases(dockerfile: &str) -> Vec<ImageReference> {
-    let mut arguments: BTreeMap<String, String> = BTreeMap::new();
-    let mut stages: Vec<String> = Vec::new();
-    let mut bases: Vec<ImageReference> = Vec::new();
-    for line in dockerfile.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-        let mut words = line.split_whitespace().filter(|word| !word.starts_with("--"));
-        let instruction = words.next().unwrap_or_default().to_ascii_uppercase();
-        match instruction.as_str() {
-            "ARG" if stages.is_empty() => {
-                if let Some((name, value)) = words.next().and_then(|word| word.split_once('=')) {
-                    arguments.insert(name.to_owned(), value.trim_matches(['"', '\'']).to_owned());
-                }
-            }
-            "FROM" => {
-                let image = fill_in(words.next().unwrap_or_default(), &arguments);
-                let reference = ImageReference::new(&image);
-                if image != "scratch" && !stages.contains(&image) && !bases.contains(&reference) {
-                    bases.push(reference);
-                }
-                let named = words.next().is_some_and(|word| word.eq_ignore_ascii_case("as"));
-                stages.push(if named { words.next().unwrap_or_default().to_owned() } else { String::new() });
-            }
-            _ => {}
-        }
-    }
-    bases
-}
-
-/// Fills in `$NAME`, `${NAME}` and `${NAME:-default}`.
-fn fill_in(text: &str, arguments: &BTreeMap<String, String>) -> String {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        filled.push_str(before);
-        let (name, default, after) = if let Some(inner) = after.strip_prefix('{') {
-            let (inner, after) = inner.split_once('}').unwrap_or((inner, ""));
-            let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
-            (name, default, after)
-        } else {
-            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-            (&after[..end], "", &after[end..])
-        };
-        filled.push_str(arguments.get(name).map_or(default, String::as_str));
-        rest = after;
-    }
-    filled + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_bases_of_a_dockerfile_are_what_its_stages_start_from() {
-        let table: [(&str, &[&str]); 6] = [
-            ("FROM debian:trixie-slim\nRUN x", &["debian:trixie-slim"]),
-            ("ARG BASE=debian:trixie-slim\nFROM ${BASE}\nARG BASE=other\n", &["debian:trixie-slim"]),
-            (
-                "# FROM x\nARG V=\"1.89\"\nfrom --platform=$BUILDPLATFORM rust:$V-slim as build\nFROM scratch\nCOPY --from=build /a /a",
-                &["rust:1.89-slim"],
-            ),
-            ("FROM a:1 AS one\nFROM one\nFROM b:2\nFROM a:1", &["a:1", "b:2"]),
-            ("FROM ${NONE:-debian}:12", &["debian:12"]),
-            ("RUN nothing", &[]),
-        ];
-        for (dockerfile, expected) in table {
-            let expected: Vec<ImageReference> = expected.iter().copied().map(ImageReference::new).collect();
-            assert_eq!(bases(dockerfile), expected, "{dockerfile}");
-        }
-    }
 
     #[test]
     fn the_hash_follows_names_content_and_the_right_to_be_run_and_nothing_else() {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use futures_util::future::{join_all, try_join_all};
 
 use super::credentials::credentials;
-use super::recipe::{self, Recipe};
+use super::dockerfile;
+use super::recipe::Recipe;
 use super::reference::Parts;
 use super::{Availability, Catalogue, ImageError, Source, bundle, labels};
 use crate::engine::{Engine, EngineError, StoredImage};
@@ -113,7 +114,11 @@ impl Candidate {
 
     /// What the recipe builds on.
     fn bases(&self) -> Vec<ImageReference> {
-        self.recipe.as_ref().and_then(Recipe::dockerfile).map(|text| recipe::bases(&text)).unwrap_or_default()
+        self.recipe
+            .as_ref()
+            .and_then(Recipe::dockerfile)
+            .map(|text| dockerfile::bases(&text))
+            .unwrap_or_default()
     }
 }
 

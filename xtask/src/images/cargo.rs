@@ -1,0 +1,256 @@
+//! The host's cargo: builds a package's program so that it runs on nothing but a kernel, and tells without cargo
+//! whether that program is up to date.
+//!
+//! Must not: know of images.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::ImageError;
+use crate::event::StepReporter;
+use crate::limits;
+use crate::process::{ProcessError, Program, Stream};
+
+/// How often a build is repeated because a source was saved while it ran. Each repetition takes what one build takes;
+/// whoever saves more often than that is watched by `dev` anyway.
+const REPETITIONS: u32 = 3;
+
+/// One of cargo's messages (cargo reference, "External tools", "JSON messages").
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        target: Target,
+        #[serde(default)]
+        fresh: bool,
+        executable: Option<PathBuf>,
+    },
+    CompilerMessage {
+        message: Diagnostic,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
+}
+
+/// Builds the program of a package and returns its path. The flags that make it static go to the program alone, with
+/// `cargo rustc`: dependencies and the package's library are compiled as for any other cargo command and shared with
+/// them, and flags that a user has configured stay in force. Static linking is decided when the program is linked.
+///
+/// # Errors
+/// When the compiler refuses (its errors, as it renders them) or cargo cannot be run.
+pub(super) async fn build(
+    root: &Path,
+    package: &str,
+    reporter: &StepReporter,
+) -> Result<PathBuf, ImageError> {
+    for _ in 1..REPETITIONS {
+        let started = SystemTime::now();
+        let program = build_once(root, package, reporter).await?;
+        if sources(&program).is_ok_and(|sources| newer(&sources, started).is_none()) {
+            return Ok(program);
+        }
+        reporter.message("saved while building: again");
+    }
+    build_once(root, package, reporter).await
+}
+
+async fn build_once(root: &Path, package: &str, reporter: &StepReporter) -> Result<PathBuf, ImageError> {
+    let mut executable = None;
+    let mut errors = Vec::new();
+    let mut compiled = 0;
+    let cargo = command(root, package);
+    let ran = cargo
+        .run(|stream, line| match stream {
+            Stream::Stdout => match serde_json::from_str(line) {
+                Ok(Message::CompilerArtifact { target, fresh, executable: built }) => {
+                    if !fresh {
+                        compiled += 1;
+                        reporter.message(format!("compiled {} ({compiled})", target.name));
+                    }
+                    executable = built.or(executable.take());
+                }
+                Ok(Message::CompilerMessage { message }) => {
+                    let rendered = message.rendered.unwrap_or_default();
+                    if message.level.starts_with("error") {
+                        errors.push(rendered);
+                    } else {
+                        rendered.lines().for_each(|line| reporter.output("cargo", line));
+                    }
+                }
+                Ok(Message::Other) | Err(_) => {}
+            },
+            Stream::Stderr => {
+                let line = line.trim();
+                if line.starts_with("Blocking") || line.starts_with("Downloading") {
+                    reporter.message(line.to_lowercase());
+                }
+            }
+        })
+        .await;
+    match ran {
+        Ok(()) => executable.ok_or_else(|| ImageError::Build {
+            package: package.to_owned(),
+            message: "it has no program of its name".to_owned(),
+            lines: Vec::new(),
+        }),
+        Err(ProcessError::Failed { stderr, .. }) => Err(refusal(package, &errors, &stderr)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn command(root: &Path, package: &str) -> Program {
+    // The cargo that runs us, when it does: with rustup, the one of the toolchain in use.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Program::new(cargo, limits::SERVICE_BUILD)
+        .args(["rustc", "--message-format=json", "--package", package, "--bin", package, "--"])
+        .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"])
+        .directory(root)
+        // Set for what `cargo run` starts, and about the task runner, not about the package.
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_MANIFEST_PATH")
+}
+
+/// What the compiler said; what cargo itself said when the compiler was not reached.
+fn refusal(package: &str, errors: &[String], stderr: &[String]) -> ImageError {
+    // The compiler closes with a count, which has no code and no place.
+    let is_summary = |error: &&String| error.starts_with("error: aborting due to");
+    let errors: Vec<&String> = errors.iter().filter(|error| !is_summary(error)).collect();
+    let (message, lines) = match errors.len() {
+        0 => {
+            let first = stderr.iter().position(|line| line.starts_with("error")).unwrap_or(0);
+            ("cargo failed".to_owned(), stderr[first..].to_vec())
+        }
+        1 => ("1 error".to_owned(), Vec::new()),
+        count => (format!("{count} errors"), Vec::new()),
+    };
+    let rendered =
+        errors.iter().flat_map(|error| error.trim_end().lines().map(str::to_owned).chain([String::new()]));
+    let lines = lines.into_iter().chain(rendered).collect();
+    ImageError::Build { package: package.to_owned(), message, lines }
+}
+
+/// The files that decide what a program is: those that the compiler read, which cargo lists beside the program
+/// (`service.d`), and the manifests and settings above them. Files that need not exist are left out when they do not.
+///
+/// # Errors
+/// When the list cannot be read: it was never built.
+pub(super) fn sources(program: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let list = std::fs::read_to_string(program.with_extension("d"))?;
+    let mut sources = listed(&list);
+    let mut directories = BTreeSet::new();
+    for source in &sources {
+        directories.extend(source.ancestors().skip(1).map(Path::to_owned));
+    }
+    let settings =
+        ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml", "rust-toolchain"];
+    sources.extend(
+        directories
+            .iter()
+            .flat_map(|directory| settings.map(|name| directory.join(name)))
+            .filter(|path| path.is_file()),
+    );
+    Ok(sources)
+}
+
+/// The files in a list as compilers write it for make: `target: file file…`, a space in a name escaped.
+fn listed(list: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in list.lines() {
+        let Some((_, names)) = line.split_once(": ") else { continue };
+        let mut name = String::new();
+        let mut characters = names.chars().chain([' ']);
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' => name.extend(characters.next()),
+                ' ' if !name.is_empty() => files.push(PathBuf::from(std::mem::take(&mut name))),
+                ' ' => {}
+                character => name.push(character),
+            }
+        }
+    }
+    files
+}
+
+/// The first file that was written after `time`, or is gone.
+pub(super) fn newer(files: &[PathBuf], time: SystemTime) -> Option<&PathBuf> {
+    files.iter().find(|file| {
+        std::fs::metadata(file)
+            .and_then(|metadata| metadata.modified())
+            .map_or(true, |modified| modified > time)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_sources_is_read_as_make_reads_it() {
+        let table: [(&str, &[&str]); 4] = [
+            ("/t/debug/service: /s/a.rs /s/b.rs\n", &["/s/a.rs", "/s/b.rs"]),
+            ("/t/debug/service: /my\\ code/a.rs\n", &["/my code/a.rs"]),
+            ("C:\\t\\service.exe: C:/s/a.rs\n\n# comment", &["C:/s/a.rs"]),
+            ("/t/debug/service:\n", &[]),
+        ];
+        for (list, expected) in table {
+            assert_eq!(listed(list), expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{list}");
+        }
+    }
+
+    #[test]
+    fn manifests_and_settings_above_the_sources_count_as_sources() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path();
+        for file in ["Cargo.lock", "Cargo.toml", "app/Cargo.toml", "app/src/main.rs", ".cargo/config.toml"] {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, "").expect("a file");
+        }
+        let program = root.join("app.bin");
+        assert!(sources(&program).is_err(), "it was never built");
+        std::fs::write(root.join("app.d"), format!("app.bin: {}/app/src/main.rs\n", root.display()))
+            .expect("a file");
+        let mut found: Vec<String> = sources(&program)
+            .expect("the list is there")
+            .iter()
+            .filter_map(|path| Some(path.strip_prefix(root).ok()?.display().to_string()))
+            .collect();
+        found.sort();
+        assert_eq!(
+            found,
+            [".cargo/config.toml", "Cargo.lock", "Cargo.toml", "app/Cargo.toml", "app/src/main.rs"]
+        );
+    }
+
+    #[test]
+    fn what_the_compiler_said_goes_before_what_cargo_said() {
+        let text = |error: ImageError| format!("{error}: {}", error.details().join("|"));
+        let stderr = ["   Compiling app".to_owned(), "error: could not compile `app`".to_owned()];
+        let errors = [
+            "error[E0308]: mismatched types\n --> a.rs:1\n\n".to_owned(),
+            "error: aborting due to 1 previous error\n\n".to_owned(),
+        ];
+        assert_eq!(
+            text(refusal("app", &errors, &stderr)),
+            "cannot build package app: 1 error: error[E0308]: mismatched types| --> a.rs:1|"
+        );
+        assert_eq!(
+            text(refusal("app", &[], &stderr)),
+            "cannot build package app: cargo failed: error: could not compile `app`"
+        );
+    }
+}

@@ -1,0 +1,236 @@
+//! The service's image in development: the program that the host's cargo built, on nothing else, configured as the
+//! Dockerfile's stage on `scratch` says, so that the image of a release differs from it in the program alone.
+//!
+//! The engine imports the one file as a root file system: of the three ways it has, measured with a program of 13 MB
+//! on engine 20.10, that takes 0.10 s, loading an archive 0.15 s and its plain builder 0.25 s.
+//!
+//! Must not: decide whether a container is replaced.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::bytes::Bytes;
+
+use super::{ImageError, cargo, dockerfile, labels};
+use crate::engine::{Engine, StoredImage};
+use crate::event::StepReporter;
+use crate::limits;
+use crate::stack::{ImageReference, hex};
+
+/// What is built, and into which image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostBuild {
+    /// The workspace's root.
+    pub root: PathBuf,
+    /// The package; its program has the same name and becomes `/PACKAGE` in the image.
+    pub package: String,
+    /// The image.
+    pub image: ImageReference,
+}
+
+/// Whether the image is what a build would make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// The image is there, and nothing that it was made from has changed since.
+    Fresh,
+    /// A build may change it; why, in words.
+    Stale(String),
+}
+
+/// What a build did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Whether the image is another than before. A rebuilt program with the same content changes nothing.
+    pub changed: bool,
+    /// The engine's identifier of the image.
+    pub id: String,
+}
+
+/// A program as it lies on the disk.
+struct Artifact {
+    path: PathBuf,
+    /// Size and time of the last change: as long as both are the same, so is the content.
+    stamp: String,
+    modified: SystemTime,
+}
+
+impl Artifact {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        let modified = metadata.modified()?;
+        let nanoseconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Ok(Self { path: path.to_owned(), stamp: format!("{}-{nanoseconds}", metadata.len()), modified })
+    }
+
+    fn read(&self) -> Result<(Vec<u8>, String), ImageError> {
+        let content = std::fs::read(&self.path).map_err(|source| self.unreadable(source))?;
+        let digest = hex(&Sha256::digest(&content));
+        Ok((content, digest))
+    }
+
+    fn unreadable(&self, source: io::Error) -> ImageError {
+        ImageError::File { verb: "read", path: self.path.clone(), source }
+    }
+}
+
+impl HostBuild {
+    /// Whether the image is up to date, told without running cargo: from the times of the files that the compiler read,
+    /// and the labels of the image.
+    ///
+    /// # Errors
+    /// When the engine does not answer or the Dockerfile cannot be used.
+    pub async fn freshness(&self, engine: &Engine) -> Result<Freshness, ImageError> {
+        let instructions = self.instructions()?;
+        let Some(image) = engine.image(self.image.with_tag().as_str()).await? else {
+            return Ok(Freshness::Stale("missing".to_owned()));
+        };
+        let cause = self.staleness(&image, &instructions)?;
+        Ok(cause.map_or(Freshness::Fresh, Freshness::Stale))
+    }
+
+    fn staleness(&self, image: &StoredImage, instructions: &[String]) -> Result<Option<String>, ImageError> {
+        let stale = |cause: &str| Ok(Some(cause.to_owned()));
+        let label = |key| image.labels.get(key).map(String::as_str);
+        let Some(artifact) = label(labels::ARTIFACT) else { return stale("not built by the host's cargo") };
+        if label(labels::DIRECTORY) != Some(self.root.to_string_lossy().as_ref()) {
+            return stale("built in another checkout");
+        }
+        if label(labels::INSTRUCTIONS) != Some(digest(instructions).as_str()) {
+            return stale("Dockerfile changed");
+        }
+        let Ok(artifact) = Artifact::of(Path::new(artifact)) else { return stale("program is gone") };
+        let Ok(sources) = cargo::sources(&artifact.path) else { return stale("never built") };
+        if let Some(path) = cargo::newer(&sources, artifact.modified) {
+            return Ok(Some(format!("{} changed", path.strip_prefix(&self.root).unwrap_or(path).display())));
+        }
+        if label(labels::STAMP) != Some(artifact.stamp.as_str())
+            && label(labels::BINARY) != Some(artifact.read()?.1.as_str())
+        {
+            return stale("program changed");
+        }
+        Ok(None)
+    }
+
+    /// Builds the package with the host's cargo and, when the program is another than the image's, makes the image.
+    ///
+    /// # Errors
+    /// When the compiler refuses, with its errors as it renders them; when the engine refuses.
+    pub async fn build(&self, engine: &Engine, reporter: &StepReporter) -> Result<Built, ImageError> {
+        let instructions = self.instructions()?;
+        reporter.message("compiling");
+        let path = cargo::build(&self.root, &self.package, reporter).await?;
+        let artifact =
+            Artifact::of(&path).map_err(|source| ImageError::File { verb: "read", path, source })?;
+        let present = engine.image(self.image.with_tag().as_str()).await?;
+        let label = |key| present.as_ref()?.labels.get(key).map(String::as_str);
+        let configured = label(labels::INSTRUCTIONS) == Some(digest(&instructions).as_str())
+            && label(labels::ARTIFACT) == Some(artifact.path.to_string_lossy().as_ref());
+        if let Some(image) = present.as_ref().filter(|_| configured)
+            && label(labels::STAMP) == Some(artifact.stamp.as_str())
+        {
+            return Ok(Built { changed: false, id: image.id.clone() });
+        }
+        let (content, binary) = artifact.read()?;
+        if let Some(image) = present.as_ref().filter(|_| configured)
+            && label(labels::BINARY) == Some(binary.as_str())
+        {
+            return Ok(Built { changed: false, id: image.id.clone() });
+        }
+        reporter.message("making the image");
+        let labels = self.labels(&artifact, &binary, &instructions);
+        let id = self.import(engine, content, [instructions, labels].concat()).await?;
+        engine.remove_untagged_images(&[(labels::DIRECTORY, &self.root.to_string_lossy())]).await?;
+        Ok(Built { changed: true, id })
+    }
+
+    /// The configuration of the image, from the Dockerfile.
+    fn instructions(&self) -> Result<Vec<String>, ImageError> {
+        let path = self.root.join("Dockerfile");
+        let unusable = |source| ImageError::File { verb: "use", path: path.clone(), source };
+        let text = std::fs::read_to_string(&path).map_err(unusable)?;
+        dockerfile::configuration(&text).map_err(|reason| unusable(io::Error::other(reason)))
+    }
+
+    fn labels(&self, artifact: &Artifact, binary: &str, instructions: &[String]) -> Vec<String> {
+        [
+            (labels::BINARY, binary),
+            (labels::STAMP, &artifact.stamp),
+            (labels::ARTIFACT, &artifact.path.to_string_lossy()),
+            (labels::INSTRUCTIONS, &digest(instructions)),
+            (labels::DIRECTORY, &self.root.to_string_lossy()),
+        ]
+        .map(|(key, value)| format!("LABEL {key}={}", quoted(value)))
+        .to_vec()
+    }
+
+    /// Has the engine make an image that holds the program and nothing else.
+    async fn import(
+        &self,
+        engine: &Engine,
+        content: Vec<u8>,
+        instructions: Vec<String>,
+    ) -> Result<String, ImageError> {
+        let reference = self.image.with_tag();
+        let archive = futures_util::stream::iter(archive(&self.package, content).map(Ok));
+        engine.import_root_file_system(reference.as_str(), archive, instructions, limits::IMAGE_LOAD).await?;
+        let image = engine.image(reference.as_str()).await?.ok_or_else(|| ImageError::NotBrought {
+            reference,
+            source_name: "the host's build".to_owned(),
+        })?;
+        Ok(image.id)
+    }
+}
+
+/// A tar archive with one program that everybody may run and nobody may change, in pieces.
+fn archive(name: &str, content: Vec<u8>) -> [Bytes; 3] {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(name).expect("a package's name fits a tar header");
+    header.set_size(content.len() as u64);
+    header.set_mode(0o555);
+    header.set_mtime(0);
+    header.set_cksum();
+    // Content is padded to whole blocks, and two empty blocks end the archive (POSIX, pax, "ustar Interchange Format").
+    let padding = content.len().next_multiple_of(512) - content.len();
+    [Bytes::copy_from_slice(header.as_bytes()), content.into(), vec![0; padding + 2 * 512].into()]
+}
+
+fn digest(instructions: &[String]) -> String {
+    hex(&Sha256::digest(instructions.join("\n")))
+}
+
+/// A value as a Dockerfile's instruction takes it literally.
+fn quoted(value: &str) -> String {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn the_archive_holds_the_program_and_nothing_else() {
+        for length in [0, 1, 511, 512, 513] {
+            let bytes = archive("service", vec![7; length]).concat();
+            let mut archive = tar::Archive::new(bytes.as_slice());
+            let mut entries = archive.entries().expect("an archive");
+            let mut entry = entries.next().expect("one entry").expect("a whole entry");
+            assert_eq!(entry.path().expect("a path"), Path::new("service"));
+            assert_eq!(entry.header().mode().expect("a mode"), 0o555);
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("the content");
+            assert_eq!(content, vec![7; length]);
+            assert!(entries.next().is_none());
+            assert_eq!(bytes.len() % 512, 0);
+        }
+    }
+
+    #[test]
+    fn a_label_is_taken_literally() {
+        assert_eq!(quoted(r#"/a "b" $c\d"#), r#""/a \"b\" \$c\\d""#);
+    }
+}

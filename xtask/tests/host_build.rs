@@ -1,0 +1,142 @@
+//! The service's image in development, as one story: a workspace of its own, the host's cargo and a real engine. The
+//! image is named `images-trial/…` and removed again.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
+use tokio_util::bytes::Bytes;
+use xtask::engine::Engine;
+use xtask::event::{Event, Events, StepId, StepReporter};
+use xtask::images::{Freshness, HostBuild, ImageError};
+use xtask::stack::ImageReference;
+
+const DOCKERFILE: &str = r#"
+FROM scratch AS runtime
+ARG VERSION=dev
+LABEL org.opencontainers.image.version="${VERSION}"
+USER 1000:1000
+EXPOSE 8000
+HEALTHCHECK --interval=5s CMD ["/app", "health"]
+ENTRYPOINT ["/app"]
+CMD ["serve"]
+FROM runtime AS release
+COPY app /app
+"#;
+
+const MANIFEST: &str = "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n";
+
+fn write(root: &Path, path: &str, content: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    std::fs::write(path, content).expect("a file");
+}
+
+fn program(says: &str) -> String {
+    format!("fn main() {{ println!(\"{says}\"); }}\n")
+}
+
+/// The files of an image's only layer and its configuration, read from what the engine saves.
+async fn content(engine: &Engine, image: &ImageReference) -> (Vec<(String, u32)>, Value) {
+    let chunks: Vec<Bytes> = engine.save_images(&[image.as_str()]).try_collect().await.expect("saved");
+    let saved = chunks.concat();
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(saved.as_slice()).entries().expect("an archive") {
+        let mut entry = entry.expect("an entry");
+        let path = entry.path().expect("a path").to_string_lossy().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("readable");
+        files.insert(path, content);
+    }
+    let manifest: Value = serde_json::from_slice(&files["manifest.json"]).expect("a manifest");
+    let path = |value: &Value| value.as_str().expect("a path").to_owned();
+    let configuration = serde_json::from_slice(&files[&path(&manifest[0]["Config"])]).expect("JSON");
+    assert_eq!(manifest[0]["Layers"].as_array().expect("layers").len(), 1);
+    let layer = &files[&path(&manifest[0]["Layers"][0])];
+    let mut archive = tar::Archive::new(layer.as_slice());
+    let entries = archive.entries().expect("an archive").map(|entry| {
+        let entry = entry.expect("an entry");
+        let mode = entry.header().mode().expect("a mode");
+        (entry.path().expect("a path").to_string_lossy().into_owned(), mode)
+    });
+    (entries.collect(), configuration)
+}
+
+#[tokio::test]
+async fn the_image_follows_the_program() {
+    let engine =
+        Engine::connect().await.expect("this test needs a container engine: `cargo xtask doctor --fix`");
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    write(root, "Cargo.toml", MANIFEST);
+    write(root, "Dockerfile", DOCKERFILE);
+    write(root, "src/main.rs", &program("one"));
+    let image = ImageReference::new(format!("images-trial/host-build:{}", std::process::id()));
+    let host = HostBuild { root: root.to_owned(), package: "app".to_owned(), image: image.clone() };
+    let (events, mut received) = Events::channel();
+    let reporter = StepReporter::new(StepId(1), events);
+    let stale = |cause: &str| Freshness::Stale(cause.to_owned());
+
+    // Nothing there yet.
+    assert_eq!(host.freshness(&engine).await.expect("told"), stale("missing"));
+    let first = host.build(&engine, &reporter).await.expect("built");
+    assert!(first.changed);
+    let (files, configuration) = content(&engine, &image).await;
+    assert_eq!(files, [("app".to_owned(), 0o555)]);
+    let settings = &configuration["config"];
+    assert_eq!(settings["User"], "1000:1000");
+    assert_eq!(settings["Entrypoint"], serde_json::json!(["/app"]));
+    assert_eq!(settings["Cmd"], serde_json::json!(["serve"]));
+    assert_eq!(settings["ExposedPorts"], serde_json::json!({"8000/tcp": {}}));
+    assert_eq!(settings["Healthcheck"]["Test"], serde_json::json!(["CMD", "/app", "health"]));
+    assert_eq!(settings["Healthcheck"]["Interval"], 5_000_000_000_u64);
+    assert_eq!(settings["Labels"]["org.opencontainers.image.version"], "dev");
+
+    // Nothing changed.
+    assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
+    let again = host.build(&engine, &reporter).await.expect("built");
+    assert_eq!((again.changed, &again.id), (false, &first.id));
+
+    // Saved without a change: the compiler runs, the image stays, and the next look needs no compiler.
+    write(root, "src/main.rs", &program("one"));
+    assert_eq!(host.freshness(&engine).await.expect("told"), stale("src/main.rs changed"));
+    let saved = host.build(&engine, &reporter).await.expect("built");
+    assert_eq!((saved.changed, &saved.id), (false, &first.id));
+    assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
+
+    // Changed: another image, and the one before is gone.
+    write(root, "src/main.rs", &program("two"));
+    let second = host.build(&engine, &reporter).await.expect("built");
+    assert!(second.changed && second.id != first.id);
+    assert_eq!(engine.image(&first.id).await.expect("asked"), None);
+
+    // Configured otherwise.
+    write(root, "Dockerfile", &DOCKERFILE.replace("VERSION=dev", "VERSION=next"));
+    assert_eq!(host.freshness(&engine).await.expect("told"), stale("Dockerfile changed"));
+    assert!(host.build(&engine, &reporter).await.expect("built").changed);
+    assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
+
+    // A warning is passed on, an error is the failure's evidence, and the image stays as it was.
+    let before = engine.image(image.as_str()).await.expect("asked");
+    write(root, "src/main.rs", "fn main() { let unused = 1; }\n");
+    host.build(&engine, &reporter).await.expect("built");
+    let mut lines = Vec::new();
+    while let Ok(event) = received.try_recv() {
+        if let Event::Output { source, line } = event {
+            assert_eq!(source, "cargo");
+            lines.push(line);
+        }
+    }
+    assert!(lines.iter().any(|line| line.contains("unused variable: `unused`")), "{lines:?}");
+    write(root, "src/main.rs", "fn main() { 1 + \"\" }\n");
+    let error = host.build(&engine, &reporter).await.expect_err("it does not compile");
+    assert!(matches!(error, ImageError::Build { .. }), "{error}");
+    assert_eq!(error.to_string(), "cannot build package app: 1 error");
+    assert!(error.details().iter().any(|line| line.contains("cannot add")), "{:?}", error.details());
+    let after = engine.image(image.as_str()).await.expect("asked");
+    assert_ne!(before, after, "the program with the warning was built in between");
+
+    engine.remove_image(image.as_str()).await.expect("removed");
+}
