@@ -1,5 +1,6 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
+pub mod cli;
 pub mod commands;
 pub mod doctor;
 pub mod engine;
@@ -9,9 +10,12 @@ pub mod failure;
 pub mod images;
 pub mod interrupt;
 pub mod limits;
+pub mod operator;
 pub mod plan;
 pub mod process;
 pub mod project;
+pub mod report;
 pub mod run_log;
+pub mod session;
 pub mod stack;
 pub mod ui;

@@ -66,3 +66,9 @@ pub const RUN_LOGS: usize = 50;
 
 /// How long a container may take to stop when no file says how long (Compose Specification, `stop_grace_period`).
 pub const STOP_UNKNOWN: Duration = Duration::from_secs(10);
+
+/// How long one suite of tests may run, compiling included. From nothing on two cores the slowest takes some ten minutes.
+pub const TESTS: Duration = Duration::from_secs(3600);
+
+/// How long a check of style or rules may take, compiling included.
+pub const CHECK: Duration = Duration::from_secs(1800);

@@ -1,3 +1,128 @@
-//! Homeport's task runner.
+//! `cargo xtask`: reads the command line, starts the screen, hands over to the command. Decides nothing else.
 
-fn main() {}
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime};
+
+use clap::{CommandFactory as _, Parser as _};
+use xtask::cli::{Cli, Command};
+use xtask::commands::{Context, ci, dev, doctor, down, image, lint, logs, status, test};
+use xtask::event::{Event, Events};
+use xtask::failure::{Code, Failure};
+use xtask::interrupt;
+use xtask::project::Project;
+use xtask::run_log::RunLog;
+use xtask::ui::{Screen, Settings, Terminal, show_failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::detect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(cli, terminal));
+            // Blocking reads (a bundle, a log) must not hold back the end.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => {
+            let failure = Failure::new(Code::Internal, format!("cannot start the runtime: {error}"));
+            show_failure(cli.format, &terminal, &failure);
+            Err(failure.code)
+        }
+    };
+    ended.map_or_else(|code| ExitCode::from(code.exit() as u8), |()| ExitCode::SUCCESS)
+}
+
+async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut std::io::stdout());
+        return Ok(());
+    }
+    let early = |failure: Failure| {
+        show_failure(cli.format, &terminal, &failure);
+        failure.code
+    };
+    let project = Project::find().map_err(early)?;
+    let cancel = interrupt::watch()
+        .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
+    let name = command_name(&cli.command);
+    let (events, receiver) = Events::channel();
+    let log = changes(&cli.command).then(|| RunLog::create(&project.scratch(), name, SystemTime::now()));
+    let screen = Screen::start(settings(&cli, terminal), receiver, log.and_then(Result::ok));
+    let reader_gone = screen.reader_gone();
+    let begun = Instant::now();
+    events.send(Event::RunStarted {
+        command: name.to_owned(),
+        project: project.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    });
+    let context = Context { project, events: events.clone(), cancel, format: cli.format, terminal };
+    let result = tokio::select! {
+        result = dispatch(&context, &cli.command) => result,
+        () = reader_gone.cancelled() => Ok(()),
+    };
+    let failure = result.err();
+    if let Some(failure) = &failure {
+        events.send(Event::from(failure));
+    }
+    events.send(Event::RunFinished {
+        took: begun.elapsed(),
+        failure: failure.as_ref().map(|failure| failure.code.as_str()),
+        exit: failure.as_ref().map_or(0, |failure| failure.code.exit() as u8),
+    });
+    screen.finish().await;
+    failure.map_or(Ok(()), |failure| Err(failure.code))
+}
+
+async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(arguments) => dev::run(context, arguments).await,
+        Command::Down(arguments) => down::run(context, arguments).await,
+        Command::Status => status::run(context).await,
+        Command::Logs(arguments) => logs::run(context, arguments).await,
+        Command::Test(arguments) => test::run(context, arguments).await,
+        Command::Lint => lint::run(context).await,
+        Command::Image(command) => image::run(context, command).await,
+        Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
+        Command::Ci { stages } => ci::run(context, stages).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// How the screen shows this command.
+fn settings(cli: &Cli, terminal: Terminal) -> Settings {
+    let mut settings = Settings::new(cli.format, terminal);
+    match &cli.command {
+        Command::Logs(arguments) => {
+            settings.data_on_stdout = true;
+            settings.pretty = arguments.pretty;
+            settings.log_names = arguments.services.len() != 1 || std::io::stdout().is_terminal();
+        }
+        Command::Status | Command::Doctor { .. } => settings.data_on_stdout = true,
+        _ => {}
+    }
+    settings
+}
+
+/// Whether a command changes something, so that what it did is worth keeping.
+fn changes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Dev(_) | Command::Down(_) | Command::Test(_) | Command::Ci { .. } | Command::Image(_)
+    )
+}
+
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::Dev(_) => "dev",
+        Command::Down(_) => "down",
+        Command::Status => "status",
+        Command::Logs(_) => "logs",
+        Command::Test(_) => "test",
+        Command::Lint => "lint",
+        Command::Image(_) => "image",
+        Command::Doctor { .. } => "doctor",
+        Command::Ci { .. } => "ci",
+        Command::Completions { .. } => "completions",
+    }
+}

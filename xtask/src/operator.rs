@@ -33,7 +33,8 @@ impl Operator for StackOperator<'_> {
         match action {
             Action::ObtainImage { image, source } => {
                 let bound = limits::IMAGE_PULL + limits::IMAGE_BUILD;
-                let obtained = within(bound, action, images::obtain(self.engine, image, source, reporter)).await?;
+                let obtained =
+                    within(bound, action, images::obtain(self.engine, image, source, reporter)).await?;
                 let size = crate::ui::bytes(obtained.size);
                 Ok(Effect::changed().detail(size))
             }
@@ -73,6 +74,9 @@ impl Operator for StackOperator<'_> {
             Action::RemoveContainer { container, grace } => {
                 effect(self.engine.remove_container(&container.id, *grace).await.map_err(refused)?)
             }
+            Action::StopContainer { container, grace } => {
+                effect(self.engine.stop_container(&container.id, *grace).await.map_err(refused)?)
+            }
             Action::ReloadContainer { container, signal } => {
                 self.engine.signal_container(&container.id, signal).await.map_err(refused)?;
                 Ok(Effect::changed())
@@ -104,7 +108,8 @@ impl StackOperator<'_> {
             Waited::Well { checked: false } => Ok(Effect::changed().detail("running")),
             Waited::Ended(status) => Err(self.ended(name, &container, status, "run").await),
             Waited::TimedOut { limit, last } => {
-                let seen = if last.is_empty() { String::new() } else { format!("; its health check says: {last}") };
+                let seen =
+                    if last.is_empty() { String::new() } else { format!("; its health check says: {last}") };
                 let message = format!("{name} did not become healthy within {} s{seen}", limit.as_secs());
                 Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
             }
@@ -123,7 +128,13 @@ impl StackOperator<'_> {
         }
     }
 
-    async fn ended(&self, name: &ServiceName, container: &ContainerId, status: i64, expected: &str) -> Failure {
+    async fn ended(
+        &self,
+        name: &ServiceName,
+        container: &ContainerId,
+        status: i64,
+        expected: &str,
+    ) -> Failure {
         let message = format!("{name} ended with status {status}, expected it to {expected}");
         self.with_log(Failure::new(Code::ContainerExited, message), name, container).await
     }
@@ -153,9 +164,10 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result.map_err(Failure::from),
-        Err(_) => {
-            Err(Failure::new(Code::ImageFailed, format!("cannot {action}: it took longer than {} s", limit.as_secs())))
-        }
+        Err(_) => Err(Failure::new(
+            Code::ImageFailed,
+            format!("cannot {action}: it took longer than {} s", limit.as_secs()),
+        )),
     }
 }
 

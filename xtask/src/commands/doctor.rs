@@ -22,7 +22,7 @@ const PORTS: [(u16, &str); 5] =
 pub struct Examination<'a> {
     root: &'a Path,
     project: Option<String>,
-    ports: Vec<(u16, String)>,
+    pub(super) ports: Vec<(u16, String)>,
     images: Vec<Needed>,
     needs: Vec<Need>,
     offline: bool,
@@ -123,4 +123,21 @@ fn images(stack: &Stack) -> Vec<Needed> {
         built_here: service.homeport.package.is_some(),
     });
     images.collect()
+}
+
+/// `cargo xtask doctor`.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn command(
+    context: &super::Context,
+    fix: bool,
+    needs: &[Need],
+    offline: bool,
+) -> Result<(), Failure> {
+    // A file that cannot be read is `dev`'s to complain about; the machine can be looked at all the same.
+    let stack = context.project.stack().ok().map(|(stack, _)| stack);
+    let needs = if needs.is_empty() { Need::ALL } else { needs };
+    let examination = Examination::new(context.project.root(), stack.as_ref(), needs, offline);
+    run(&examination, fix, &context.events).await
 }

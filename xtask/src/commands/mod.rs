@@ -1,3 +1,99 @@
 //! The commands: one file a command. They compose rooms and decide nothing.
 
+pub mod ci;
+pub mod dev;
 pub mod doctor;
+pub mod down;
+pub mod image;
+pub mod lint;
+pub mod logs;
+pub mod status;
+pub mod test;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::event::Events;
+use crate::execute::Halt;
+use crate::failure::{Code, Failure};
+use crate::images::Sources;
+use crate::project::{Project, ensure_environment};
+use crate::session::Session;
+use crate::ui::{Format, Terminal};
+
+/// The variable with which a test makes a run stand still: `before:N` or `after:N`, N a step of the plan.
+pub const HALT_VARIABLE: &str = "HOMEPORT_HALT";
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The checkout.
+    pub project: Project,
+    /// The stream of events.
+    pub events: Events,
+    /// Fires at Ctrl-C.
+    pub cancel: CancellationToken,
+    /// The form of what a command answers with.
+    pub format: Format,
+    /// What is written to.
+    pub terminal: Terminal,
+}
+
+impl Context {
+    /// Reads the stack and connects to the engine.
+    ///
+    /// # Errors
+    /// When the Compose file is wrong or no engine answers.
+    pub async fn session(&self, offline: bool) -> Result<Session, Failure> {
+        let (stack, warnings) = self.project.stack()?;
+        for warning in warnings {
+            self.events.warning(warning);
+        }
+        Ok(Session {
+            engine: Engine::connect().await?,
+            sources: Sources::of_checkout(self.project.root(), offline),
+            stack,
+            project: self.project.clone(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
+        })
+    }
+
+    /// Makes the credentials that are missing, and says so.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn make_credentials(&self) -> Result<(), Failure> {
+        let added = ensure_environment(&self.project)?;
+        if !added.is_empty() {
+            let path = self.project.environment_file();
+            self.events.note(format!(
+                "made {} in {}",
+                added.join(", "),
+                self.project.relative(&path).display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Prints what the command answers with.
+    ///
+    /// # Errors
+    /// When standard output refuses.
+    pub fn answer(&self, answer: &impl crate::ui::Answer) -> Result<(), Failure> {
+        crate::ui::answer(self.format, &self.terminal, answer).map_err(|error| unprintable(&error))
+    }
+
+    /// Prints a text as it is.
+    ///
+    /// # Errors
+    /// When standard output refuses.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        crate::ui::print_text(text).map_err(|error| unprintable(&error))
+    }
+}
+
+fn unprintable(error: &std::io::Error) -> Failure {
+    Failure::new(Code::Internal, format!("cannot write to standard output: {error}"))
+}

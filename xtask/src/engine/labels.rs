@@ -19,6 +19,11 @@ pub const DEPENDS_ON: &str = "dev.homeport.depends-on";
 /// The checkout an object was made from.
 pub const DIRECTORY: &str = "dev.homeport.directory";
 
+/// A container of a test; the value names the run.
+pub const TEST: &str = "dev.homeport.test";
+/// A container that runs a tool to its end; the value is the process that waits for it.
+pub const TOOL: &str = "dev.homeport.tool";
+
 /// The filter that selects a project's objects.
 pub(super) fn of_project(project: &ProjectName) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![format!("{PROJECT}={project}")])])

@@ -11,6 +11,7 @@ pub mod labels;
 mod logs;
 mod machine;
 mod observe;
+mod one_shot;
 mod operate;
 mod probe;
 
@@ -22,6 +23,7 @@ pub use images::{Credentials, ImageBuild, LayerProgress, StoredImage};
 pub use logs::{LogLine, LogOptions};
 pub use machine::{EngineMachine, PublishedPort};
 pub use observe::Objects;
+pub use one_shot::{OneShot, OneShotEnd};
 pub use probe::{ProbeResult, Waited};
 
 /// A connection to a container engine, its API version negotiated.

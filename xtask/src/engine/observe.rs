@@ -1,6 +1,6 @@
 //! What the engine holds of a project, read by label.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
@@ -14,7 +14,7 @@ use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
 use crate::plan::{Container, ContainerId, ContainerState, Health, NetworkSeen, VolumeSeen};
-use crate::stack::{NetworkName, ProjectName, ServiceName, VolumeName};
+use crate::stack::{NetworkName, ProjectName, ServiceName, Stack, VolumeName};
 
 /// A project's objects in the engine.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,6 +44,49 @@ impl Engine {
         let (containers, networks, volumes) =
             try_join3(self.containers(project), self.networks(project), self.volumes(project)).await?;
         Ok(Objects { containers, networks, volumes })
+    }
+
+    /// Every object that carries the project's label or has the name of one that the stack would make, as
+    /// `container NAME`, `network NAME`, `volume NAME`: what a teardown must have removed, and what only looks like it.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn remains(&self, stack: &Stack) -> Result<Vec<String>, EngineError> {
+        let project = &stack.project;
+        let names: BTreeSet<String> = (stack.services.keys().map(|name| container_name(project, name)))
+            .chain(stack.networks.keys().map(|name| network_name(project, name)))
+            .chain(stack.volumes.keys().map(|name| volume_name(project, name)))
+            .collect();
+        let ours = |name: &str, labels: &HashMap<String, String>| {
+            names.contains(name) || labels.get(labels::PROJECT).map(String::as_str) == Some(project.as_str())
+        };
+        let everything = ListContainersOptions { all: true, ..Default::default() };
+        let (containers, networks, volumes) = try_join3(
+            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(everything))),
+            ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(None)),
+            ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(None)),
+        )
+        .await?;
+        let mut found = Vec::new();
+        for container in containers {
+            let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+            let name = name.trim_start_matches('/');
+            if ours(name, &container.labels.unwrap_or_default()) {
+                found.push(format!("container {name}"));
+            }
+        }
+        for network in networks {
+            let name = network.name.unwrap_or_default();
+            if ours(&name, &network.labels.unwrap_or_default()) {
+                found.push(format!("network {name}"));
+            }
+        }
+        for volume in volumes.volumes.unwrap_or_default() {
+            if ours(&volume.name, &volume.labels) {
+                found.push(format!("volume {}", volume.name));
+            }
+        }
+        Ok(found)
     }
 
     async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {

@@ -10,7 +10,7 @@ mod print;
 mod step;
 mod up;
 
-pub use down::{Keep, down};
+pub use down::{Grace, Keep, down, stop};
 pub use observed::*;
 pub use step::*;
 pub use up::{PlanError, Wanted, up};

@@ -87,6 +87,13 @@ pub enum Action {
         /// How long it may take to stop; zero kills it.
         grace: Duration,
     },
+    /// Stop a container and keep it.
+    StopContainer {
+        /// Which.
+        container: Container,
+        /// How long it may take to stop.
+        grace: Duration,
+    },
     /// Ask a container's process to read its mounted files again.
     ReloadContainer {
         /// Which.
@@ -109,6 +116,7 @@ impl Action {
             | Self::AwaitHealthy(service)
             | Self::AwaitCompleted(service) => Some(service),
             Self::RemoveContainer { container, .. }
+            | Self::StopContainer { container, .. }
             | Self::UnpauseContainer(container)
             | Self::ReloadContainer { container, .. } => Some(&container.service),
             _ => None,

@@ -48,16 +48,19 @@ pub fn ensure_environment(project: &Project) -> Result<Vec<String>, Failure> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    append(&path, &missing)
-        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display())))?;
+    append(&path, &missing).map_err(|error| {
+        Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
+    })?;
     Ok(missing.into_iter().map(|(name, _)| name).collect())
 }
 
 /// The variables of an env file; none when it does not exist.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     match std::fs::read_to_string(path) {
-        Ok(text) => crate::stack::parse_env_file(&text)
-            .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", path.display()))),
+        Ok(text) => crate::stack::parse_env_file(&text, &|name| std::env::var(name).ok()).map_err(|faults| {
+            let lines = faults.iter().map(|fault| format!("{}:{fault}", path.display()));
+            Failure::new(Code::ProjectInvalid, format!("cannot read {}", path.display())).details(lines)
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(unreadable(path, &error)),
     }

@@ -22,11 +22,17 @@ pub struct Lock {
 pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Result<Lock, Failure> {
     let scratch = project.scratch();
     let path = scratch.join(format!("{name}.lock"));
-    let unusable =
-        |error: std::io::Error| Failure::new(Code::ProjectInvalid, format!("cannot lock {}: {error}", path.display()));
+    let unusable = |error: std::io::Error| {
+        Failure::new(Code::ProjectInvalid, format!("cannot lock {}: {error}", path.display()))
+    };
     std::fs::create_dir_all(&scratch).map_err(unusable)?;
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(unusable)?;
     let begun = Instant::now();
     loop {
         match file.try_lock() {

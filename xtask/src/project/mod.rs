@@ -8,12 +8,12 @@ mod mounted_files;
 
 use std::path::{Path, PathBuf};
 
-pub use environment::{ensure_environment, EnvironmentError};
-pub use lock::{lock, Lock};
+pub use environment::{EnvironmentError, ensure_environment};
+pub use lock::{Lock, lock};
 pub use mounted_files::digest_mounted_files;
 
 use crate::failure::{Code, Failure};
-use crate::stack::{ProjectName, Stack};
+use crate::stack::{self, Stack};
 
 /// The variable that names the project, for a second stack from the same checkout (tests use it).
 pub const PROJECT_VARIABLE: &str = "HOMEPORT_PROJECT";
@@ -89,24 +89,35 @@ impl Project {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    /// The name that `HOMEPORT_PROJECT` asks for, if it does.
-    pub fn name_override() -> Option<ProjectName> {
-        std::env::var(PROJECT_VARIABLE).ok().filter(|name| !name.is_empty()).map(ProjectName::new)
-    }
-
     /// Reads the Compose file, with the generated credentials and the environment as its variables; the environment
-    /// wins, as in Compose.
+    /// wins, as in Compose. Also returns what is worth a second look.
     ///
     /// # Errors
     /// When a file cannot be read, or is no stack: every fault with its key and line.
-    pub fn stack(&self) -> Result<Stack, Failure> {
+    pub fn stack(&self) -> Result<(Stack, Vec<String>), Failure> {
         let path = self.compose_file();
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::new(Code::ComposeInvalid, format!("cannot read {}: {error}", path.display()))
         })?;
         let generated = environment::read(&self.environment_file())?;
-        let variables =
-            |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
-        crate::stack::load(&path, self.relative(&path), &text, Self::name_override(), &variables)
+        let variables = |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
+        let chosen = std::env::var(PROJECT_VARIABLE).ok().filter(|name| !name.is_empty());
+        let shown = self.relative(&path);
+        let source = stack::Source {
+            text: &text,
+            path: shown,
+            directory: &self.root.join("compose"),
+            project: chosen.as_deref(),
+            variables: &variables,
+            files: &|path| std::fs::read_to_string(path).ok(),
+        };
+        let parsed = stack::parse(&source).map_err(|error| {
+            let mut lines = error.lines();
+            let first = lines.next().unwrap_or_default();
+            let message = format!("{} cannot be used: {first}", shown.display());
+            Failure::new(Code::ComposeInvalid, message).details(lines)
+        })?;
+        let warnings = parsed.warnings.iter().map(|fault| format!("{}:{fault}", shown.display())).collect();
+        Ok((parsed.stack, warnings))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::stack::{hex, MountSource, ServiceName, Stack};
+use crate::stack::{MountSource, ServiceName, Stack, hex};
 
 /// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
 /// Directories are read whole; what cannot be read counts as absent, the engine says so when it mounts it.

@@ -1,0 +1,173 @@
+//! `cargo xtask dev`: the stack up; then its logs, and every save brought to where it runs.
+
+mod follow;
+mod watch;
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::doctor::Examination;
+use crate::cli;
+use crate::doctor::Need;
+use crate::event::Event;
+use crate::failure::{Code, Failure};
+use crate::plan::{self, Wanted};
+use crate::project::lock;
+use crate::session::Session;
+use crate::ui::Format;
+
+/// Runs `dev`.
+///
+/// # Errors
+/// As design.md's "The command line" lists them: a wrong Compose file, no engine, a step that failed, something that did
+/// not become healthy.
+pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure> {
+    context.make_credentials()?;
+    if arguments.fix {
+        let (stack, _) = context.project.stack()?;
+        let needs = [Need::Dev];
+        Examination::new(context.project.root(), Some(&stack), &needs, arguments.offline)
+            .ensure(&context.events)
+            .await?;
+    }
+    let wanted = Wanted { services: arguments.services.iter().cloned().collect(), ..Wanted::default() };
+    let session = context.session(arguments.offline).await?;
+    if arguments.dry_run {
+        return dry_run(context, &session, &wanted).await;
+    }
+    let lock = lock(&context.project, &session.stack.project, "dev").await?;
+    if arguments.detach {
+        session.bring_up(&wanted).await?;
+        context.events.send(Event::Summary { services: session.reports().await? });
+        return Ok(());
+    }
+    let ended = foreground(context, session, &wanted, arguments.offline).await;
+    drop(lock);
+    ended
+}
+
+async fn dry_run(context: &Context, session: &Session, wanted: &Wanted) -> Result<(), Failure> {
+    let observed = session.observe().await?;
+    let plan = session.plan_up(&observed, wanted)?;
+    match context.format {
+        Format::Human => context.print(&plan.to_string()),
+        Format::Json => {
+            plan.notes.iter().for_each(|note| context.events.note(note.clone()));
+            context.events.send(Event::Planned { steps: plan.announced() });
+            Ok(())
+        }
+    }
+}
+
+/// Up, then on until Ctrl-C. What a save asks for is found by observing and planning again: a save that changes nothing
+/// gives an empty plan.
+async fn foreground(
+    context: &Context,
+    mut session: Session,
+    wanted: &Wanted,
+    offline: bool,
+) -> Result<(), Failure> {
+    let (saves, mut saved) = mpsc::channel::<Vec<PathBuf>>(1);
+    let watcher = watch::start(session.project.root(), saves)?;
+    let mut standing = Standing::default();
+    let first = session.bring_up(wanted).await;
+    match first {
+        Ok(_) => context.events.send(Event::Summary { services: session.reports().await? }),
+        Err(failure) if failure.code == Code::BuildFailed => standing.complain(context, "build", &failure),
+        Err(failure) if failure.code == Code::Interrupted => {
+            stop(&session).await?;
+            return Err(failure);
+        }
+        Err(failure) => return Err(failure),
+    }
+    context.events.note("watching for saves; Ctrl-C stops the stack");
+    let mut logs = follow::Follower::new(&session);
+    loop {
+        logs.attend(&session).await?;
+        tokio::select! {
+            () = context.cancel.cancelled() => break,
+            paths = saved.recv() => {
+                let Some(paths) = paths else { break };
+                apply(context, &mut session, wanted, offline, &paths, &mut standing).await;
+                if context.cancel.is_cancelled() {
+                    break;
+                }
+            }
+            () = logs.container_ended() => {}
+        }
+    }
+    drop(watcher);
+    logs.stop();
+    stop(&session).await
+}
+
+/// The problems that stand: shown until the next good run.
+#[derive(Debug, Default)]
+struct Standing {
+    about: Option<String>,
+}
+
+impl Standing {
+    fn complain(&mut self, context: &Context, about: &str, failure: &Failure) {
+        self.settle(context);
+        let lines = std::iter::once(failure.message.clone())
+            .chain(failure.details.iter().cloned())
+            .chain(failure.hint.iter().map(|hint| format!("hint: {hint}")))
+            .collect();
+        context.events.send(Event::Problem { about: about.to_owned(), lines });
+        self.about = Some(about.to_owned());
+    }
+
+    fn settle(&mut self, context: &Context) {
+        if let Some(about) = self.about.take() {
+            context.events.send(Event::ProblemSolved { about });
+        }
+    }
+}
+
+/// Brings a save to where it runs. A fault is shown and stays in view; the last good version goes on serving.
+async fn apply(
+    context: &Context,
+    session: &mut Session,
+    wanted: &Wanted,
+    offline: bool,
+    paths: &[PathBuf],
+    standing: &mut Standing,
+) {
+    let begun = std::time::Instant::now();
+    if paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
+        match context.session(offline).await {
+            Ok(fresh) => *session = fresh,
+            Err(failure) => return standing.complain(context, "compose", &failure),
+        }
+    }
+    match session.bring_up(wanted).await {
+        Ok(plan) => {
+            standing.settle(context);
+            if !plan.is_empty() {
+                let took = crate::ui::duration(begun.elapsed());
+                context.events.note(format!("saved to served in {took}"));
+            }
+        }
+        Err(failure) if failure.code == Code::Interrupted => {}
+        Err(failure) => standing.complain(context, failure.code.as_str(), &failure),
+    }
+}
+
+/// Stops what runs and keeps it: the next `dev` starts it again, `logs` shows what it said, `down` removes it. Ctrl-C
+/// has fired already, so this runs to its end or to a second one.
+async fn stop(session: &Session) -> Result<(), Failure> {
+    let observed = session.observe().await?;
+    let grace = |name: &crate::stack::ServiceName| {
+        session
+            .stack
+            .services
+            .get(name)
+            .map_or(crate::limits::STOP_UNKNOWN, |service| service.stop_grace_period)
+    };
+    let plan = plan::stop(&observed, &grace);
+    let ending = Session { cancel: tokio_util::sync::CancellationToken::new(), ..session.clone() };
+    ending.carry_out(&plan, &observed).await
+}

@@ -1,0 +1,89 @@
+//! Watches the files that a running stack depends on, and gathers saves.
+
+use std::path::{Path, PathBuf};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+use crate::failure::{Code, Failure};
+use crate::limits;
+
+/// What is watched, below the checkout's top. What is not there is left out.
+const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
+
+/// Held while files are watched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    _watcher: RecommendedWatcher,
+}
+
+/// Watches, and sends the paths of each burst of saves once it has calmed down. While the receiver is busy, bursts are
+/// gathered into one.
+pub(super) fn start(root: &Path, saves: mpsc::Sender<Vec<PathBuf>>) -> Result<Watch, Failure> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let failed = |error: notify::Error| {
+        Failure::new(Code::MachineUnready, format!("cannot watch {}: {error}", root.display()))
+            .hint("`cargo xtask doctor` shows the limits on file watches; `dev --detach` needs none")
+    };
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        if let Ok(event) = event
+            && !matches!(event.kind, EventKind::Access(_))
+        {
+            for path in event.paths.into_iter().filter(|path| matters(path)) {
+                let _ = sender.send(path);
+            }
+        }
+    })
+    .map_err(failed)?;
+    for name in WATCHED {
+        let path = root.join(name);
+        if path.is_dir() {
+            watcher.watch(&path, RecursiveMode::Recursive).map_err(failed)?;
+        } else if path.is_file() {
+            watcher.watch(&path, RecursiveMode::NonRecursive).map_err(failed)?;
+        }
+    }
+    tokio::spawn(gather(receiver, saves));
+    Ok(Watch { _watcher: watcher })
+}
+
+async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Vec<PathBuf>>) {
+    while let Some(first) = paths.recv().await {
+        let mut burst = vec![first];
+        while let Ok(Some(next)) = tokio::time::timeout(limits::GATHER_SAVES, paths.recv()).await {
+            burst.push(next);
+        }
+        let Ok(permit) = saves.reserve().await else { return };
+        while let Ok(next) = paths.try_recv() {
+            burst.push(next);
+        }
+        burst.sort();
+        burst.dedup();
+        permit.send(burst);
+    }
+}
+
+/// Editors' own files are nobody's source: backup copies, swap files, vim's probe for write access.
+fn matters(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let editors = name.ends_with('~')
+        || name.starts_with(".#")
+        || name == "4913"
+        || [".swp", ".swx", ".swo", ".tmp"].iter().any(|ending| name.ends_with(ending));
+    !editors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn editors_own_files_do_not_count() {
+        for path in ["/p/src/.main.rs.swp", "/p/src/main.rs~", "/p/src/.#main.rs", "/p/src/4913"] {
+            assert!(!matters(Path::new(path)), "{path}");
+        }
+        for path in ["/p/src/main.rs", "/p/Cargo.lock", "/p/compose/.env"] {
+            assert!(matters(Path::new(path)), "{path}");
+        }
+    }
+}

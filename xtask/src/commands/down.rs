@@ -1,0 +1,65 @@
+//! `cargo xtask down [--volumes] [--verify]`: the stack gone, and the proof of it.
+
+use super::Context;
+use crate::cli;
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::failure::{Code, Failure};
+use crate::operator::refused;
+use crate::plan::{self, Keep, Observed};
+use crate::project::lock;
+use crate::stack::Stack;
+
+/// Runs `down`.
+///
+/// # Errors
+/// When the engine refuses, or something is left although nothing should be.
+pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure> {
+    context.make_credentials()?;
+    let session = context.session(true).await?;
+    let project = session.stack.project.clone();
+    let _lock = lock(&context.project, &project, "down").await?;
+    let objects = session.engine.observe(&project).await.map_err(refused)?;
+    let observed = Observed {
+        containers: objects.containers,
+        networks: objects.networks,
+        volumes: objects.volumes,
+        ..Observed::default()
+    };
+    let grace = |name: &crate::stack::ServiceName| {
+        session
+            .stack
+            .services
+            .get(name)
+            .map_or(crate::limits::STOP_UNKNOWN, |service| service.stop_grace_period)
+    };
+    let keep = if arguments.volumes { Keep::Nothing } else { Keep::Data };
+    let plan = plan::down(&observed, keep, &grace);
+    session.carry_out(&plan, &observed).await?;
+    if arguments.verify {
+        verify(&session.engine, &session.stack, keep).await?;
+        let what = if keep == Keep::Nothing { "nothing is left" } else { "nothing but the data is left" };
+        context.events.send(Event::Note { text: format!("verified: of project {project} {what}") });
+    } else if keep == Keep::Data && !observed.volumes.is_empty() {
+        context.events.note("the data is kept; `cargo xtask down --volumes` removes it too");
+    }
+    Ok(())
+}
+
+/// Asks the engine anew, by label and by name: a volume or container that has our name and not our label is told too,
+/// although it is not ours to remove.
+async fn verify(engine: &Engine, stack: &Stack, keep: Keep) -> Result<(), Failure> {
+    let mut left = engine.remains(stack).await.map_err(refused)?;
+    if keep == Keep::Data {
+        left.retain(|object| !object.starts_with("volume "));
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    left.sort();
+    let message =
+        format!("project {} should be gone, but {} of its objects are left", stack.project, left.len());
+    Err(Failure::new(Code::LeftBehind, message).details(left).hint(
+        "what carries no dev.homeport.project label is not Homeport's: remove it with docker, if it is yours",
+    ))
+}

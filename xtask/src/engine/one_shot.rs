@@ -1,0 +1,114 @@
+//! A container that runs one program to its end and is gone: for tools that come as images (promtool).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
+use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, WaitContainerOptions};
+use futures_util::StreamExt as _;
+
+use super::error::{EngineError, ask, refusal};
+use super::{Engine, LogOptions, labels};
+use crate::plan::ContainerId;
+use crate::stack::ImageReference;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct OneShot {
+    /// The image.
+    pub image: ImageReference,
+    /// The program and its arguments, in place of the image's entry point.
+    pub command: Vec<String>,
+    /// Directories of the host and where they are seen, read-only.
+    pub mounts: Vec<(PathBuf, String)>,
+    /// How long it may run.
+    pub limit: Duration,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneShotEnd {
+    /// Its exit status.
+    pub status: i64,
+    /// What it said, standard output and error together.
+    pub lines: Vec<String>,
+}
+
+impl Engine {
+    /// Runs it without network and with a read-only root, and removes it.
+    ///
+    /// # Errors
+    /// When the engine refuses, or it does not end in time.
+    pub async fn run_once(&self, what: &OneShot) -> Result<OneShotEnd, EngineError> {
+        let object = || format!("container of {}", what.image);
+        let mounts = what.mounts.iter().map(|(source, target)| Mount {
+            source: Some(source.display().to_string()),
+            target: Some(target.clone()),
+            typ: Some(MountType::BIND),
+            read_only: Some(true),
+            ..Default::default()
+        });
+        let body = ContainerCreateBody {
+            image: Some(what.image.with_tag().to_string()),
+            entrypoint: Some(what.command.clone()),
+            cmd: Some(Vec::new()),
+            labels: Some([(labels::TOOL.to_owned(), std::process::id().to_string())].into()),
+            host_config: Some(HostConfig {
+                mounts: Some(mounts.collect()),
+                network_mode: Some("none".to_owned()),
+                readonly_rootfs: Some(true),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let created = ask(
+            "create",
+            object(),
+            what.limit,
+            self.docker.create_container(None::<CreateContainerOptions>, body),
+        )
+        .await?;
+        let id = ContainerId(created.id);
+        let ended = self.run_to_end(&id, what.limit, &object()).await;
+        let options = RemoveContainerOptions { force: true, v: true, link: false };
+        ask("remove", object(), what.limit, self.docker.remove_container(&id.0, Some(options))).await?;
+        ended
+    }
+
+    async fn run_to_end(
+        &self,
+        id: &ContainerId,
+        limit: Duration,
+        object: &str,
+    ) -> Result<OneShotEnd, EngineError> {
+        ask("start", object, limit, self.docker.start_container(&id.0, None)).await?;
+        let mut wait = self.docker.wait_container(&id.0, None::<WaitContainerOptions>);
+        let status = match tokio::time::timeout(limit, wait.next()).await {
+            Ok(Some(Ok(ended))) => ended.status_code,
+            Ok(Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. }))) => code,
+            Ok(Some(Err(source))) => return Err(refusal("wait for", object.to_owned(), source)),
+            Ok(None) => -1,
+            Err(_) => return Err(EngineError::Silent { verb: "wait for", object: object.to_owned(), limit }),
+        };
+        let lines = self.logs(id, &LogOptions::default()).map(|line| line.text).collect().await;
+        Ok(OneShotEnd { status, lines })
+    }
+
+    /// Removes the containers that a label of this key marks: what a killed run of tests or tools has left.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn sweep(&self, key: &str) -> Result<usize, EngineError> {
+        use bollard::query_parameters::ListContainersOptions;
+        let filters = std::collections::HashMap::from([("label".to_owned(), vec![key.to_owned()])]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+        let limit = crate::limits::ENGINE_OPERATION;
+        let list = ask("list", "containers", limit, self.docker.list_containers(Some(options))).await?;
+        let mut removed = 0;
+        for id in list.into_iter().filter_map(|summary| summary.id) {
+            self.remove_container(&ContainerId(id), Duration::ZERO).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,210 @@
+//! One project, one engine, one stream of events: what every command that works on the stack holds.
+//!
+//! Must not: know which command it is.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::doctor::{PortState, ports};
+use crate::engine::{ConnectError, Engine};
+use crate::event::{Event, Events, ServiceReport};
+use crate::execute::{Halt, execute};
+use crate::failure::{Code, Failure};
+use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
+use crate::operator::{StackOperator, refused};
+use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
+use crate::project::{Project, digest_mounted_files};
+use crate::report::reports;
+use crate::stack::{Service, Stack};
+
+/// What a command works with.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The checkout.
+    pub project: Project,
+    /// The stack, as the Compose file describes it.
+    pub stack: Stack,
+    /// The engine.
+    pub engine: Engine,
+    /// Where images may come from.
+    pub sources: Sources,
+    /// The stream of events.
+    pub events: Events,
+    /// Fires at Ctrl-C.
+    pub cancel: CancellationToken,
+    /// Where a test wants the run to stand still.
+    pub halt: Option<Halt>,
+}
+
+impl Session {
+    /// Everything there is of the project: the engine's objects, the images, the state of the build, mounted files; all
+    /// asked at once.
+    ///
+    /// # Errors
+    /// When the engine does not answer or a file cannot be read.
+    pub async fn observe(&self) -> Result<Observed, Failure> {
+        let needed = needed_images(&self.stack);
+        let (objects, images, stale_builds) = tokio::join!(
+            self.engine.observe(&self.stack.project),
+            survey(&self.engine, &needed, &self.sources),
+            self.stale_builds(),
+        );
+        let objects = objects.map_err(refused)?;
+        Ok(Observed {
+            images: images?,
+            stale_builds: stale_builds?.into_iter().collect(),
+            containers: objects.containers,
+            networks: objects.networks,
+            volumes: objects.volumes,
+            mounted_files: digest_mounted_files(&self.stack, self.project.root()),
+        })
+    }
+
+    async fn stale_builds(&self) -> Result<Vec<(crate::stack::ImageReference, String)>, Failure> {
+        let builds: BTreeSet<_> = self
+            .stack
+            .services
+            .values()
+            .filter_map(|service| Some((service.image.clone(), service.homeport.package.clone()?)))
+            .collect();
+        let looks = builds.into_iter().map(|(image, package)| async move {
+            let build = HostBuild { root: self.project.root().to_owned(), package, image: image.clone() };
+            Ok::<_, Failure>(match build.freshness(&self.engine).await? {
+                Freshness::Fresh => None,
+                Freshness::Stale(cause) => Some((image, cause)),
+            })
+        });
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+
+    /// Plans what brings the stack up.
+    ///
+    /// # Errors
+    /// When an image that is not optional can be had nowhere, or a wanted service does not exist.
+    pub fn plan_up(&self, observed: &Observed, wanted: &Wanted) -> Result<Plan, Failure> {
+        plan::up(&self.stack, observed, wanted).map_err(|error| match &error {
+            PlanError::ImageUnavailable { reasons, .. } => {
+                Failure::new(Code::ImageUnavailable, error.to_string()).details(reasons.clone()).hint(
+                    "`cargo xtask doctor` says what is in the way; a bundle in HOMEPORT_IMAGE_DIR needs no network",
+                )
+            }
+            PlanError::UnknownService(_) => {
+                let known: Vec<&str> = self.stack.services.keys().map(crate::stack::ServiceName::as_str).collect();
+                Failure::new(Code::Usage, error.to_string()).hint(format!("it has {}", known.join(", ")))
+            }
+        })
+    }
+
+    /// Announces a plan and carries it out.
+    ///
+    /// # Errors
+    /// The first failure; [`Code::Interrupted`] when it was stopped by Ctrl-C.
+    pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<(), Failure> {
+        for note in &plan.notes {
+            self.events.note(note.clone());
+        }
+        self.events.send(Event::Planned { steps: plan.announced() });
+        self.refuse_taken_ports(plan).await?;
+        let operator = StackOperator {
+            engine: &self.engine,
+            project: &self.project,
+            stack: &self.stack,
+            mounted_files: &observed.mounted_files,
+        };
+        let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
+        if report.cancelled {
+            return Err(Failure::new(Code::Interrupted, "stopped before everything was done")
+                .hint("the same command goes on from here"));
+        }
+        report.failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Brings the stack up from whatever is there.
+    ///
+    /// # Errors
+    /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
+    pub async fn bring_up(&self, wanted: &Wanted) -> Result<Plan, Failure> {
+        let observed = self.observe().await?;
+        let plan = self.plan_up(&observed, wanted)?;
+        self.carry_out(&plan, &observed).await?;
+        Ok(plan)
+    }
+
+    /// One row a service, as things stand.
+    ///
+    /// # Errors
+    /// As for [`Session::observe`].
+    pub async fn reports(&self) -> Result<Vec<ServiceReport>, Failure> {
+        let observed = self.observe().await?;
+        Ok(reports(&self.stack, &observed, SystemTime::now()))
+    }
+
+    /// Before anything is touched: a port that somebody else holds is a failure that names the holder.
+    async fn refuse_taken_ports(&self, plan: &Plan) -> Result<(), Failure> {
+        let starting: Vec<(&str, &Service)> = plan
+            .steps
+            .iter()
+            .filter(|step| !step.optional)
+            .filter_map(|step| match &step.action {
+                Action::StartContainer(name) => Some((name.as_str(), self.stack.services.get(name)?)),
+                _ => None,
+            })
+            .collect();
+        if starting.iter().all(|(_, service)| service.ports.is_empty()) {
+            return Ok(());
+        }
+        let published = self.engine.published_ports().await.map_err(refused)?;
+        for (name, service) in starting {
+            for port in service.ports.iter().filter_map(|port| port.published) {
+                let state = ports::state(port, Some(self.stack.project.as_str()), &published).await;
+                let (PortState::Taken(_) | PortState::Refused(_)) = &state else { continue };
+                let by = match state {
+                    PortState::Taken(Some(holder)) => format!("taken by {holder}"),
+                    PortState::Refused(why) => format!("not to be had: {why}"),
+                    _ => "taken by a process that this user may not see".to_owned(),
+                };
+                return Err(Failure::new(
+                    Code::PortTaken,
+                    format!("cannot publish {name}: port {port} on 127.0.0.1 is {by}"),
+                )
+                .hint(format!("stop it, or choose another port: {}", port_variable(name, port))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a person chooses another port.
+fn port_variable(service: &str, port: u16) -> String {
+    let variable = service.to_uppercase().replace('-', "_");
+    format!("HOMEPORT_{variable}_PORT={} cargo xtask dev", port.wrapping_add(1))
+}
+
+/// The images that a stack needs, each once.
+pub fn needed_images(stack: &Stack) -> Vec<Needed> {
+    let mut needed: Vec<Needed> = Vec::new();
+    for (name, service) in &stack.services {
+        if needed.iter().any(|other| other.reference == service.image) {
+            continue;
+        }
+        needed.push(Needed {
+            reference: service.image.clone(),
+            recipe: Some(service.homeport.recipe.clone().unwrap_or_else(|| name.to_string())),
+            built_here: service.homeport.package.is_some(),
+        });
+    }
+    needed
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let code = match &error {
+            ConnectError::TooOld { .. } | ConnectError::TooNew { .. } => Code::EngineTooOld,
+            _ => Code::EngineUnreachable,
+        };
+        Self::new(code, error.to_string()).hint(error.hint())
+    }
+}
