@@ -163,13 +163,13 @@ fn unescape(text: &str) -> String {
             continue;
         }
         match characters.next() {
+            Some('\\') | None => result.push('\\'),
             Some('n') => result.push('\n'),
             Some('r') => result.push('\r'),
             Some('t') => result.push('\t'),
             Some('"') => result.push('"'),
             Some('$') => result.push_str("$$"),
             Some(other) => result.extend(['\\', other]),
-            Some('\\') | None => result.push('\\'),
         }
     }
     result
