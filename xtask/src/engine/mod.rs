@@ -24,6 +24,7 @@ pub use logs::{LogLine, LogOptions};
 pub use machine::{EngineMachine, PublishedPort};
 pub use observe::Objects;
 pub use one_shot::{OneShot, OneShotEnd};
+pub use operate::Done;
 pub use probe::{ProbeResult, Waited};
 
 /// A connection to a container engine, its API version negotiated.

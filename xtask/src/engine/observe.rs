@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 };
 use futures_util::future::{join_all, try_join3};
 
+use super::create::{container_name, network_name, volume_name};
 use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
@@ -63,8 +64,8 @@ impl Engine {
         let everything = ListContainersOptions { all: true, ..Default::default() };
         let (containers, networks, volumes) = try_join3(
             ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(everything))),
-            ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(None)),
-            ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(None)),
+            ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(None::<ListNetworksOptions>)),
+            ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(None::<ListVolumesOptions>)),
         )
         .await?;
         let mut found = Vec::new();

@@ -1,0 +1,176 @@
+//! Environment files (`.env`, `env_file`) as Compose reads them (Compose Specification, `env_file`).
+
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use super::interpolation::{Variables, substitute};
+
+/// The variables of an environment file.
+///
+/// One `NAME=VALUE` a line, `export` before it allowed; `#` begins a comment at the start of a line or after white
+/// space. `'…'` is literal; `"…"` knows escapes and, like a value without quotes, interpolation; both may span lines.
+/// Interpolation asks `variables` first, then the lines above. A name alone takes its value from `variables`.
+///
+/// # Errors
+/// Every line that is none of this, the name of the variable as its key.
+pub fn parse_env_file(text: &str, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, Vec<Fault>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let mut reader = Reader { rest: &text, line: 1, variables, values: BTreeMap::new(), faults: Vec::new() };
+    while reader.statement() {}
+    if reader.faults.is_empty() { Ok(reader.values) } else { Err(reader.faults) }
+}
+
+struct Reader<'t, 'v> {
+    rest: &'t str,
+    line: usize,
+    variables: &'v Variables<'v>,
+    values: BTreeMap<String, String>,
+    faults: Vec<Fault>,
+}
+
+impl<'t> Reader<'t, '_> {
+    /// Reads one assignment or skips what is none; false at the end.
+    fn statement(&mut self) -> bool {
+        self.skip_blank();
+        if self.rest.is_empty() {
+            return false;
+        }
+        let line = self.line;
+        if let Some(rest) = self.rest.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])) {
+            self.rest = rest;
+        }
+        let (head, _) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        let separator = head.find(['=', ':']);
+        let name = head[..separator.unwrap_or(head.len())].trim();
+        let name_ok = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
+        if name.is_empty() || !name.chars().all(name_ok) {
+            self.fault(line, "", format!("{name:?} is not a variable's name"));
+            self.take_line();
+            return true;
+        }
+        let Some(separator) = separator else {
+            self.take_line();
+            if let Some(value) = (self.variables)(name) {
+                self.values.insert(name.to_owned(), value);
+            }
+            return true;
+        };
+        self.rest = self.rest[separator + 1..].trim_start_matches([' ', '\t']);
+        match self.value() {
+            Ok(value) => {
+                self.values.insert(name.to_owned(), value);
+            }
+            Err(message) => self.fault(line, name, message),
+        }
+        true
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        match self.rest.chars().next() {
+            Some('\'') => {
+                let raw = self.quoted('\'')?;
+                self.end_of_line()?;
+                Ok(raw)
+            }
+            Some('"') => {
+                let raw = self.quoted('"')?;
+                self.end_of_line()?;
+                self.expand(&unescape(&raw))
+            }
+            _ => {
+                let line = self.take_line();
+                let line = line.find(" #").map_or(line, |comment| &line[..comment]);
+                self.expand(line.trim_end())
+            }
+        }
+    }
+
+    fn expand(&self, text: &str) -> Result<String, String> {
+        let lookup = |name: &str| (self.variables)(name).or_else(|| self.values.get(name).cloned());
+        substitute(text, &lookup, &mut Vec::new())
+    }
+
+    /// The text between two quotes, `\` before the quote removed and kept before all else.
+    fn quoted(&mut self, quote: char) -> Result<String, String> {
+        let mut value = String::new();
+        let mut escaped = false;
+        for (index, character) in self.rest.char_indices().skip(1) {
+            match character {
+                _ if character == quote && !escaped => {
+                    self.advance(index + 1);
+                    return Ok(value);
+                }
+                '\\' if !escaped => escaped = true,
+                _ => {
+                    if escaped && character != quote {
+                        value.push('\\');
+                    }
+                    value.push(character);
+                    escaped = false;
+                }
+            }
+        }
+        self.advance(self.rest.len());
+        Err(format!("the {quote} is not closed"))
+    }
+
+    /// Only white space or a comment may follow a closing quote.
+    fn end_of_line(&mut self) -> Result<(), String> {
+        let rest = self.take_line().trim();
+        if rest.is_empty() || rest.starts_with('#') {
+            return Ok(());
+        }
+        Err(format!("{rest:?} stands behind the closing quote"))
+    }
+
+    fn skip_blank(&mut self) {
+        loop {
+            let trimmed = self.rest.trim_start();
+            self.advance(self.rest.len() - trimmed.len());
+            if !self.rest.starts_with('#') {
+                return;
+            }
+            self.take_line();
+        }
+    }
+
+    /// The rest of the line, which is consumed with its end.
+    fn take_line(&mut self) -> &'t str {
+        let (line, _) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        self.advance((line.len() + 1).min(self.rest.len()));
+        line
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        let (passed, rest) = self.rest.split_at(bytes);
+        self.line += passed.matches('\n').count();
+        self.rest = rest;
+    }
+
+    fn fault(&mut self, line: usize, key: &str, message: String) {
+        self.faults.push(Fault { line, key: key.to_owned(), message });
+    }
+}
+
+/// The escapes of a double-quoted value. `\$` becomes the `$$` that interpolation reads as a dollar sign; an escape that
+/// is none stays as written.
+fn unescape(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            result.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('\\') | None => result.push('\\'),
+            Some('n') => result.push('\n'),
+            Some('r') => result.push('\r'),
+            Some('t') => result.push('\t'),
+            Some('"') => result.push('"'),
+            Some('$') => result.push_str("$$"),
+            Some(other) => result.extend(['\\', other]),
+        }
+    }
+    result
+}

@@ -1,0 +1,109 @@
+//! `ports` of a service.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use super::cursor::Cursor;
+use super::model::{Port, Protocol};
+use super::yaml::Value;
+
+/// One entry of `ports`, in either syntax. A range stands for several ports.
+pub(super) fn read(at: &Cursor<'_>) -> Vec<Port> {
+    let ports = match &at.node.value {
+        Value::Map(_) => long(at).map(|port| vec![port]),
+        _ => at.parsed(short),
+    };
+    ports.unwrap_or_default()
+}
+
+/// `[[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL]`, each port a number or a range (Compose Specification, "ports", short
+/// syntax). An IPv6 address stands in brackets.
+fn short(text: &str) -> Result<Vec<Port>, String> {
+    let (rest, protocol) = match text.rsplit_once('/') {
+        Some((rest, protocol)) => (rest, self::protocol(protocol)?),
+        None => (text, Protocol::Tcp),
+    };
+    let (rest, target) = rest.rsplit_once(':').unwrap_or(("", rest));
+    let (address, published) = match rest.rfind([':', ']']) {
+        Some(end) if rest.as_bytes()[end] == b':' => (&rest[..end], &rest[end + 1..]),
+        Some(_) => {
+            return Err(format!("{text:?} has an address, but no place for a published port after it"));
+        }
+        None => ("", rest),
+    };
+    let host_ip = match address {
+        "" => None,
+        address => Some(self::address(address)?),
+    };
+    let targets = range(target)?;
+    if published.is_empty() {
+        return Ok(targets.map(|target| Port { target, published: None, host_ip, protocol }).collect());
+    }
+    let published = range(published)?;
+    if published.len() != targets.len() {
+        return Err(format!("the ranges in {text:?} differ in length"));
+    }
+    let port = |(published, target)| Port { target, published: Some(published), host_ip, protocol };
+    Ok(published.zip(targets).map(port).collect())
+}
+
+/// A mapping with `target`, `published`, `host_ip` and `protocol`. What only tells a reader or a swarm something is
+/// read and dropped: `name`, `app_protocol`, `mode`.
+fn long(at: &Cursor<'_>) -> Option<Port> {
+    let mut section = at.section();
+    let target = section.take("target");
+    let published = section.take("published").map(|at| at.parsed(one));
+    let host_ip = section.take("host_ip").map(|at| at.parsed(address));
+    let protocol = section.take("protocol").map(|at| at.parsed(self::protocol));
+    for key in ["name", "app_protocol", "mode"] {
+        section.take(key).and_then(|at| at.text());
+    }
+    section.finish(&[]);
+    if target.is_none() {
+        at.fault("needs a `target`");
+    }
+    let target = target?.parsed(one)?;
+    Some(Port {
+        target: target?,
+        published: published.map_or(Some(None), |value| value)?,
+        host_ip: host_ip.map_or(Some(None), |value| value.map(Some))?,
+        protocol: protocol.unwrap_or(Some(Protocol::Tcp))?,
+    })
+}
+
+/// A port; 0 is none.
+fn one(text: &str) -> Result<Option<u16>, String> {
+    match text.parse() {
+        Ok(port) => Ok(Some(port).filter(|port| *port > 0)),
+        Err(_) if text.contains('-') => {
+            Err(format!("Homeport does not support the range {text:?} here: name one port"))
+        }
+        Err(_) => Err(format!("{text:?} is not a port")),
+    }
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("{text:?} is not a port between 1 and 65535")),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last {
+        return Err(format!("the range {text:?} runs backwards"));
+    }
+    Ok(first..=last)
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| format!("{text:?} is not an IP address"))
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        _ => Err(format!("Homeport does not support the protocol {text:?}, only tcp and udp")),
+    }
+}

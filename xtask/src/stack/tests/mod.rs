@@ -1,0 +1,1 @@
+//! Tables over the room's whole way, text to stack.
