@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod dashboards;
 pub mod doctor;
 pub mod engine;
 pub mod event;
