@@ -1,5 +1,5 @@
 //! Holds what Grafana and Prometheus are given to what is written beside it: each dashboard's JSON to its source, each
-//! file to the ConfigMap that carries it, each alert to its section of the runbook and its tests. Needs no engine.
+//! file to the `ConfigMap` that carries it, each alert to its section of the runbook and its tests. Needs no engine.
 //!
 //! After a change of a source: `HOMEPORT_UPDATE=1 cargo test --package xtask --test dashboards` writes the JSON anew.
 
@@ -17,7 +17,8 @@ fn read(path: &str) -> String {
 
 /// The names of a folder's files, without their extension.
 fn stems(folder: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(compose().join(folder)).unwrap_or_else(|error| panic!("list {folder}: {error}"));
+    let entries =
+        fs::read_dir(compose().join(folder)).unwrap_or_else(|error| panic!("list {folder}: {error}"));
     entries
         .map(|entry| entry.expect("a readable folder").path())
         .map(|path| path.file_stem().expect("a file's name").to_string_lossy().into_owned())
@@ -27,7 +28,10 @@ fn stems(folder: &str) -> BTreeSet<String> {
 #[test]
 fn dashboards_are_what_their_sources_say() {
     let sources = stems("grafana/sources");
-    assert!(sources.contains("service"), "the dashboard that Grafana opens with is missing among {sources:?}");
+    assert!(
+        sources.contains("service"),
+        "the dashboard that Grafana opens with is missing among {sources:?}"
+    );
     for name in &sources {
         let source = read(&format!("grafana/sources/{name}.yml"));
         let rendered = dashboards::parse(&source).and_then(|dashboard| {
@@ -57,7 +61,10 @@ fn kubernetes_gets_every_file_that_compose_mounts() {
             let path = entry.expect("a readable folder").path();
             if path.is_file() {
                 let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-                assert!(list.contains(&format!("{folder}/{name}\n")), "{folder}/{name} is not in kustomization.yaml");
+                assert!(
+                    list.contains(&format!("{folder}/{name}\n")),
+                    "{folder}/{name} is not in kustomization.yaml"
+                );
             }
         }
     }
@@ -71,10 +78,15 @@ fn every_alert_has_its_section_in_the_runbook_and_its_tests() {
     assert!(names.len() > 5, "{names:?}");
     for name in &names {
         assert!(runbook.contains(&format!("<h2 id=\"{name}\">")), "{name} has no section");
-        assert!(alerts.contains(&format!("/user/runbook.html#{name}\"")), "{name} does not link to its section");
+        assert!(
+            alerts.contains(&format!("/user/runbook.html#{name}\"")),
+            "{name} does not link to its section"
+        );
         assert!(tests.contains(&format!("- alertname: {name}\n")), "{name} is not made to fire");
         assert!(
-            tests.lines().any(|line| line.contains(&format!("alertname: {name},")) && line.contains("exp_alerts: []")),
+            tests
+                .lines()
+                .any(|line| line.contains(&format!("alertname: {name},")) && line.contains("exp_alerts: []")),
             "{name} is not seen silent"
         );
     }
@@ -84,7 +96,8 @@ fn every_alert_has_its_section_in_the_runbook_and_its_tests() {
 
 #[test]
 fn every_recording_rule_is_tested_and_every_recorded_name_exists() {
-    let (rules, tests) = (read("prometheus/service.rules.yml"), read("prometheus/tests/service.rules.test.yml"));
+    let (rules, tests) =
+        (read("prometheus/service.rules.yml"), read("prometheus/tests/service.rules.test.yml"));
     let names: BTreeSet<&str> =
         rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
     assert!(names.len() > 10, "{names:?}");
@@ -92,7 +105,8 @@ fn every_recording_rule_is_tested_and_every_recorded_name_exists() {
         assert!(tests.contains(*name), "{name} is not tested");
     }
     for dashboard in stems("grafana/sources") {
-        let source = dashboards::parse(&read(&format!("grafana/sources/{dashboard}.yml"))).expect("a dashboard");
+        let source =
+            dashboards::parse(&read(&format!("grafana/sources/{dashboard}.yml"))).expect("a dashboard");
         for (title, expr) in dashboards::expressions(&source) {
             let words = expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
             for word in words.filter(|word| word.contains(':')) {
