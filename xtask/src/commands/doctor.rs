@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::doctor::{self, Finding, Fixed, Need, Platform, Surroundings};
+use crate::doctor::{self, Check, Finding, Fixed, Need, Platform, Status, Surroundings};
 use crate::engine::Engine;
 use crate::event::{Event, Events};
 use crate::failure::Failure;
@@ -70,10 +70,10 @@ impl<'a> Examination<'a> {
             if doctor::fix(&findings, &platform, events).await? == Fixed::Nothing {
                 break;
             }
-            let (again, _) = self.look().await;
-            let unchanged = again == findings;
-            findings = again;
-            if unchanged {
+            // What is seen may differ (a clock does); what matters is whether anything stands better or worse.
+            let before = standing(&findings);
+            findings = self.look().await.0;
+            if standing(&findings) == before {
                 break;
             }
         }
@@ -104,6 +104,10 @@ pub async fn run(examination: &Examination<'_>, fix: bool, events: &Events) -> R
         // What is missing has just been told in full.
         Some(failure) => Err(Failure { details: Vec::new(), ..failure }),
     }
+}
+
+fn standing(findings: &[Finding]) -> Vec<(Check, Status)> {
+    findings.iter().map(|finding| (finding.check, finding.status)).collect()
 }
 
 /// The TCP ports that a stack publishes at a fixed number, each with its service.

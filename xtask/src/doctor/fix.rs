@@ -20,6 +20,8 @@ const INSTALL: Duration = Duration::from_secs(600);
 /// How long an engine may take to answer after its start. A first start makes its directories and networks: seconds; a
 /// machine that boots at the same time is given a minute.
 const ENGINE_START: Duration = Duration::from_secs(60);
+/// How long a shell may take to become the engine it was told to start: far longer than it does.
+const ENGINE_EXEC: Duration = Duration::from_secs(2);
 /// The pause between two looks whether the engine answers.
 const ENGINE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -38,6 +40,16 @@ enum Action {
     Update,
     Install(Vec<&'static str>),
     StartEngine,
+}
+
+impl Action {
+    /// Whose output its program's lines are.
+    const fn program(&self) -> &'static str {
+        match self {
+            Self::Update | Self::Install(_) => "apt-get",
+            Self::StartEngine => "engine",
+        }
+    }
 }
 
 impl std::fmt::Display for Action {
@@ -143,6 +155,7 @@ fn shown(action: &Action, platform: &Platform) -> String {
 
 async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) -> Result<(), Failure> {
     let words = words(action, platform);
+    let log_before = engine_log().len();
     let program = Program::new(&words[0], INSTALL).args(&words[1..]);
     let mut last = Vec::new();
     let result = program
@@ -151,7 +164,7 @@ async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) 
                 last.remove(0);
             }
             last.push(line.to_owned());
-            reporter.output(action.to_string(), line);
+            reporter.output(action.program(), line);
         })
         .await;
     if let Err(error) = result {
@@ -162,32 +175,56 @@ async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) 
         let hint = format!("run it yourself: {}", shown(action, platform));
         return Err(Failure::new(code, format!("cannot {action}: {error}")).details(last).hint(hint));
     }
-    if *action == Action::StartEngine { await_engine(platform, reporter).await } else { Ok(()) }
+    if *action == Action::StartEngine { await_engine(platform, log_before, reporter).await } else { Ok(()) }
 }
 
-/// Waits until the engine answers; when it does not, its log says why.
-async fn await_engine(platform: &Platform, reporter: &StepReporter) -> Result<(), Failure> {
-    let deadline = Instant::now() + ENGINE_START;
+/// Waits until the engine answers; when it does not, its log says why. `log_before` is the length of the log of an
+/// engine that we started without systemd, before we did.
+async fn await_engine(
+    platform: &Platform,
+    log_before: usize,
+    reporter: &StepReporter,
+) -> Result<(), Failure> {
+    let started = Instant::now();
     loop {
         let Err(error) = Engine::connect().await else { return Ok(()) };
         reporter.message(error.to_string());
-        if Instant::now() >= deadline {
-            let (log, hint) = if platform.systemd {
-                (Vec::new(), "journalctl -u docker")
+        let waited = started.elapsed();
+        let gone = !platform.systemd && waited >= ENGINE_EXEC && !is_running("dockerd");
+        if gone || waited >= ENGINE_START {
+            let message = if gone {
+                "the engine was started and ended at once".to_owned()
             } else {
-                let text = std::fs::read_to_string(ENGINE_LOG).unwrap_or_default();
-                let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-                (
-                    lines[lines.len().saturating_sub(limits::LAST_LINES)..].to_vec(),
-                    "the engine's whole log: /var/log/dockerd.log",
+                format!(
+                    "the engine was started and does not answer within {} s: {error}",
+                    ENGINE_START.as_secs()
                 )
             };
-            let seconds = ENGINE_START.as_secs();
-            let message = format!("the engine was started and does not answer within {seconds} s: {error}");
-            return Err(Failure::new(Code::EngineUnreachable, message).details(log).hint(hint));
+            let failure = Failure::new(Code::EngineUnreachable, message);
+            return Err(if platform.systemd {
+                failure.hint("journalctl -u docker")
+            } else {
+                let log = engine_log();
+                let lines =
+                    log.get(log_before..).unwrap_or(&log).lines().map(str::to_owned).collect::<Vec<_>>();
+                let last = lines[lines.len().saturating_sub(limits::LAST_LINES)..].to_vec();
+                failure.details(last).hint(format!("the engine's whole log is {ENGINE_LOG}"))
+            });
         }
         tokio::time::sleep(ENGINE_PAUSE).await;
     }
+}
+
+fn engine_log() -> String {
+    std::fs::read(ENGINE_LOG).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+}
+
+/// Whether a process of this name runs (Linux: the kernel's name of it, proc(5)).
+fn is_running(name: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    entries.filter_map(Result::ok).any(|entry| {
+        std::fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +232,14 @@ mod tests {
     use super::super::finding::{Check, Need, Remedy};
     use super::super::platform::Os;
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_running_process_is_seen() {
+        let own = std::fs::read_to_string("/proc/self/comm").expect("Linux tells our name");
+        assert!(is_running(own.trim_end()));
+        assert!(!is_running("no-such-name"));
+    }
 
     fn finding(check: Check, status: Status, mend: Option<Mend>) -> Finding {
         let remedy = Some(Remedy { commands: Vec::new(), mend });
