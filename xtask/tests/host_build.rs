@@ -124,7 +124,7 @@ async fn the_image_follows_the_program() {
     host.build(&engine, &reporter).await.expect("built");
     let mut lines = Vec::new();
     while let Ok(event) = received.try_recv() {
-        if let Event::Output { source, line } = event {
+        if let Event::Output { source, line, .. } = event {
             assert_eq!(source, "cargo");
             lines.push(line);
         }
