@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use tokio_util::bytes::Bytes;
 use xtask::engine::Engine;
 use xtask::event::{Event, Events, StepId, StepReporter};
-use xtask::images::{Availability, Needed, Source, Sources, obtain, survey};
+use xtask::images::{self, Availability, Needed, Source, Sources, obtain, survey};
 use xtask::stack::ImageReference;
 
 async fn engine() -> Engine {
@@ -46,6 +46,7 @@ impl Checkout {
         Sources {
             recipes: self.0.path().join("recipes"),
             bundles: Some(self.0.path().join("bundles")),
+            memory: self.0.path().join("memory"),
             offline,
         }
     }
@@ -202,6 +203,37 @@ async fn a_bundle_is_found_and_loaded_offline_in_every_compression() {
         assert_eq!(stored.id, obtained.id);
         remove(&engine, &[&image]).await;
     }
+}
+
+#[tokio::test]
+async fn a_saved_image_can_be_listed_found_and_loaded() {
+    let engine = engine().await;
+    let image = own_reference("saved");
+    import(&engine, &image).await;
+    let checkout = Checkout::new();
+    let sources = checkout.sources(true);
+    let directory = checkout.0.path().join("bundles");
+    let saved = images::save(&engine, &image, &directory, &reporter().0).await.expect("saved");
+    let expected = format!("{}.tar.zst", image.as_str().replace(['/', ':'], "_"));
+    assert_eq!(saved.path, directory.join(expected));
+    assert_eq!(images::bundles(&directory).expect("read"), std::slice::from_ref(&saved.path), "nothing half-made is left");
+
+    let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
+    assert_eq!((listed[0].present, listed[0].source.as_str()), (true, "engine's store"));
+    let id = listed[0].id.clone();
+    remove(&engine, &[&image]).await;
+    let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
+    assert!(!listed[0].present && listed[0].source.starts_with("bundle "), "{listed:?}");
+
+    let loaded = images::load(&engine, &saved.path, &reporter().0).await.expect("loaded");
+    assert_eq!(loaded.images, [image.to_string()]);
+    let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
+    assert_eq!(listed[0].id, id);
+    remove(&engine, &[&image]).await;
+
+    let missing = own_reference("missing");
+    images::save(&engine, &missing, &directory, &reporter().0).await.expect_err("it is not there");
+    assert_eq!(images::bundles(&directory).expect("read"), [saved.path], "nothing half-made is left");
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::models::{BuildInfo, ImageInspect, ProgressDetail};
 use bollard::query_parameters::{
-    BuildImageOptions, CreateImageOptions, ImportImageOptions, ListImagesOptions, RemoveImageOptions,
-    TagImageOptions,
+    BuildImageOptions, CreateImageOptions, ImportImageOptions, ListImagesOptions, PushImageOptions,
+    RemoveImageOptions, TagImageOptions,
 };
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::bytes::Bytes;
@@ -147,6 +147,36 @@ impl Engine {
             });
         })
         .await
+    }
+
+    /// Pushes an image to the registry its reference names. Returns the digest by which the registry knows it.
+    ///
+    /// # Errors
+    /// When the registry or the engine refuses, or the bound is over.
+    pub async fn push_image(
+        &self,
+        reference: &str,
+        credentials: Option<&Credentials>,
+        mut on_progress: impl FnMut(LayerProgress),
+    ) -> Result<Option<String>, EngineError> {
+        let (repository, tag) = split(reference);
+        let options = PushImageOptions { tag: tag.map(str::to_owned), ..Default::default() };
+        let stream = self.docker.push_image(repository, Some(options), credentials.map(docker_credentials));
+        let mut digest = None;
+        follow("push", image(reference), limits::IMAGE_PULL, stream, |info| {
+            let status = info.status.unwrap_or_default();
+            // The last report: `1.0: digest: sha256:… size: 528`.
+            let told = status.split_once("digest: ").map(|(_, rest)| rest);
+            let told = told.and_then(|rest| rest.split_whitespace().next());
+            digest = told.map(str::to_owned).or(digest.take());
+            on_progress(LayerProgress {
+                layer: String::new(),
+                status,
+                bytes: info.progress_detail.as_ref().and_then(bytes),
+            });
+        })
+        .await?;
+        Ok(digest)
     }
 
     /// Loads an archive as `docker save` writes it, uncompressed or gzip. Returns what the engine says it loaded:

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use futures_util::Stream;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
 use super::reference::same;
 use crate::stack::ImageReference;
 
-/// The largest window an archive may ask for: what the zstd program itself accepts without being told to (128 MiB).
-const ZSTD_WINDOW: u64 = 1 << 27;
+/// The largest window an archive may ask for: the largest that the zstd program writes (`--long=31`). Archives of images
+/// are compressed that way because layers repeat far apart; a window takes as much memory.
+const ZSTD_WINDOW: u64 = 1 << 31;
 
 /// How much is read at a time: large enough that the cost of passing it on does not count.
 const CHUNK: usize = 1 << 20;
@@ -39,8 +41,10 @@ pub(super) struct Found {
 }
 
 /// Searches a directory for images. Files whose name fits come first, and the search ends when all are found. Blocks.
-pub(super) fn find(directory: &Path, wanted: &[ImageReference]) -> Found {
+/// What was read is remembered in the file `memory`, because a large archive with its manifest at the end takes seconds.
+pub(super) fn find(directory: &Path, wanted: &[ImageReference], memory: &Path) -> Found {
     let mut found = Found::default();
+    let mut remembered = Memory::read(memory);
     let mut files = match files(directory) {
         Ok(files) => files,
         Err(error) => {
@@ -58,7 +62,7 @@ pub(super) fn find(directory: &Path, wanted: &[ImageReference]) -> Found {
             break;
         }
         found.read += 1;
-        match references(&path) {
+        match remembered.references(&path) {
             Ok(references) => {
                 for image in wanted {
                     if references.iter().any(|reference| same(reference, image)) {
@@ -69,7 +73,57 @@ pub(super) fn find(directory: &Path, wanted: &[ImageReference]) -> Found {
             Err(error) => found.faults.push(format!("{}: {error}", path.display())),
         }
     }
+    remembered.write(memory);
     found
+}
+
+/// What is in archives that were read before. It is believed for as long as a file has the same size and time.
+#[derive(Default, Serialize, Deserialize)]
+struct Memory {
+    files: BTreeMap<PathBuf, Remembered>,
+    #[serde(skip)]
+    changed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    size: u64,
+    modified: SystemTime,
+    references: Vec<String>,
+}
+
+impl Memory {
+    /// A memory that is not there or cannot be read is empty: archives are read again.
+    fn read(path: &Path) -> Self {
+        std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Written whole or not at all, and not at all where it cannot be: the next search is only slower.
+    fn write(&self, path: &Path) {
+        let Some(directory) = path.parent().filter(|_| self.changed) else { return };
+        let write = || -> io::Result<()> {
+            std::fs::create_dir_all(directory)?;
+            let file = tempfile::NamedTempFile::new_in(directory)?;
+            serde_json::to_writer(&file, self)?;
+            file.persist(path)?;
+            Ok(())
+        };
+        let _ = write();
+    }
+
+    fn references(&mut self, path: &Path) -> io::Result<Vec<ImageReference>> {
+        let metadata = std::fs::metadata(path)?;
+        let (size, modified) = (metadata.len(), metadata.modified()?);
+        let known = self.files.get(path).filter(|file| (file.size, file.modified) == (size, modified));
+        if let Some(known) = known {
+            return Ok(known.references.iter().map(ImageReference::new).collect());
+        }
+        let found = references(path)?;
+        let references = found.iter().map(ToString::to_string).collect();
+        self.files.insert(path.to_owned(), Remembered { size, modified, references });
+        self.changed = true;
+        Ok(found)
+    }
 }
 
 /// The archives of a directory.
@@ -333,7 +387,7 @@ mod tests {
     fn found(directory: &tempfile::TempDir, wanted: &[&str]) -> Vec<(String, String)> {
         let wanted: Vec<ImageReference> = wanted.iter().copied().map(ImageReference::new).collect();
         let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
-        let found = find(directory.path(), &wanted).files;
+        let found = find(directory.path(), &wanted, &directory.path().join("memory")).files;
         found.into_iter().map(|(image, path)| (image.to_string(), name(path))).collect()
     }
 
@@ -366,12 +420,32 @@ mod tests {
         let directory =
             directory(&[("a.tar", b"junk".repeat(300)), ("redis_8.tar", docker), ("z.tar", Vec::new())]);
         let wanted = [ImageReference::new("redis:8")];
+        let find =
+            |directory: &Path, wanted: &[ImageReference]| find(directory, wanted, Path::new("/dev/null/no"));
         let all_found = find(directory.path(), &wanted);
         assert_eq!((all_found.read, all_found.faults.len()), (1, 0));
         let none = find(directory.path(), &[ImageReference::new("other")]);
         assert_eq!((none.read, none.faults.len()), (3, 2));
         let missing = find(Path::new("/nowhere"), &wanted);
         assert_eq!(missing.faults, ["/nowhere: No such file or directory (os error 2)"]);
+    }
+
+    #[test]
+    fn an_archive_is_read_again_only_when_it_is_another() {
+        let directory = directory(&[("a.tar", archive(&[("manifest.json", MANIFEST)]))]);
+        let path = directory.path().join("a.tar");
+        let memory = directory.path().join("new/memory");
+        let redis = [ImageReference::new("redis:8")];
+        assert_eq!(find(directory.path(), &redis, &memory).files.len(), 1);
+        // Other content under the same size and time: who still finds the image did not read it.
+        let file = File::options().write(true).open(&path).expect("a file");
+        let modified = file.metadata().and_then(|metadata| metadata.modified()).expect("a time");
+        let junk = vec![b'x'; usize::try_from(file.metadata().expect("a size").len()).expect("small")];
+        (&file).write_all(&junk).expect("written");
+        file.set_modified(modified).expect("set");
+        assert_eq!(find(directory.path(), &redis, &memory).files.len(), 1);
+        file.set_modified(modified + std::time::Duration::from_secs(1)).expect("set");
+        assert_eq!(find(directory.path(), &redis, &memory).files.len(), 0);
     }
 
     #[tokio::test]

@@ -20,17 +20,17 @@ const REPETITIONS: u32 = 3;
 
 /// One of cargo's messages (cargo reference, "External tools", "JSON messages").
 #[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerArtifact {
+    #[serde(rename = "compiler-artifact")]
+    Artifact {
         target: Target,
         #[serde(default)]
         fresh: bool,
         executable: Option<PathBuf>,
     },
-    CompilerMessage {
-        message: Diagnostic,
-    },
+    #[serde(rename = "compiler-message")]
+    Said { message: Diagnostic },
     #[serde(other)]
     Other,
 }
@@ -76,14 +76,14 @@ async fn build_once(root: &Path, package: &str, reporter: &StepReporter) -> Resu
     let ran = cargo
         .run(|stream, line| match stream {
             Stream::Stdout => match serde_json::from_str(line) {
-                Ok(Message::CompilerArtifact { target, fresh, executable: built }) => {
+                Ok(Message::Artifact { target, fresh, executable: built }) => {
                     if !fresh {
                         compiled += 1;
                         reporter.message(format!("compiled {} ({compiled})", target.name));
                     }
                     executable = built.or(executable.take());
                 }
-                Ok(Message::CompilerMessage { message }) => {
+                Ok(Message::Said { message }) => {
                     let rendered = message.rendered.unwrap_or_default();
                     if message.level.starts_with("error") {
                         errors.push(rendered);

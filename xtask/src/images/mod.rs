@@ -13,11 +13,14 @@ mod obtain;
 mod pull;
 mod recipe;
 mod reference;
+mod shelf;
 mod source;
 mod survey;
 
 pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};
+pub use pull::push;
+pub use shelf::{ImageReport, Loaded, Saved, bundles, list, load, save};
 pub use source::*;
 pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};

@@ -1,4 +1,4 @@
-//! Pulling an image from its registry: attempts, and the sum of its layers' progress.
+//! Pulling an image from its registry and pushing one to it: attempts, and the sum of the layers' progress.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +17,54 @@ pub(super) async fn pull(
 ) -> Result<(), ImageError> {
     let credentials = credentials(reference).await?;
     let name = reference.with_tag();
-    let mut pause = limits::PULL_PAUSE;
-    let mut attempt = 1;
-    loop {
+    again(reporter, async || {
         let mut sum = Sum::default();
-        let pulled = engine
-            .pull_image(name.as_str(), credentials.as_ref(), |progress| sum.add(&progress, reporter))
-            .await;
-        match pulled {
-            Ok(()) => return Ok(()),
-            Err(error) if attempt < limits::PULL_ATTEMPTS && may_pass(&error) => {
+        engine.pull_image(name.as_str(), credentials.as_ref(), |progress| sum.add(&progress, reporter)).await
+    })
+    .await
+}
+
+/// Pushes an image to the registry its reference names, again when what failed may pass. Returns the digest by which
+/// the registry knows it.
+///
+/// # Errors
+/// When Docker's configuration does not give the credentials it promises, or the registry refuses.
+pub async fn push(
+    engine: &Engine,
+    reference: &ImageReference,
+    reporter: &StepReporter,
+) -> Result<Option<String>, ImageError> {
+    let credentials = credentials(reference).await?;
+    let name = reference.with_tag();
+    again(reporter, async || {
+        engine
+            .push_image(name.as_str(), credentials.as_ref(), |progress| match progress.bytes {
+                // The engine counts what it sends, headers included.
+                Some((done, total)) => reporter.bytes("pushing", done.min(total), total),
+                None => reporter.message(progress.status.to_lowercase()),
+            })
+            .await
+    })
+    .await
+}
+
+/// Tries until it succeeds, fails for good, or has been tried often enough.
+async fn again<T>(
+    reporter: &StepReporter,
+    mut attempt: impl AsyncFnMut() -> Result<T, EngineError>,
+) -> Result<T, ImageError> {
+    let mut pause = limits::PULL_PAUSE;
+    for _ in 1..limits::PULL_ATTEMPTS {
+        match attempt().await {
+            Err(error) if may_pass(&error) => {
                 reporter.message(format!("{error}; again in {} s", pause.as_secs()));
                 tokio::time::sleep(pause).await;
                 pause *= 2;
-                attempt += 1;
             }
-            Err(error) => return Err(error.into()),
+            other => return Ok(other?),
         }
     }
+    Ok(attempt().await?)
 }
 
 /// Whether trying again may help: not when the registry has answered that there is no such image or account. The

@@ -34,6 +34,8 @@ pub struct Sources {
     pub recipes: PathBuf,
     /// The directory with bundles.
     pub bundles: Option<PathBuf>,
+    /// The file that remembers what is in bundles.
+    pub memory: PathBuf,
     /// Whether only the store and bundles may be used.
     pub offline: bool,
 }
@@ -42,7 +44,12 @@ impl Sources {
     /// The sources of a checkout, bundles as the environment says.
     pub fn of_checkout(root: &Path, offline: bool) -> Self {
         let bundles = std::env::var_os(BUNDLE_DIRECTORY).filter(|value| !value.is_empty());
-        Self { recipes: root.join("compose/images"), bundles: bundles.map(PathBuf::from), offline }
+        Self {
+            recipes: root.join("compose/images"),
+            bundles: bundles.map(PathBuf::from),
+            memory: root.join("target/homeport/bundles.json"),
+            offline,
+        }
     }
 
     fn recipe(&self, name: &str) -> Result<Option<Recipe>, ImageError> {
@@ -194,8 +201,9 @@ impl Shelves {
     async fn ask(engine: &Engine, absent: &[ImageReference], sources: &Sources) -> Self {
         let bundles = match &sources.bundles {
             Some(directory) if !absent.is_empty() => {
-                let (directory, wanted) = (directory.clone(), absent.to_vec());
-                let search = tokio::task::spawn_blocking(move || bundle::find(&directory, &wanted));
+                let (directory, wanted, memory) =
+                    (directory.clone(), absent.to_vec(), sources.memory.clone());
+                let search = tokio::task::spawn_blocking(move || bundle::find(&directory, &wanted, &memory));
                 Some(search.await.expect("the search neither panics nor is cancelled"))
             }
             _ => None,

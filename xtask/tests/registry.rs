@@ -1,0 +1,164 @@
+//! Pushing and pulling against a real registry, Debian's `docker-registry`, with and without a password. The engine must
+//! be on this machine: the registry listens on the loopback interface, which engines reach without TLS.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use xtask::engine::{Credentials, Engine};
+use xtask::event::{Event, Events, Progress, StepId, StepReporter};
+use xtask::images::{Availability, Needed, Source, Sources, obtain, push, survey};
+use xtask::stack::ImageReference;
+
+/// A password with the letters whose base64 differs between the two alphabets.
+const PASSWORD: &str = "se?cr>et~~~???";
+
+/// That password for the user `me`, as `htpasswd -B` writes it.
+const ACCOUNTS: &str = "me:$2b$04$y88aRCYWGCIIoo8UFRYsX.WcyE7OAHCTFLCq9GOhQdLvSRB78pDV.\n";
+
+/// A registry of its own, killed when it is dropped.
+struct Registry {
+    address: String,
+    _process: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts one on a port of the system's choice; `None` when the program is not installed.
+    async fn start(accounts: Option<&str>) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = port.local_addr().expect("an address").to_string();
+        drop(port);
+        let mut configuration = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp: {{addr: {address}}}\n",
+            directory.path().display()
+        );
+        if let Some(accounts) = accounts {
+            let path = directory.path().join("accounts");
+            std::fs::write(&path, accounts).expect("a file");
+            writeln!(configuration, "auth: {{htpasswd: {{realm: test, path: {}}}}}", path.display())
+                .expect("in memory");
+        }
+        let path = directory.path().join("config.yml");
+        std::fs::write(&path, configuration).expect("a file");
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&path)
+            .stderr(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .ok()?;
+        // It says so when it listens; the rest of what it says is read so that it can go on.
+        let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            if line.contains("listening on") {
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Some(Self { address, _process: process, _directory: directory });
+            }
+        }
+        panic!("docker-registry ended before it listened");
+    }
+}
+
+/// A registry, or `None` where tests may be left out: on a laptop. In the pipeline it must be there.
+async fn registry(accounts: Option<&str>) -> Option<Registry> {
+    let registry = Registry::start(accounts).await;
+    if registry.is_none() {
+        let missing = "docker-registry is not installed: `apt-get install docker-registry`";
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("not run: {missing}\n").as_bytes());
+    }
+    registry
+}
+
+async fn engine() -> Engine {
+    Engine::connect().await.expect("these tests need a container engine: `cargo xtask doctor --fix`")
+}
+
+/// Makes an image with a layer of some size in the engine.
+async fn make(engine: &Engine, reference: &ImageReference) {
+    let content: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, "file", content.as_slice()).expect("in memory");
+    let archive = archive.into_inner().expect("in memory").into();
+    let stream = futures_util::stream::iter([Ok(archive)]);
+    engine
+        .import_root_file_system(reference.as_str(), stream, Vec::new(), Duration::from_secs(30))
+        .await
+        .expect("imported");
+}
+
+#[tokio::test]
+async fn an_image_is_pushed_found_and_pulled() {
+    let Some(registry) = registry(None).await else { return };
+    let engine = engine().await;
+    let image = ImageReference::new(format!("{}/images-trial/open:1", registry.address));
+    make(&engine, &image).await;
+    let (events, mut received) = Events::channel();
+    let reporter = StepReporter::new(StepId(1), events);
+    let digest = push(&engine, &image, &reporter).await.expect("pushed").expect("the registry tells it");
+    assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+    engine.remove_image(image.as_str()).await.expect("removed");
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let sources = Sources {
+        recipes: directory.path().to_owned(),
+        bundles: None,
+        memory: directory.path().join("memory"),
+        offline: false,
+    };
+    let by_digest = ImageReference::new(format!("{}/images-trial/open@{digest}", registry.address));
+    let missing = ImageReference::new(format!("{}/images-trial/open:2", registry.address));
+    let needed = [&image, &by_digest, &missing].map(|reference| Needed {
+        reference: reference.clone(),
+        recipe: None,
+        built_here: false,
+    });
+    let found = survey(&engine, &needed, &sources).await.expect("surveyed");
+    assert_eq!(found[&image], Availability::Obtainable(Source::Registry));
+    assert_eq!(found[&by_digest], Availability::Obtainable(Source::Registry));
+    let Availability::Unavailable(reasons) = &found[&missing] else { panic!("{found:?}") };
+    assert!(reasons[2].contains("unknown"), "{}", reasons[2]);
+
+    let obtained = obtain(&engine, &image, &Source::Registry, &reporter).await.expect("pulled");
+    assert!(obtained.size >= 12_000_000, "{}", obtained.size);
+    while let Ok(event) = received.try_recv() {
+        if let Event::StepProgress { progress: Progress { bytes: Some((done, total)), .. }, .. } = event {
+            assert!(done <= total, "{done} of {total}");
+        }
+    }
+    obtain(&engine, &missing, &Source::Registry, &reporter).await.expect_err("it is not there");
+    engine.remove_image(image.as_str()).await.expect("removed");
+}
+
+#[tokio::test]
+async fn a_registry_with_accounts_wants_the_right_one() {
+    let Some(registry) = registry(Some(ACCOUNTS)).await else { return };
+    let engine = engine().await;
+    let image = format!("{}/images-trial/closed:1", registry.address);
+    make(&engine, &ImageReference::new(&image)).await;
+    let account = |password: &str| Credentials {
+        server: registry.address.clone(),
+        username: "me".to_owned(),
+        password: password.to_owned(),
+        identity_token: None,
+    };
+    let (right, wrong) = (account(PASSWORD), account("wrong"));
+    engine.push_image(&image, Some(&wrong), |_| {}).await.expect_err("a wrong password");
+    engine.push_image(&image, Some(&right), |_| {}).await.expect("the right password");
+    engine.remove_image(&image).await.expect("removed");
+    for nobody in [None, Some(&wrong)] {
+        engine.registry_image(&image, nobody).await.expect_err("not for everybody");
+        engine.pull_image(&image, nobody, |_| {}).await.expect_err("not for everybody");
+    }
+    engine.registry_image(&image, Some(&right)).await.expect("shown");
+    engine.pull_image(&image, Some(&right), |_| {}).await.expect("pulled");
+    engine.remove_image(&image).await.expect("removed");
+}
