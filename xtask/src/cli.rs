@@ -63,6 +63,7 @@ pub enum Command {
 
 /// `dev`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Dev {
     /// Return once all is healthy.
     #[arg(long)]

@@ -24,8 +24,8 @@ pub enum Event {
     RunStarted {
         /// The command, as typed after `cargo xtask`.
         command: String,
-        /// The project's name.
-        project: String,
+        /// The checkout it works on.
+        directory: String,
     },
     /// A plan was made; an empty list of steps means that nothing is to be done.
     Planned {

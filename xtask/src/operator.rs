@@ -44,41 +44,37 @@ impl Operator for StackOperator<'_> {
                     package: package.clone(),
                     image: image.clone(),
                 };
-                let built = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
-                Ok(if built.changed { Effect::changed() } else { Effect::unchanged() })
+                let made = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
+                Ok(if made.changed { Effect::changed() } else { Effect::unchanged() })
             }
             Action::CreateNetwork(name) => {
                 let network = self.stack.networks.get(name).cloned().unwrap_or_default();
-                effect(self.engine.create_network(project, name, &network).await.map_err(refused)?)
+                Ok(self.engine.create_network(project, name, &network).await?.into())
             }
-            Action::RemoveNetwork(seen) => {
-                effect(self.engine.remove_network(&seen.id, &seen.name).await.map_err(refused)?)
-            }
+            Action::RemoveNetwork(seen) => Ok(self.engine.remove_network(&seen.id, &seen.name).await?.into()),
             Action::CreateVolume(name) => {
                 let volume = self.stack.volumes.get(name).cloned().unwrap_or_default();
-                effect(self.engine.create_volume(project, name, &volume).await.map_err(refused)?)
+                Ok(self.engine.create_volume(project, name, &volume).await?.into())
             }
-            Action::RemoveVolume(seen) => {
-                effect(self.engine.remove_volume(&seen.engine_name).await.map_err(refused)?)
-            }
+            Action::RemoveVolume(seen) => Ok(self.engine.remove_volume(&seen.engine_name).await?.into()),
             Action::CreateContainer(name) => self.create(name).await,
             Action::StartContainer(name) => {
                 let started = self.engine.start_container(project, name).await;
-                started.map_err(|error| start_refused(name, error))?;
+                started.map_err(|error| start_refused(name, &error))?;
                 Ok(Effect::changed())
             }
             Action::UnpauseContainer(container) => {
-                self.engine.unpause_container(&container.id).await.map_err(refused)?;
+                self.engine.unpause_container(&container.id).await?;
                 Ok(Effect::changed())
             }
             Action::RemoveContainer { container, grace } => {
-                effect(self.engine.remove_container(&container.id, *grace).await.map_err(refused)?)
+                Ok(self.engine.remove_container(&container.id, *grace).await?.into())
             }
             Action::StopContainer { container, grace } => {
-                effect(self.engine.stop_container(&container.id, *grace).await.map_err(refused)?)
+                Ok(self.engine.stop_container(&container.id, *grace).await?.into())
             }
             Action::ReloadContainer { container, signal } => {
-                self.engine.signal_container(&container.id, signal).await.map_err(refused)?;
+                self.engine.signal_container(&container.id, signal).await?;
                 Ok(Effect::changed())
             }
             Action::AwaitHealthy(name) => self.await_healthy(name, reporter).await,
@@ -96,14 +92,14 @@ impl StackOperator<'_> {
             service: &self.stack.services[name],
             files_hash: self.mounted_files.get(name).map_or("", String::as_str),
         };
-        self.engine.create_container(blueprint).await.map_err(refused)?;
+        self.engine.create_container(blueprint).await?;
         // One that a killed run left is as good as new: both are to be started.
         Ok(Effect::changed())
     }
 
     async fn await_healthy(&self, name: &ServiceName, reporter: &StepReporter) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, name).await.map_err(refused)?;
-        match self.engine.await_healthy(&container, reporter).await.map_err(refused)? {
+        let container = self.engine.container_id(&self.stack.project, name).await?;
+        match self.engine.await_healthy(&container, reporter).await? {
             Waited::Well { checked: true } => Ok(Effect::changed().detail("healthy")),
             Waited::Well { checked: false } => Ok(Effect::changed().detail("running")),
             Waited::Ended(status) => Err(self.ended(name, &container, status, "run").await),
@@ -117,8 +113,8 @@ impl StackOperator<'_> {
     }
 
     async fn await_completed(&self, name: &ServiceName) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, name).await.map_err(refused)?;
-        match self.engine.await_end(&container).await.map_err(refused)? {
+        let container = self.engine.container_id(&self.stack.project, name).await?;
+        match self.engine.await_end(&container).await? {
             Waited::Ended(0) | Waited::Well { .. } => Ok(Effect::changed().detail("completed")),
             Waited::Ended(status) => Err(self.ended(name, &container, status, "end with status 0").await),
             Waited::TimedOut { limit, .. } => {
@@ -148,12 +144,13 @@ impl StackOperator<'_> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the end of an operation's expression")]
-fn effect(done: Done) -> Result<Effect, Failure> {
-    Ok(match done {
-        Done::Now => Effect::changed(),
-        Done::Before => Effect::unchanged(),
-    })
+impl From<Done> for Effect {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Now => Effect::changed(),
+            Done::Before => Effect::unchanged(),
+        }
+    }
 }
 
 /// A wait with a bound over an image operation.
@@ -171,12 +168,13 @@ async fn within<T>(
     }
 }
 
-/// A refusal of the engine as a failure.
-pub fn refused(error: EngineError) -> Failure {
-    Failure::new(Code::EngineRefused, error.to_string())
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::new(Code::EngineRefused, error.to_string())
+    }
 }
 
-fn start_refused(name: &ServiceName, error: EngineError) -> Failure {
+fn start_refused(name: &ServiceName, error: &EngineError) -> Failure {
     match error.taken_port() {
         Some(port) => {
             Failure::new(Code::PortTaken, format!("cannot start {name}: port {port} on 127.0.0.1 is taken"))

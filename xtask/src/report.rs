@@ -43,10 +43,10 @@ fn report(
             state_of(container, one_shot),
             container.reason.clone().or_else(|| outdated(observed, service, container)),
         ),
-        (None, Some(Availability::Unavailable(reasons))) if service.homeport.optional => (
-            ServiceState::Unavailable,
-            Some(format!("optional; no source has its image ({})", reasons.join("; "))),
-        ),
+        (None, Some(Availability::Unavailable(_))) if service.homeport.optional => {
+            let reason = "optional; no source has its image, as `cargo xtask image list` says";
+            (ServiceState::Unavailable, Some(reason.to_owned()))
+        }
         (None, _) => (ServiceState::Absent, None),
     };
     ServiceReport {
@@ -86,9 +86,8 @@ fn state_of(container: &Container, one_shot: bool) -> ServiceState {
         ContainerState::Running(Health::Starting) | ContainerState::Restarting => ServiceState::Starting,
         ContainerState::Running(Health::Unhealthy) => ServiceState::Unhealthy,
         ContainerState::Paused => ServiceState::Paused,
-        ContainerState::Created => ServiceState::Stopped,
         ContainerState::Exited(0) if one_shot => ServiceState::Completed,
-        ContainerState::Exited(0) => ServiceState::Stopped,
+        ContainerState::Created | ContainerState::Exited(0) => ServiceState::Stopped,
         ContainerState::Exited(_) | ContainerState::Dead => ServiceState::Exited,
     }
 }

@@ -14,7 +14,7 @@ use crate::event::{Event, Events, ServiceReport};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
-use crate::operator::{StackOperator, refused};
+use crate::operator::StackOperator;
 use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
 use crate::project::{Project, digest_mounted_files};
 use crate::report::reports;
@@ -52,7 +52,7 @@ impl Session {
             survey(&self.engine, &needed, &self.sources),
             self.stale_builds(),
         );
-        let objects = objects.map_err(refused)?;
+        let objects = objects?;
         Ok(Observed {
             images: images?,
             stale_builds: stale_builds?.into_iter().collect(),
@@ -156,7 +156,7 @@ impl Session {
         if starting.iter().all(|(_, service)| service.ports.is_empty()) {
             return Ok(());
         }
-        let published = self.engine.published_ports().await.map_err(refused)?;
+        let published = self.engine.published_ports().await?;
         for (name, service) in starting {
             for port in service.ports.iter().filter_map(|port| port.published) {
                 let state = ports::state(port, Some(self.stack.project.as_str()), &published).await;

@@ -216,7 +216,11 @@ async fn a_saved_image_can_be_listed_found_and_loaded() {
     let saved = images::save(&engine, &image, &directory, &reporter().0).await.expect("saved");
     let expected = format!("{}.tar.zst", image.as_str().replace(['/', ':'], "_"));
     assert_eq!(saved.path, directory.join(expected));
-    assert_eq!(images::bundles(&directory).expect("read"), std::slice::from_ref(&saved.path), "nothing half-made is left");
+    assert_eq!(
+        images::bundles(&directory).expect("read"),
+        std::slice::from_ref(&saved.path),
+        "nothing half-made is left"
+    );
 
     let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
     assert_eq!((listed[0].present, listed[0].source.as_str()), (true, "engine's store"));

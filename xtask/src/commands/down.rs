@@ -5,7 +5,6 @@ use crate::cli;
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::operator::refused;
 use crate::plan::{self, Keep, Observed};
 use crate::project::lock;
 use crate::stack::Stack;
@@ -19,7 +18,7 @@ pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure
     let session = context.session(true).await?;
     let project = session.stack.project.clone();
     let _lock = lock(&context.project, &project, "down").await?;
-    let objects = session.engine.observe(&project).await.map_err(refused)?;
+    let objects = session.engine.observe(&project).await?;
     let observed = Observed {
         containers: objects.containers,
         networks: objects.networks,
@@ -49,7 +48,7 @@ pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure
 /// Asks the engine anew, by label and by name: a volume or container that has our name and not our label is told too,
 /// although it is not ours to remove.
 async fn verify(engine: &Engine, stack: &Stack, keep: Keep) -> Result<(), Failure> {
-    let mut left = engine.remains(stack).await.map_err(refused)?;
+    let mut left = engine.remains(stack).await?;
     if keep == Keep::Data {
         left.retain(|object| !object.starts_with("volume "));
     }

@@ -7,7 +7,6 @@ use super::Context;
 use crate::engine::OneShot;
 use crate::event::{Event, Outcome, PlannedStep, StepId};
 use crate::failure::{Code, Failure};
-use crate::operator::refused;
 use crate::process::{ProcessError, Program};
 use crate::session::Session;
 use crate::stack::ServiceName;
@@ -129,7 +128,7 @@ async fn promtool(context: &Context, line: &str) -> Result<(), Failure> {
         mounts: vec![(context.project.root().join("compose/prometheus"), "/etc/prometheus".to_owned())],
         limit: PROMTOOL,
     };
-    let ended = session.engine.run_once(&what).await.map_err(refused)?;
+    let ended = session.engine.run_once(&what).await?;
     if ended.status == 0 {
         return Ok(());
     }

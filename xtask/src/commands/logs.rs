@@ -9,7 +9,6 @@ use crate::cli;
 use crate::engine::LogOptions;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::operator::refused;
 
 /// Runs `logs`.
 ///
@@ -18,7 +17,7 @@ use crate::operator::refused;
 pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure> {
     context.make_credentials()?;
     let session = context.session(true).await?;
-    let objects = session.engine.observe(&session.stack.project).await.map_err(refused)?;
+    let objects = session.engine.observe(&session.stack.project).await?;
     for name in &arguments.services {
         let known = session.stack.services.contains_key(name)
             || objects.containers.iter().any(|container| container.service == *name);

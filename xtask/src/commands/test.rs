@@ -9,7 +9,6 @@ use crate::doctor::Need;
 use crate::engine::{Engine, labels};
 use crate::event::{Event, Outcome, PlannedStep, StepId};
 use crate::failure::{Code, Failure};
-use crate::operator::refused;
 use crate::process::{ProcessError, Program};
 
 /// The variable that names the run in the labels of its containers.
@@ -158,7 +157,7 @@ async fn run_suite(
 async fn sweep(context: &Context, engine: &Engine, whose: &str) -> Result<(), Failure> {
     let mut removed = 0;
     for label in [labels::TEST, labels::TOOL] {
-        removed += engine.sweep(label).await.map_err(refused)?;
+        removed += engine.sweep(label).await?;
     }
     if removed > 0 {
         context.events.note(format!("removed {removed} containers that {whose} left"));

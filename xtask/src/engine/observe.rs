@@ -64,8 +64,18 @@ impl Engine {
         let everything = ListContainersOptions { all: true, ..Default::default() };
         let (containers, networks, volumes) = try_join3(
             ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(everything))),
-            ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(None::<ListNetworksOptions>)),
-            ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(None::<ListVolumesOptions>)),
+            ask(
+                "list",
+                "networks",
+                limits::ENGINE_ANSWER,
+                self.docker.list_networks(None::<ListNetworksOptions>),
+            ),
+            ask(
+                "list",
+                "volumes",
+                limits::ENGINE_ANSWER,
+                self.docker.list_volumes(None::<ListVolumesOptions>),
+            ),
         )
         .await?;
         let mut found = Vec::new();
@@ -122,6 +132,7 @@ impl Engine {
         join_all(starting.map(|container| async {
             if self.probe_once(&container.id).await.is_ok_and(|probe| probe.passed) {
                 container.state = ContainerState::Running(Health::Healthy);
+                container.reason = None;
             }
         }))
         .await;
@@ -140,7 +151,7 @@ impl Engine {
         let options = ListVolumesOptions { filters: Some(labels::of_project(project)) };
         let list =
             ask("list", "volumes", limits::ENGINE_ANSWER, self.docker.list_volumes(Some(options))).await?;
-        Ok(list.volumes.unwrap_or_default().into_iter().filter_map(volume).collect())
+        Ok(list.volumes.unwrap_or_default().into_iter().map(volume).collect())
     }
 }
 
@@ -153,12 +164,12 @@ fn network(network: Network) -> Option<NetworkSeen> {
     })
 }
 
-fn volume(volume: Volume) -> Option<VolumeSeen> {
-    Some(VolumeSeen {
+fn volume(volume: Volume) -> VolumeSeen {
+    VolumeSeen {
         name: VolumeName::new(label(&volume.labels, labels::OBJECT)),
         config_hash: label(&volume.labels, labels::CONFIG_HASH),
         engine_name: volume.name,
-    })
+    }
 }
 
 fn container(inspection: ContainerInspectResponse) -> Option<Container> {
@@ -213,10 +224,9 @@ fn container(inspection: ContainerInspectResponse) -> Option<Container> {
 fn last_probe(result: &HealthcheckResult) -> Option<String> {
     let output = result.output.as_deref().unwrap_or("").trim().lines().next_back().unwrap_or("").to_owned();
     match (result.exit_code, output.is_empty()) {
-        (Some(0), _) => None,
+        (Some(0), _) | (None, true) => None,
         (Some(status), true) => Some(format!("its health check ends with status {status}")),
         (_, false) => Some(format!("its health check says: {output}")),
-        (None, true) => None,
     }
 }
 

@@ -39,9 +39,11 @@ impl Engine {
         match ask("create", &object, limits::ENGINE_OPERATION, request).await {
             Ok(_) => {}
             Err(error) if error.is_conflict() => {
-                return match self.is_ours(blueprint.project, &name).await? {
-                    true => Ok(Done::Before),
-                    false => Err(EngineError::Foreign { verb: "create", object }),
+                let ours = self.is_ours(blueprint.project, &name).await?;
+                return if ours {
+                    Ok(Done::Before)
+                } else {
+                    Err(EngineError::Foreign { verb: "create", object })
                 };
             }
             Err(error) => return Err(error),

@@ -21,13 +21,11 @@ pub enum Keep {
 /// [`Keep::Nothing`] there is nothing to save, so containers are killed at once.
 pub fn down(observed: &Observed, keep: Keep, grace: Grace<'_>) -> Plan {
     let mut plan = Plan::default();
-    let mut removed = Vec::new();
-    in_order(&mut plan, observed, keep == Keep::Data, |container| {
+    let containers = in_order(&mut plan, observed, keep == Keep::Data, |container| {
         let grace = if keep == Keep::Nothing { Duration::ZERO } else { grace(&container.service) };
         Action::RemoveContainer { container: container.clone(), grace }
-    })
-    .into_iter()
-    .for_each(|step| removed.push(done(step)));
+    });
+    let removed: Vec<_> = containers.into_iter().map(done).collect();
     for network in &observed.networks {
         plan.push(Action::RemoveNetwork(network.clone()), Cause::TearDown, removed.clone(), false);
     }

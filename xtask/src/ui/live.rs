@@ -248,11 +248,11 @@ impl Renderer for LiveRenderer {
             self.names.meet(service);
         }
         match event {
-            Event::RunStarted { command, project } => {
+            Event::RunStarted { command, directory } => {
                 self.started = Some(at.instant);
                 let style = self.style();
-                let project = style.paint(Role::Faint, &format!("project {project}"));
-                self.line(&format!("{} {project}", style.paint(Role::Strong, command)))
+                let directory = style.paint(Role::Faint, &format!("in {directory}"));
+                self.line(&format!("{} {directory}", style.paint(Role::Strong, command)))
             }
             Event::Planned { steps } => {
                 (self.ended, self.total) = (0, steps.len());

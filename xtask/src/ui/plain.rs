@@ -125,8 +125,8 @@ impl Renderer for PlainRenderer {
             self.names.meet(service);
         }
         match event {
-            Event::RunStarted { command, project } => {
-                self.line(&format!("cargo xtask {command} (project {project})"))
+            Event::RunStarted { command, directory } => {
+                self.line(&format!("cargo xtask {command} (in {directory})"))
             }
             Event::Planned { steps } => self.planned(steps),
             Event::StepStarted { step, title, .. } => {
@@ -141,6 +141,8 @@ impl Renderer for PlainRenderer {
             }
             Event::Note { text } => self.labelled(Role::Strong, "note", text),
             Event::Warning { text } => self.labelled(Role::Caution, "warning", text),
+            // A builder says hundreds of lines: a failure carries the last of them, the run log has all.
+            Event::Output { step: Some(step), .. } if self.running.contains_key(step) => Ok(()),
             Event::Output { source, line, .. } => self.line(&format!("{source} | {line}")),
             Event::Log { service, line, .. } => self.log(service, line),
             Event::Summary { services } => {

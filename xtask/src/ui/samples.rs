@@ -78,7 +78,10 @@ fn pull_started() -> Event {
 
 fn runs() -> Vec<Sample> {
     vec![
-        alone("run started", Event::RunStarted { command: "dev".to_owned(), project: "homeport".to_owned() }),
+        alone(
+            "run started",
+            Event::RunStarted { command: "dev".to_owned(), directory: "/src/homeport".to_owned() },
+        ),
         alone("planned", Event::Planned { steps: planned() }),
         alone("planned, nothing to do", Event::Planned { steps: Vec::new() }),
     ]

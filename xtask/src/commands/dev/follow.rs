@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use crate::engine::LogOptions;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::operator::refused;
 use crate::plan::{ContainerId, ContainerState};
 use crate::session::Session;
 
@@ -35,7 +34,7 @@ impl Follower {
 
     /// Begins to follow containers that are new, and tells of those that ended by themselves.
     pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
-        let objects = session.engine.observe(&session.stack.project).await.map_err(refused)?;
+        let objects = session.engine.observe(&session.stack.project).await?;
         for container in &objects.containers {
             let runs = matches!(container.state, ContainerState::Running(_));
             match self.followed.get(&container.id) {

@@ -69,8 +69,8 @@ async fn foreground(
     wanted: &Wanted,
     offline: bool,
 ) -> Result<(), Failure> {
-    let (saves, mut saved) = mpsc::channel::<Vec<PathBuf>>(1);
-    let watcher = watch::start(session.project.root(), saves)?;
+    let (sender, mut saves) = mpsc::channel::<Vec<PathBuf>>(1);
+    let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
     let first = session.bring_up(wanted).await;
     match first {
@@ -88,7 +88,7 @@ async fn foreground(
         logs.attend(&session).await?;
         tokio::select! {
             () = context.cancel.cancelled() => break,
-            paths = saved.recv() => {
+            paths = saves.recv() => {
                 let Some(paths) = paths else { break };
                 apply(context, &mut session, wanted, offline, &paths, &mut standing).await;
                 if context.cancel.is_cancelled() {
