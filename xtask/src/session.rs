@@ -3,6 +3,7 @@
 //! Must not: know which command it is.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use futures_util::future::try_join_all;
@@ -37,6 +38,8 @@ pub struct Session {
     pub cancel: CancellationToken,
     /// Where a test wants the run to stand still.
     pub halt: Option<Halt>,
+    /// The notes of plans that were told already: `dev` plans at every save.
+    pub told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Session {
@@ -104,7 +107,9 @@ impl Session {
     /// The first failure; [`Code::Interrupted`] when it was stopped by Ctrl-C.
     pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<(), Failure> {
         for note in &plan.notes {
-            self.events.note(note.clone());
+            if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(note.clone()) {
+                self.events.note(note.clone());
+            }
         }
         self.events.send(Event::Planned { steps: plan.announced() });
         self.refuse_taken_ports(plan).await?;

@@ -10,6 +10,8 @@ pub mod logs;
 pub mod status;
 pub mod test;
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -56,6 +58,7 @@ impl Context {
             project: self.project.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
+            told: Arc::default(),
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
     }

@@ -139,7 +139,7 @@ async fn apply(
     let begun = std::time::Instant::now();
     if paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
         match context.session(offline).await {
-            Ok(fresh) => *session = fresh,
+            Ok(fresh) => *session = Session { told: session.told.clone(), ..fresh },
             Err(failure) => return standing.complain(context, "compose", &failure),
         }
     }
