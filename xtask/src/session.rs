@@ -131,11 +131,14 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
-    pub async fn bring_up(&self, wanted: &Wanted) -> Result<Plan, Failure> {
+    pub async fn bring_up(&self, wanted: &Wanted) -> Result<BroughtUp, Failure> {
         let observed = self.observe().await?;
         let plan = self.plan_up(&observed, wanted)?;
         self.carry_out(&plan, &observed).await?;
-        Ok(plan)
+        let changed = !plan.is_empty();
+        // A second look only when something was done: with nothing to do, what was seen still holds.
+        let observed = if changed { self.observe().await? } else { observed };
+        Ok(BroughtUp { changed, services: reports(&self.stack, &observed, SystemTime::now()) })
     }
 
     /// One row a service, as things stand.
@@ -180,6 +183,15 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// A stack that is up.
+#[derive(Debug, Clone)]
+pub struct BroughtUp {
+    /// Whether anything had to be done.
+    pub changed: bool,
+    /// One row a service, as things stand.
+    pub services: Vec<ServiceReport>,
 }
 
 /// How a person chooses another port.

@@ -39,8 +39,8 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     }
     let lock = lock(&context.project, &session.stack.project, "dev").await?;
     if arguments.detach {
-        session.bring_up(&wanted).await?;
-        context.events.send(Event::Summary { services: session.reports().await? });
+        let up = session.bring_up(&wanted).await?;
+        context.events.send(Event::Summary { services: up.services });
         return Ok(());
     }
     let ended = foreground(context, session, &wanted, arguments.offline).await;
@@ -74,7 +74,7 @@ async fn foreground(
     let mut standing = Standing::default();
     let first = session.bring_up(wanted).await;
     match first {
-        Ok(_) => context.events.send(Event::Summary { services: session.reports().await? }),
+        Ok(up) => context.events.send(Event::Summary { services: up.services }),
         Err(failure) if failure.code == Code::BuildFailed => standing.complain(context, "build", &failure),
         Err(failure) if failure.code == Code::Interrupted => {
             stop(&session).await?;
@@ -144,9 +144,9 @@ async fn apply(
         }
     }
     match session.bring_up(wanted).await {
-        Ok(plan) => {
+        Ok(up) => {
             standing.settle(context);
-            if !plan.is_empty() {
+            if up.changed {
                 let took = crate::ui::duration(begun.elapsed());
                 context.events.note(format!("saved to served in {took}"));
             }
