@@ -163,10 +163,10 @@ impl Application {
     }
 
     /// The value of a series in `/metrics`, 0 when it is not there.
-    pub(crate) async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
         let answer = self.get("/metrics").await;
         let line = answer.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        line.map_or(0, |value| value.parse().expect("a whole number"))
     }
 
     /// Ends it as the program does: background work stopped, counters flushed, log written.

@@ -6,7 +6,11 @@ use diesel::{RunQueryDsl, connection::SimpleConnection};
 use rocket::futures::future::join_all;
 use serde_json::json;
 
-use crate::{application::Application, servers, servers::until, tests};
+use crate::{
+    application::{Answer, Application},
+    servers::{self, until},
+    tests,
+};
 
 tests![
     a_retry_returns_the_first_answer,
@@ -52,7 +56,7 @@ async fn retries_at_once_make_one_item() {
     let application = Application::start().await;
     let body = json!({ "name": "n", "value": 1 });
     let answers = join_all((0..50).map(|_| application.post(&body, Some("key")))).await;
-    let texts: BTreeSet<&str> = answers.iter().map(|answer| answer.text()).collect();
+    let texts: BTreeSet<&str> = answers.iter().map(Answer::text).collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert!(answers.iter().all(|answer| answer.status == 201));
     assert_eq!(answers.iter().filter(|answer| answer.header("Idempotency-Replayed").is_none()).count(), 1);
@@ -125,12 +129,17 @@ async fn execute(database: &str, statement: &'static str) {
 
 /// How many items there are, asked past the service.
 pub(crate) async fn count(database: &str) -> i64 {
+    count_on(servers::postgres().await.port, database).await
+}
+
+/// As [`count`], on another server.
+pub(crate) async fn count_on(port: servers::Port, database: &str) -> i64 {
     #[derive(diesel::QueryableByName)]
     struct Count {
         #[diesel(sql_type = diesel::sql_types::BigInt)]
         count: i64,
     }
-    let (port, database) = (servers::postgres().await.port, database.to_owned());
+    let database = database.to_owned();
     let run = move || {
         let mut connection = servers::sql(port, &database);
         diesel::sql_query("SELECT count(*) FROM items")

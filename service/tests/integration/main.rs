@@ -21,24 +21,25 @@ mod process;
 mod routes;
 mod visitors;
 
-use std::{future::Future, process::ExitCode, sync::LazyLock};
+use std::{future::Future, process::ExitCode, sync::LazyLock, time::Duration};
 
 use libtest_mimic::{Arguments, Trial};
+use service::logging::{Log, carry_log_records};
 use tokio::runtime::Runtime;
 
 /// Tests wait for containers far more than they compute.
 const TESTS_AT_ONCE: usize = 8;
 
+/// Several times what the longest takes on two busy cores: a test that hangs fails, and the run goes on.
+const LONGEST_TEST: Duration = Duration::from_secs(90);
+
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime for the tests"));
 
 /// A test of this run.
-pub(crate) fn trial<F: Future<Output = ()>>(name: &str, test: fn() -> F) -> Trial
-where
-    F: 'static,
-{
+pub(crate) fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
     Trial::test(name, move || {
-        RUNTIME.block_on(test());
-        Ok(())
+        let bounded = RUNTIME.block_on(async { tokio::time::timeout(LONGEST_TEST, test()).await });
+        bounded.map_err(|_| format!("no end within {LONGEST_TEST:?}").into())
     })
 }
 
@@ -58,6 +59,9 @@ fn main() -> ExitCode {
         RUNTIME.block_on(engine::reap());
         return ExitCode::SUCCESS;
     }
+    // What libraries log in this process belongs to no test; without a destination Rocket would install its own.
+    let unheard = Log::start(slog::Level::Warning, Box::new(std::io::sink()));
+    carry_log_records(unheard.logger(), false).expect("no other destination");
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let trials = [

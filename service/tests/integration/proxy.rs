@@ -21,6 +21,8 @@ pub(crate) enum Mood {
     Passing,
     /// Holds everything back; connections stay.
     Silent,
+    /// Passes on what goes to the server and holds back what comes from it.
+    Mute,
     /// Passes each piece on after this time.
     Slow(Duration),
     /// Closes every connection, old and new.
@@ -35,7 +37,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A passing relay to a port of this host.
     pub(crate) async fn to(target: Port) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port for the relay");
+        Self::on(Port(0), target).await
+    }
+
+    /// As [`Proxy::to`], on a port of one's choice.
+    pub(crate) async fn on(port: Port, target: Port) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.0)).await.expect("a port for the relay");
         let port = Port(listener.local_addr().expect("its number").port());
         let (mood, seen) = watch::channel(Mood::Passing);
         tokio::spawn(async move {
@@ -58,8 +65,8 @@ async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>)
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pump(from_client, to_server, for_pumps.clone()) => {}
-            () = pump(from_server, to_client, for_pumps.clone()) => {}
+            () = pump(from_client, to_server, for_pumps.clone(), &[Mood::Silent]) => {}
+            () = pump(from_server, to_client, for_pumps.clone(), &[Mood::Silent, Mood::Mute]) => {}
         }
     };
     tokio::select! {
@@ -68,11 +75,16 @@ async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>)
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mood: watch::Receiver<Mood>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mood: watch::Receiver<Mood>,
+    held: &[Mood],
+) {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut piece).await else { return };
-        let now = match mood.wait_for(|mood| *mood != Mood::Silent).await {
+        let now = match mood.wait_for(|mood| !held.contains(mood)).await {
             Ok(mood) => *mood,
             Err(_) => return,
         };

@@ -126,6 +126,17 @@ impl Redis {
         Self { container, port: Port(host_port) }
     }
 
+    /// Forgets every key of this prefix, as a restart without persistence does for a service that has Redis for itself.
+    pub(crate) async fn forget(&self, prefix: &str) {
+        let mut connection = self.connection().await;
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg(format!("{prefix}:*"))
+            .query_async(&mut connection)
+            .await
+            .expect("the keys");
+        redis::cmd("DEL").arg(keys).exec_async(&mut connection).await.expect("their removal");
+    }
+
     /// A connection past the service.
     pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(("127.0.0.1", self.port.0)).expect("an address");
