@@ -1,13 +1,14 @@
 //! Owns what a client is told when something is wrong: RFC 9457 problem documents. A problem has two texts: what the client
 //! may know, and the cause, which goes to the log under the request's id and nowhere else.
 
+use std::{fmt::Display, io::Cursor};
+
 use rocket::{
     Request, Response,
     http::{ContentType, Header, Status},
     response::Responder,
 };
 use serde_json::json;
-use std::io::Cursor;
 
 use crate::{fairings::RequestRecord, store::StoreError};
 
@@ -128,7 +129,7 @@ impl Problem {
     }
 
     /// A problem with a sentence for the client.
-    pub fn with_detail(kind: Kind, detail: impl ToString) -> Self {
+    pub fn with_detail(kind: Kind, detail: impl Display) -> Self {
         Self { detail: Some(detail.to_string()), ..Self::new(kind) }
     }
 

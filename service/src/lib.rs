@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod routes;
 pub mod store;
 
+use std::{collections::HashSet, sync::Arc};
+
 use rocket::{Build, Rocket, config::Ident, config::LogLevel};
 use slog::Logger;
 
@@ -55,8 +57,7 @@ impl Parts {
         metrics.observe_runtime();
         let (store, upkeep) = Store::open(config, &metrics, logger);
         let draining = Draining::default();
-        let recording =
-            Recording::new(std::sync::Arc::clone(&metrics.requests), logger.clone(), draining.clone());
+        let recording = Recording::new(Arc::clone(&metrics.requests), logger.clone(), draining.clone());
         let identity = Identity { version: config.version.clone(), hostname: hostname() };
         (Self { identity, store, metrics, draining, recording }, upkeep)
     }
@@ -77,12 +78,14 @@ pub fn application(config: &Config, parts: Parts) -> Rocket<Build> {
 
 /// Rocket's configuration: ours alone, so that no `ROCKET_` variable or file changes it. Signals are the command's.
 fn rocket_config(config: &Config) -> rocket::Config {
-    let mut shutdown = rocket::config::Shutdown::default();
-    shutdown.ctrlc = false;
-    shutdown.signals.clear();
-    shutdown.grace = u32::try_from(config.timing.shutdown_grace.as_secs()).unwrap_or(u32::MAX);
-    shutdown.mercy = 0;
-    shutdown.force = false;
+    let shutdown = rocket::config::Shutdown {
+        ctrlc: false,
+        signals: HashSet::new(),
+        grace: u32::try_from(config.timing.shutdown_grace.as_secs()).unwrap_or(u32::MAX),
+        mercy: 0,
+        force: false,
+        ..Default::default()
+    };
     rocket::Config {
         address: config.listen.address,
         port: config.listen.port,

@@ -63,16 +63,12 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     };
     drop(upkeep);
     parts.store.flush().await;
-    match launched {
-        Some(Err(error)) => {
-            crit!(logger, "the server ended"; "error" => %error);
-            ExitCode::from(code::FAILED)
-        }
-        _ => {
-            info!(logger, "stopped");
-            ExitCode::SUCCESS
-        }
+    if let Some(Err(error)) = launched {
+        crit!(logger, "the server ended"; "error" => %error);
+        return ExitCode::from(code::FAILED);
     }
+    info!(logger, "stopped");
+    ExitCode::SUCCESS
 }
 
 /// Waits for a signal; then lets requests come in for a while, stops listening, and returns when the last request has

@@ -17,6 +17,7 @@
 //! | `FLUSH_INTERVAL_SECONDS` | 5 | how often the visitors' count goes to Postgres |
 //! | `CACHE_TTL_SECONDS` | 30 | how long a page may stay in the cache |
 //! | `IDEMPOTENCY_TTL_SECONDS` | 86400 | how long an `Idempotency-Key` is remembered |
+//! | `SWEEP_INTERVAL_SECONDS` | 60 | how often old keys are forgotten |
 //! | `LISTEN_ADDRESS`, `PORT` | 0.0.0.0, 8000 | |
 //! | `WORKERS` | the processors at hand | threads that serve requests |
 //! | `REAL_IP_HEADER` | none | a header that a trusted proxy sets to the client's address |
@@ -107,6 +108,8 @@ pub struct Timing {
     pub cache_ttl: Duration,
     /// `IDEMPOTENCY_TTL_SECONDS`.
     pub idempotency_ttl: Duration,
+    /// `SWEEP_INTERVAL_SECONDS`.
+    pub sweep_interval: Duration,
     /// `SHUTDOWN_DRAIN_SECONDS`.
     pub shutdown_drain: Duration,
     /// `SHUTDOWN_GRACE_SECONDS`.
@@ -153,6 +156,7 @@ impl Config {
                 flush_interval: variables.seconds("FLUSH_INTERVAL_SECONDS", 5.0, 0.05, 3600.0),
                 cache_ttl: variables.seconds("CACHE_TTL_SECONDS", 30.0, 0.05, 86_400.0),
                 idempotency_ttl: variables.seconds("IDEMPOTENCY_TTL_SECONDS", 86_400.0, 1.0, 31_536_000.0),
+                sweep_interval: variables.seconds("SWEEP_INTERVAL_SECONDS", 60.0, 0.05, 86_400.0),
                 shutdown_drain: variables.seconds("SHUTDOWN_DRAIN_SECONDS", 0.0, 0.0, 600.0),
                 shutdown_grace: variables.seconds("SHUTDOWN_GRACE_SECONDS", 20.0, 0.0, 600.0),
                 migrate_wait: variables.seconds("MIGRATE_WAIT_SECONDS", 60.0, 0.0, 3600.0),

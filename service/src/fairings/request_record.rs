@@ -193,7 +193,8 @@ fn is_sane(id: &str) -> bool {
 }
 
 fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LONGEST_PATH)]
+    // A URL is ASCII, so the first end fits; should one not be, a character is up to four bytes.
+    (0..=LONGEST_PATH.min(path.len())).rev().find_map(|end| path.get(..end)).unwrap_or_default()
 }
 
 #[rocket::async_trait]

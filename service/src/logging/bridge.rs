@@ -43,13 +43,19 @@ impl Log for Bridge {
         match record.level() {
             // Rocket raises what it says of a launch to a warning, so that it is seen at any level.
             _ if target.starts_with("rocket::launch") => {
-                info!(self.logger, "{}", record.args(); "target" => target)
+                info!(self.logger, "{}", record.args(); "target" => target);
             }
-            log::Level::Error => error!(self.logger, "{}", record.args(); "target" => target),
-            log::Level::Warn => warn!(self.logger, "{}", record.args(); "target" => target),
-            log::Level::Info => info!(self.logger, "{}", record.args(); "target" => target),
+            log::Level::Error => {
+                error!(self.logger, "{}", record.args(); "target" => target);
+            }
+            log::Level::Warn => {
+                warn!(self.logger, "{}", record.args(); "target" => target);
+            }
+            log::Level::Info => {
+                info!(self.logger, "{}", record.args(); "target" => target);
+            }
             log::Level::Debug | log::Level::Trace => {
-                debug!(self.logger, "{}", record.args(); "target" => target)
+                debug!(self.logger, "{}", record.args(); "target" => target);
             }
         }
     }

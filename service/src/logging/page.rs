@@ -86,7 +86,7 @@ impl Page {
             drop(state);
             if output.write_all(&page).and_then(|()| output.flush()).is_err() {
                 // How much of the page went out is unknown: all of it counts as dropped rather than none.
-                self.count_dropped(page.iter().filter(|byte| **byte == b'\n').count() as u64);
+                self.count_dropped(page.split(|byte| *byte == b'\n').count() as u64 - 1);
             }
             page.clear();
         }

@@ -88,27 +88,28 @@ fn lines_that_the_output_refuses_are_counted() {
     assert_eq!(dropped(), 10);
 }
 
+struct Stuck(Arc<Mutex<()>>);
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        drop(self.0.lock().unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn lines_that_find_no_room_are_counted() {
     let held = Arc::new(Mutex::new(()));
-    struct Stuck(Arc<Mutex<()>>);
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            drop(self.0.lock().unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let log = Log::start(slog::Level::Info, Box::new(Stuck(Arc::clone(&held))));
     let dropped = log.dropped();
     let stop = held.lock().unwrap();
-    let long = "x".repeat(100_000);
+    let text = "x".repeat(100_000);
     let mut sent = 0;
     while dropped() == 0 && sent < 1000 {
-        info!(log.logger(), "{}", long);
+        info!(log.logger(), "{}", text);
         sent += 1;
     }
     drop(stop);

@@ -12,7 +12,7 @@ mod openapi;
 mod ready;
 mod visitors;
 
-use std::io::Cursor;
+use std::{fmt::Display, io::Cursor};
 
 use rocket::{
     Catcher, Request, Response, Route,
@@ -89,7 +89,7 @@ impl Json {
         Self { status, ..self }
     }
 
-    fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+    fn header(mut self, name: &'static str, value: impl Display) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }

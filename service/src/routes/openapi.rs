@@ -1,4 +1,4 @@
-//! Owns `GET /openapi.json`: the OpenAPI 3.1 description of every route, made of the same constants that the routes obey.
+//! Owns `GET /openapi.json`: the `OpenAPI` 3.1 description of every route, made of the same constants that the routes obey.
 //! A test holds it against the table of routes, another holds answers against it.
 
 use std::sync::LazyLock;
@@ -232,27 +232,27 @@ fn schemas() -> Value {
             numbers are IEEE 754 doubles or 64-bit integers."),
     });
     json!({
-        "Greeting": object(json!({
+        "Greeting": object(&json!({
             "message": { "type": "string" },
             "version": { "type": "string" },
             "hostname": { "type": "string" },
             "visitor": count(),
         })),
-        "Health": object(json!({ "status": { "const": "ok" } })),
-        "Readiness": object(json!({
+        "Health": object(&json!({ "status": { "const": "ok" } })),
+        "Readiness": object(&json!({
             "status": { "enum": ["ok", "degraded", "unavailable", "shutting-down"] },
             "postgres": part,
             "redis": part,
         })),
-        "Visitors": object(json!({ "visitors": count() })),
-        "NewItem": object(json!({ "name": name, "value": value })),
-        "Item": object(json!({
+        "Visitors": object(&json!({ "visitors": count() })),
+        "NewItem": object(&json!({ "name": name, "value": value })),
+        "Item": object(&json!({
             "id": { "type": "integer", "format": "int64", "minimum": 1 },
             "name": name,
             "value": value,
             "created_at": { "type": "string", "format": "date-time" },
         })),
-        "Page": object(json!({
+        "Page": object(&json!({
             "items": { "type": "array", "maxItems": LARGEST_PAGE, "items": reference("Item") },
             "next": {
                 "type": ["string", "null"],
@@ -283,7 +283,7 @@ fn count() -> Value {
 }
 
 /// An object with exactly these members.
-fn object(properties: Value) -> Value {
+fn object(properties: &Value) -> Value {
     let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
     json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
 }

@@ -98,15 +98,12 @@ impl Cache {
         let reading = {
             let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (token.clone(), request);
-            match readings.get(&key).and_then(WeakShared::upgrade) {
-                Some(reading) => reading,
-                None => {
-                    readings.retain(|_, reading| reading.upgrade().is_some());
-                    let reading = Arc::clone(self).read_and_keep(token, request, read).boxed().shared();
-                    readings.extend(reading.downgrade().map(|weak| (key, weak)));
-                    reading
-                }
-            }
+            readings.get(&key).and_then(WeakShared::upgrade).unwrap_or_else(|| {
+                readings.retain(|_, reading| reading.upgrade().is_some());
+                let reading = Arc::clone(self).read_and_keep(token, request, read).boxed().shared();
+                readings.extend(reading.downgrade().map(|weak| (key, weak)));
+                reading
+            })
         };
         reading.await
     }

@@ -91,24 +91,25 @@ fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> Query
     batch
         .iter()
         .zip(place_of)
-        .map(|(insertion, place)| match place {
-            Some(place) => Ok(stored(inserted[place].clone(), false)),
-            None => {
-                // A key that was there at the claim and is gone now was swept: the caller may try again.
-                let key = insertion.key.as_ref().map_or("", IdempotencyKey::as_str);
-                let item = by_key.get(key).ok_or(diesel::result::Error::RollbackTransaction)?;
-                let equal = item.name == insertion.item.name() && item.value == *insertion.item.value();
-                Ok(if equal { stored(item.clone(), true) } else { Outcome::KeyReused })
+        .map(|(insertion, place)| {
+            if let Some(place) = place {
+                return Ok(stored(inserted[place].clone(), false));
             }
+            // A key that was there at the claim and is gone now was swept: the caller may try again.
+            let key = insertion.key.as_ref().map_or("", IdempotencyKey::as_str);
+            let item = by_key.get(key).ok_or(diesel::result::Error::RollbackTransaction)?;
+            let equal = item.name == insertion.item.name() && item.value == *insertion.item.value();
+            Ok(if equal { stored(item.clone(), true) } else { Outcome::KeyReused })
         })
         .collect()
 }
+
+type Found = (String, (i64, String, serde_json::Value, OffsetDateTime));
 
 fn find_by_keys(connection: &mut PgConnection, keys: &[&str]) -> QueryResult<BTreeMap<String, Item>> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    type Found = (String, (i64, String, serde_json::Value, OffsetDateTime));
     let found: Vec<Found> = idempotency_keys::table
         .inner_join(items::table.on(items::id.eq(idempotency_keys::item_id)))
         .filter(idempotency_keys::key.eq_any(keys))

@@ -30,6 +30,11 @@ impl Ledger {
         Self { postgres }
     }
 
+    /// Whether Postgres is there, as far as is known.
+    pub(super) fn check_up(&self) -> Result<(), StoreError> {
+        self.postgres.check_up()
+    }
+
     /// The count as last kept.
     pub(super) async fn read(&self) -> Result<u64, StoreError> {
         self.postgres

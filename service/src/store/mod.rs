@@ -15,7 +15,7 @@ mod tables;
 mod visitors;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use redis::{RedisError, aio::MultiplexedConnection};
 use slog::Logger;
@@ -41,9 +41,6 @@ use postgres::Postgres;
 use probe::Probe;
 use visitors::Visitors;
 use writer::Writer;
-
-/// How often old idempotency keys are forgotten: often enough that a sweep is small, seldom enough not to be noticed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// All that the service keeps. Cheap to clone.
 #[derive(Clone)]
@@ -100,7 +97,7 @@ impl Store {
                 async move { visitors.flush_every(interval).await }
             }),
             tokio::spawn(items.clone().sweep_every(
-                SWEEP_INTERVAL,
+                config.timing.sweep_interval,
                 config.timing.idempotency_ttl,
                 logger.clone(),
             )),

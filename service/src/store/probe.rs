@@ -102,11 +102,13 @@ impl Probe {
 
     /// Asks for as long as the service runs, and logs each change.
     pub(super) async fn supervise(&self, logger: &Logger) {
-        let mut seen = None;
+        let mut seen: Option<std::mem::Discriminant<Verdict>> = None;
         let mut pause = AWAY.0;
         loop {
             let verdict = self.ask().await;
-            if seen.as_ref() != Some(&verdict) {
+            // One line a change of state: the texts of one outage differ from question to question.
+            let state = std::mem::discriminant(&verdict);
+            if seen.replace(state) != Some(state) {
                 report(&verdict, logger);
             }
             pause = if verdict.is_up() { CALM } else { (pause * 2).min(AWAY.1) };
@@ -117,7 +119,6 @@ impl Probe {
             } else {
                 tokio::time::sleep(pause).await;
             }
-            seen = Some(verdict);
         }
     }
 }

@@ -347,6 +347,8 @@ impl Visitors {
 
     async fn park(&self, parked: &mut Parked) -> Result<(), StoreError> {
         self.park_doubtful(parked).await?;
+        // What is begun must be ended here: with Postgres known to be away, Redis may be back before it.
+        self.ledger.check_up()?;
         let visits = self.unsent.swap(0, Ordering::AcqRel);
         if visits > 0 {
             self.held.fetch_add(visits, Ordering::AcqRel);

@@ -37,10 +37,12 @@ pub(super) struct Writer {
     postgres: Arc<Postgres>,
 }
 
+type Answer = oneshot::Sender<Result<Created, StoreError>>;
+
 struct Job {
     insertion: Insertion,
     end: Instant,
-    answer: oneshot::Sender<Result<Created, StoreError>>,
+    answer: Answer,
 }
 
 impl Job {
@@ -135,7 +137,8 @@ impl Thread {
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Deadline(_))) => {
                 vec![Err(error); answers.len()]
             }
-            Err(error) if insertions.len() == 1 => vec![Err(error)],
+            Err(error @ StoreError::Refused(_)) if insertions.len() == 1 => vec![Err(error)],
+            // A lone item is tried again too: a rival's deadlock or a key swept at this moment is over by then.
             Err(error) => {
                 slog::warn!(self.logger, "a batch failed, trying its items singly"; "error" => %error);
                 insertions.chunks(1).zip(&answers).map(|(one, (_, end))| self.write_one(one, *end)).collect()
@@ -157,10 +160,7 @@ impl Thread {
     }
 
     /// Tells the cache, then the waiting: on the runtime, so that this thread goes on to the next batch.
-    fn send(
-        &self,
-        answers: Vec<(oneshot::Sender<Result<Created, StoreError>>, Result<Created, StoreError>)>,
-    ) {
+    fn send(&self, answers: Vec<(Answer, Result<Created, StoreError>)>) {
         let cache = Arc::clone(&self.cache);
         self.runtime.spawn(async move {
             if answers.iter().any(|(_, result)| result.is_ok()) {

@@ -1,0 +1,160 @@
+//! Owns the promises of the cache: it is used, and nothing read after an acknowledged write is older than the write, through
+//! whichever replica, whatever is put there late, and after an outage of Redis.
+
+use diesel::RunQueryDsl;
+use rocket::futures::future::join_all;
+use serde_json::json;
+
+use crate::{
+    application::Application,
+    proxy::{Mood, Proxy},
+    servers::{self, config, until},
+    tests,
+};
+
+tests![
+    a_page_is_read_once,
+    readings_at_once_are_one,
+    an_acknowledged_write_is_seen_by_every_replica,
+    a_late_filling_is_never_served,
+    a_write_during_an_outage_of_redis_is_seen_after_it,
+    a_redis_that_forgot_everything_does_no_harm,
+];
+
+async fn newest(application: &Application) -> i64 {
+    let page = application.get("/api/data?limit=1").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    page.json()["items"][0]["id"].as_i64().unwrap_or(0)
+}
+
+async fn create(application: &Application) -> i64 {
+    let answer = application.post(&json!({ "name": "n", "value": 1 }), None).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()["id"].as_i64().expect("an id")
+}
+
+async fn a_page_is_read_once() {
+    let application = Application::start().await;
+    create(&application).await;
+    let first = application.get("/api/data").await;
+    for _ in 0..3 {
+        assert_eq!(application.get("/api/data").await.text(), first.text());
+    }
+    assert_eq!(application.metric("app_cache_misses_total").await, 1);
+    assert_eq!(application.metric("app_cache_hits_total").await, 3);
+    application.get("/api/data?limit=2").await;
+    assert_eq!(application.metric("app_cache_misses_total").await, 2);
+}
+
+async fn readings_at_once_are_one() {
+    let proxy = Proxy::to(servers::postgres().await.port).await;
+    let database = servers::postgres().await.database().await;
+    let application =
+        Application::assemble(&config(proxy.port, &database, servers::redis().await.port, &[])).await;
+    application.until_ready("ok").await;
+    create(&application).await;
+    let before = application.metric("app_db_pool_wait_seconds_count").await;
+    proxy.set(Mood::Silent);
+    let readings = async {
+        let answers = join_all((0..30).map(|_| application.get("/api/data"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == answers[0].text()));
+    };
+    let release = async {
+        until("30 misses", async || application.metric("app_cache_misses_total").await >= 30).await;
+        proxy.set(Mood::Passing);
+    };
+    tokio::join!(readings, release);
+    assert_eq!(
+        application.metric("app_db_pool_wait_seconds_count").await - before,
+        1,
+        "one went to Postgres"
+    );
+}
+
+async fn an_acknowledged_write_is_seen_by_every_replica() {
+    let one = Application::start().await;
+    let other = Application::start_on(&one.database, &[]).await;
+    let write_and_look = async |writer: &Application, reader: &Application| {
+        for _ in 0..30 {
+            let id = create(writer).await;
+            let (here, there) = tokio::join!(newest(writer), newest(reader));
+            assert!(here >= id && there >= id, "{id} was acknowledged, {here} and {there} were read");
+        }
+    };
+    tokio::join!(
+        write_and_look(&one, &other),
+        write_and_look(&other, &one),
+        write_and_look(&one, &one),
+        write_and_look(&other, &other),
+    );
+}
+
+async fn a_late_filling_is_never_served() {
+    let proxy = Proxy::to(servers::postgres().await.port).await;
+    let quick = Application::start().await;
+    let redis = servers::redis().await.port;
+    let late = Application::assemble(&config(proxy.port, &quick.database, redis, &[])).await;
+    late.until_ready("ok").await;
+    assert_eq!(newest(&late).await, 0);
+    create(&quick).await;
+    // Its answer from Postgres is on the way, of before the write to come.
+    proxy.set(Mood::Mute);
+    let (old, new) = tokio::join!(newest(&late), async {
+        until("the reading to be done by Postgres", async || was_read(&quick.database).await).await;
+        let id = create(&quick).await;
+        proxy.set(Mood::Passing);
+        id
+    });
+    assert_eq!(old, new - 1);
+    assert_eq!((newest(&late).await, newest(&quick).await), (new, new));
+}
+
+/// Whether the last thing that some connection did in this database was to read a page.
+async fn was_read(database: &str) -> bool {
+    #[derive(diesel::QueryableByName)]
+    struct Done {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        done: bool,
+    }
+    let (port, database) = (servers::postgres().await.port, database.to_owned());
+    let run = move || {
+        diesel::sql_query(
+            "SELECT count(*) > 0 AS done FROM pg_stat_activity WHERE datname = current_database() \
+             AND state = 'idle' AND query LIKE 'SELECT%items%LIMIT%' AND state_change > now() - interval '5 s'",
+        )
+        .get_result::<Done>(&mut servers::sql(port, &database))
+        .expect("an answer")
+        .done
+    };
+    tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+async fn a_write_during_an_outage_of_redis_is_seen_after_it() {
+    let proxy = Proxy::to(servers::redis().await.port).await;
+    let postgres = servers::postgres().await;
+    let database = postgres.database().await;
+    let application = Application::assemble(&config(postgres.port, &database, proxy.port, &[])).await;
+    application.until_ready("ok").await;
+    for mood in [Mood::Cut, Mood::Silent] {
+        let before = create(&application).await;
+        assert_eq!(newest(&application).await, before);
+        proxy.set(mood);
+        application.until_ready("degraded").await;
+        let during = create(&application).await;
+        assert_eq!(newest(&application).await, during);
+        proxy.set(Mood::Passing);
+        application.until_ready("ok").await;
+        assert_eq!(newest(&application).await, during, "{mood:?}");
+    }
+}
+
+async fn a_redis_that_forgot_everything_does_no_harm() {
+    let application = Application::start().await;
+    for _ in 0..3 {
+        let id = create(&application).await;
+        assert_eq!(newest(&application).await, id);
+        servers::redis().await.forget(&application.database).await;
+        assert_eq!(newest(&application).await, id);
+        assert_eq!(newest(&application).await, id);
+    }
+}

@@ -1,0 +1,176 @@
+//! Owns the promises of the log and the metrics, as data: one line a request with the promised fields, counters that add
+//! up, labels that stay bounded, and nothing secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rocket::{futures::future::join_all, http::Method};
+use serde_json::{Value, json};
+
+use crate::{application::Application, servers::until, tests};
+
+tests![
+    every_request_yields_exactly_one_line,
+    counters_and_lines_add_up_under_concurrency,
+    labels_are_bounded_under_random_paths,
+    nothing_secret_is_logged,
+    a_fault_is_logged_under_the_id_of_its_request,
+];
+
+fn requests(lines: &[Value]) -> Vec<&Value> {
+    lines.iter().filter(|line| line["msg"] == "request").collect()
+}
+
+async fn every_request_yields_exactly_one_line() {
+    let application = Application::start().await;
+    let long = format!("/{}", "%C3%A9".repeat(200));
+    let sent = [
+        (Method::Get, "/", "/", 200),
+        (Method::Head, "/health", "/health", 200),
+        (Method::Get, "/ready", "/ready", 200),
+        (Method::Get, "/metrics", "/metrics", 200),
+        (Method::Get, "/openapi.json", "/openapi.json", 200),
+        (Method::Get, "/api/visitors", "/api/visitors", 200),
+        (Method::Get, "/api/data?limit=3", "/api/data", 200),
+        (Method::Get, "/api/data?limit=x", "/api/data", 422),
+        (Method::Get, "/api/data/7", "/api/data/{id}", 404),
+        (Method::Post, "/api/data", "/api/data", 415),
+        (Method::Put, "/api/data", "unmatched", 405),
+        (Method::Get, "/nothing", "unmatched", 404),
+        (Method::Get, &long, "unmatched", 404),
+    ];
+    for (number, (method, path, ..)) in sent.iter().enumerate() {
+        let id = format!("request-{number}");
+        application.send(*method, path, &[("X-Request-Id", &id)], b"").await;
+    }
+    let lines = application.stop().await;
+    for (number, (method, path, endpoint, status)) in sent.iter().enumerate() {
+        let id = format!("request-{number}");
+        let of_it: Vec<&Value> = lines.iter().filter(|line| line["request_id"] == id).collect();
+        assert_eq!(of_it.len(), 1, "{of_it:?}");
+        let line = of_it[0].as_object().unwrap();
+        assert_eq!(line["method"], method.as_str());
+        assert_eq!(line["endpoint"], *endpoint);
+        assert_eq!(line["status"], *status, "{line:?}");
+        let logged = line["path"].as_str().unwrap();
+        assert!(path.starts_with(logged) && !logged.contains('?') && logged.len() <= 512, "{logged}");
+        assert!(line["latency"].as_f64().is_some_and(|seconds| (0.0..10.0).contains(&seconds)), "{line:?}");
+        assert!(line["trace_id"].as_str().is_some_and(|id| id.len() == 32), "{line:?}");
+        assert!(line["ip"].is_string() && line["timestamp"].as_str().unwrap().ends_with('Z'), "{line:?}");
+        let names: BTreeSet<&str> = line.keys().map(String::as_str).collect();
+        let promised = [
+            "timestamp",
+            "level",
+            "msg",
+            "method",
+            "path",
+            "endpoint",
+            "status",
+            "latency",
+            "ip",
+            "request_id",
+            "trace_id",
+        ];
+        assert_eq!(names, BTreeSet::from(promised));
+    }
+}
+
+async fn counters_and_lines_add_up_under_concurrency() {
+    let application = Application::start().await;
+    let paths = ["/", "/health", "/api/visitors", "/api/data", "/api/data/1", "/nothing"];
+    join_all((0..600).map(|number| application.get(paths[number % paths.len()]))).await;
+    let text = application.get("/metrics").await.text().to_owned();
+    let counted = sum(&text, "app_requests_total{");
+    let timed = sum(&text, "app_request_latency_seconds_count{");
+    let ready = sum(&text, "app_requests_total{endpoint=\"/ready\"");
+    assert_eq!((counted, timed), (600 + ready, 600 + ready));
+    assert_eq!(sum(&text, "app_visits_total"), 100);
+    let lines = application.stop().await;
+    let mut by_path: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in requests(&lines) {
+        *by_path.entry(line["path"].as_str().unwrap()).or_default() += 1;
+    }
+    for path in paths {
+        assert_eq!(by_path[path], 100, "{path}");
+    }
+}
+
+fn sum(metrics: &str, series: &str) -> u64 {
+    let values = metrics.lines().filter(|line| line.starts_with(series));
+    values.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+async fn labels_are_bounded_under_random_paths() {
+    let application = Application::start().await;
+    let methods = [
+        Method::Get,
+        Method::Post,
+        Method::Put,
+        Method::Delete,
+        Method::Patch,
+        Method::Head,
+        Method::Options,
+    ];
+    for number in 0..300 {
+        let path = format!("/{:x}/{:x}", number * 7919, number * 104_729);
+        application.send(methods[number % methods.len()], &path, &[], b"").await;
+        application.get(&format!("/api/data/{}", number * 31)).await;
+    }
+    let metrics = application.get("/metrics").await;
+    let endpoints: BTreeSet<&str> = metrics
+        .text()
+        .lines()
+        .filter_map(|line| line.split_once("endpoint=\"")?.1.split_once('"'))
+        .map(|(endpoint, _)| endpoint)
+        .collect();
+    let known = [
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+        "/api/visitors",
+        "/api/data",
+        "/api/data/{id}",
+        "unmatched",
+    ];
+    assert!(endpoints.iter().all(|endpoint| known.contains(endpoint)), "{endpoints:?}");
+    let series = metrics.text().lines().filter(|line| line.starts_with("app_requests_total{")).count();
+    assert!(series < 20, "{series} series");
+}
+
+async fn nothing_secret_is_logged() {
+    let application = Application::start_with(&[("LOG_LEVEL", "debug")]).await;
+    let body = json!({ "name": "body-secret", "value": "body-secret" });
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Authorization", "Bearer header-secret"),
+        ("Cookie", "session=header-secret"),
+        ("Idempotency-Key", "header-secret"),
+    ];
+    application.send(Method::Post, "/api/data", &headers, body.to_string().as_bytes()).await;
+    application.get("/api/data?token=query-secret").await;
+    let lines = application.stop().await;
+    let text = lines.iter().map(Value::to_string).collect::<String>();
+    assert!(requests(&lines).len() >= 2);
+    for secret in ["body-secret", "header-secret", "query-secret", "it's a", "it\\\\'s a"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+async fn a_fault_is_logged_under_the_id_of_its_request() {
+    let database = crate::servers::postgres().await.empty_database().await;
+    let (postgres, redis) = (crate::servers::postgres().await.port, crate::servers::redis().await.port);
+    let application = Application::assemble(&crate::servers::config(postgres, &database, redis, &[])).await;
+    application.until_ready("unavailable").await;
+    let says = |line: &Value| line["msg"].as_str().is_some_and(|text| text.contains("service migrate"));
+    until("a line that names the remedy", async || application.lines.read().iter().any(says)).await;
+    let answer = application.send(Method::Get, "/api/data/1", &[("X-Request-Id", "faulty")], b"").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"));
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    let lines = application.stop().await;
+    let causes: Vec<&Value> = lines.iter().filter(|line| line["request_id"] == "faulty").collect();
+    assert_eq!(causes.len(), 2, "{causes:?}");
+    assert!(
+        causes.iter().any(|line| line["cause"].as_str().is_some_and(|cause| cause.starts_with("postgres")))
+    );
+}

@@ -1,0 +1,125 @@
+//! Owns the promises of the migrations: from nothing, from every earlier schema, twice at once, back again; and that a
+//! service is patient with an older schema and content with a newer one.
+
+use std::path::Path;
+
+use diesel::{RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
+use serde_json::json;
+use service::{logging::Log, store};
+
+use crate::{application::Application, servers, servers::config, tests, wire};
+
+tests![
+    every_earlier_schema_is_brought_up_to_date_under_a_waiting_service,
+    two_processes_at_once_migrate_once,
+    a_held_lock_is_waited_for_and_then_given_up,
+    every_migration_can_be_taken_back,
+    a_service_works_on_a_newer_schema,
+];
+
+/// How many migrations there are.
+const ALL: usize = 3;
+
+async fn migrate_some(database: &str, limit: usize) -> Vec<String> {
+    let config = config(servers::postgres().await.port, database, servers::redis().await.port, &[]);
+    let run = move || {
+        let log = Log::start(slog::Level::Error, Box::new(std::io::sink()));
+        store::migrate_to(&config, &log.logger(), limit).expect("a migration that succeeds")
+    };
+    tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+async fn execute(database: &str, statement: String) {
+    let (port, database) = (servers::postgres().await.port, database.to_owned());
+    let run = move || servers::sql(port, &database).batch_execute(&statement).expect("a statement");
+    tokio::task::spawn_blocking(run).await.expect("no panic");
+}
+
+async fn every_earlier_schema_is_brought_up_to_date_under_a_waiting_service() {
+    for earlier in 0..ALL {
+        let database = servers::postgres().await.empty_database().await;
+        assert_eq!(migrate_some(&database, earlier).await.len(), earlier);
+        let (postgres, redis) = (servers::postgres().await.port, servers::redis().await.port);
+        let application = Application::assemble(&config(postgres, &database, redis, &[])).await;
+        application.until_ready("unavailable").await;
+        let ready = application.get("/ready").await;
+        assert_eq!(ready.status, 503);
+        assert_eq!(ready.json()["postgres"], json!({ "status": "down", "reason": "schema-behind" }));
+        assert_eq!(application.get("/").await.status, 200);
+
+        assert_eq!(migrate_some(&database, usize::MAX).await.len(), ALL - earlier);
+        application.until_ready("ok").await;
+        let created = application.post(&json!({ "name": "n", "value": 1 }), Some("key")).await;
+        assert_eq!(created.status, 201, "from schema {earlier}: {}", created.text());
+    }
+}
+
+async fn two_processes_at_once_migrate_once() {
+    let postgres = servers::postgres().await;
+    for _ in 0..3 {
+        let database = postgres.empty_database().await;
+        let variables = servers::variables(postgres.port, &database, servers::redis().await.port, &[]);
+        let (one, other, third) = tokio::join!(
+            wire::run("migrate", &variables),
+            wire::run("migrate", &variables),
+            wire::run("migrate", &variables),
+        );
+        let mut applied = 0;
+        for end in [one, other, third] {
+            assert_eq!(end.status.code(), Some(0), "{:?} {}", end.lines, end.errors);
+            applied += end.lines.iter().filter(|line| line["msg"] == "migration applied").count();
+        }
+        assert_eq!(applied, ALL);
+    }
+}
+
+async fn a_held_lock_is_waited_for_and_then_given_up() {
+    let postgres = servers::postgres().await;
+    let database = postgres.empty_database().await;
+    let changes = [("MIGRATE_WAIT_SECONDS", "0.3")];
+    let variables = servers::variables(postgres.port, &database, servers::redis().await.port, &changes);
+    let mut holder = servers::sql(postgres.port, &database);
+    let key = i64::from_be_bytes(*b"homeport");
+    diesel::sql_query("SELECT pg_advisory_lock($1)")
+        .bind::<BigInt, _>(key)
+        .execute(&mut holder)
+        .expect("the lock");
+    let end = wire::run("migrate", &variables).await;
+    assert_eq!(end.status.code(), Some(5));
+    assert!(end.lines[0]["error"].as_str().unwrap().contains("held the lock"), "{:?}", end.lines);
+    drop(holder);
+    assert_eq!(wire::run("migrate", &variables).await.status.code(), Some(0));
+}
+
+async fn every_migration_can_be_taken_back() {
+    let database = servers::postgres().await.database().await;
+    let mut migrations: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"))
+        .expect("the migrations")
+        .map(|entry| entry.expect("a migration").path())
+        .collect();
+    migrations.sort();
+    assert_eq!(migrations.len(), ALL);
+    for migration in migrations.iter().rev() {
+        execute(&database, std::fs::read_to_string(migration.join("down.sql")).expect("a way back")).await;
+    }
+    execute(&database, "DELETE FROM __diesel_schema_migrations".to_owned()).await;
+    assert_eq!(migrate_some(&database, usize::MAX).await.len(), ALL);
+}
+
+async fn a_service_works_on_a_newer_schema() {
+    let database = servers::postgres().await.database().await;
+    // What a next version would add by the rule "expand, then contract".
+    let expansion =
+        "ALTER TABLE items ADD COLUMN colour TEXT; ALTER TABLE items ADD COLUMN size INT NOT NULL DEFAULT 1;
+        ALTER TABLE visitors ADD COLUMN note TEXT; CREATE TABLE later (id INT);
+        INSERT INTO __diesel_schema_migrations (version) VALUES ('20990101000000')";
+    execute(&database, expansion.to_owned()).await;
+    let application = Application::start_on(&database, &[]).await;
+    let created = application.post(&json!({ "name": "n", "value": 1 }), Some("key")).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(application.get("/api/data/1").await.text(), created.text());
+    assert_eq!(application.get("/api/data").await.json()["items"][0]["id"], 1);
+    assert_eq!(application.get("/").await.json()["visitor"], 1);
+    application.stop().await;
+    assert_eq!(crate::visitors::kept(&database).await, 1);
+}

@@ -1,0 +1,292 @@
+//! Owns the promises of the program: its commands and exit codes, its patience at start, what it does with bytes that no
+//! HTTP library would send, and its shutdown under load.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use rocket::futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    idempotency::count,
+    proxy::Proxy,
+    servers::{self, Port, free_port, until},
+    tests, visitors,
+    wire::{self, Connection, Served},
+};
+
+tests![
+    every_fault_of_the_configuration_is_named_and_the_exit_is_3,
+    usage_is_shown_and_the_exit_is_2,
+    absent_servers_are_waited_for,
+    a_missing_schema_is_waited_for,
+    an_absent_postgres_fails_a_migration_with_its_address,
+    health_tells_life_from_death,
+    variables_of_rocket_change_nothing,
+    methods_that_nobody_knows_are_problems_with_a_line,
+    bodies_are_bounded_on_the_wire,
+    a_stop_under_load_loses_nothing,
+    a_stuck_request_is_not_waited_for_beyond_the_grace,
+    a_taken_port_is_a_failure_that_says_so,
+    diesel_and_rocket_log_through_the_same_drain,
+];
+
+async fn variables(database: &str, changes: &[(&str, &str)]) -> Vec<(String, String)> {
+    servers::variables(servers::postgres().await.port, database, servers::redis().await.port, changes)
+}
+
+async fn served(changes: &[(&str, &str)]) -> (Served, String) {
+    let database = servers::postgres().await.database().await;
+    let served = Served::start(&variables(&database, changes).await).await;
+    served.until_ready("ok").await;
+    (served, database)
+}
+
+async fn every_fault_of_the_configuration_is_named_and_the_exit_is_3() {
+    let pairs = [("DB_PORT", "x"), ("REDIS_HOST", "redis"), ("LOG_LEVEL", "loud")];
+    let variables: Vec<_> =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    for command in ["serve", "migrate"] {
+        let end = wire::run(command, &variables).await;
+        assert_eq!(end.status.code(), Some(3));
+        let named: Vec<&str> =
+            end.lines.iter().map(|line| line["variable"].as_str().expect("a name")).collect();
+        assert_eq!(
+            named,
+            ["APP_VERSION", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "LOG_LEVEL"]
+        );
+        assert!(end.lines.iter().all(|line| line["level"] == "CRITICAL"), "{:?}", end.lines);
+    }
+    let end = wire::run("health", &[("PORT".to_owned(), "0".to_owned())]).await;
+    assert_eq!(end.status.code(), Some(3));
+}
+
+async fn usage_is_shown_and_the_exit_is_2() {
+    let end = wire::command("dance", &[]).output().await.expect("the program");
+    assert_eq!(end.status.code(), Some(2));
+    assert!(String::from_utf8(end.stderr).unwrap().starts_with("usage: service COMMAND"));
+    for (flag, start) in [("--help", "usage: service COMMAND"), ("--version", "service ")] {
+        let end = wire::command(flag, &[]).output().await.expect("the program");
+        assert!(end.status.success() && String::from_utf8(end.stdout).unwrap().starts_with(start), "{flag}");
+    }
+}
+
+async fn absent_servers_are_waited_for() {
+    let (postgres, redis) = (servers::postgres().await, servers::redis().await);
+    let database = postgres.database().await;
+    let (postgres_port, redis_port) = (Port(free_port()), Port(free_port()));
+    let served = Served::start(&servers::variables(postgres_port, &database, redis_port, &[])).await;
+    let ready = served.get("/ready").await;
+    assert_eq!(ready.status, 503);
+    let down = json!({ "status": "down", "reason": "unreachable" });
+    assert_eq!(ready.json(), json!({ "status": "unavailable", "postgres": down, "redis": down }));
+    assert_eq!(served.get("/").await.json()["visitor"], 1);
+    assert_eq!(served.get("/api/data").await.problem(), "unavailable");
+
+    let _to_redis = Proxy::on(redis_port, redis.port).await;
+    until("Redis", async || served.get("/ready").await.json()["redis"]["status"] == "up").await;
+    let _to_postgres = Proxy::on(postgres_port, postgres.port).await;
+    served.until_ready("ok").await;
+    assert_eq!(served.get("/").await.json()["visitor"], 2, "the visit before is not lost");
+    let end = served.stop().await;
+    assert_eq!(end.status.code(), Some(0));
+    for text in
+        ["postgres is down, trying again", "redis is away, trying again", "postgres is up", "redis is up"]
+    {
+        let times = end.lines.iter().filter(|line| line["msg"] == text).count();
+        assert!((1..=3).contains(&times), "{text}: {times} times in {:#?}", end.lines);
+    }
+}
+
+async fn a_missing_schema_is_waited_for() {
+    let database = servers::postgres().await.empty_database().await;
+    let variables = variables(&database, &[]).await;
+    let served = Served::start(&variables).await;
+    served.until_ready("unavailable").await;
+    assert_eq!(served.get("/ready").await.json()["postgres"]["reason"], "schema-behind");
+    assert_eq!(wire::run("migrate", &variables).await.status.code(), Some(0));
+    served.until_ready("ok").await;
+    assert_eq!(served.stop().await.status.code(), Some(0));
+}
+
+async fn an_absent_postgres_fails_a_migration_with_its_address() {
+    let port = Port(free_port());
+    let variables = servers::variables(port, "nowhere", port, &[("MIGRATE_WAIT_SECONDS", "0.5")]);
+    let end = wire::run("migrate", &variables).await;
+    assert_eq!(end.status.code(), Some(5));
+    let last = end.lines.last().expect("a line");
+    let error = last["error"].as_str().expect("an error");
+    assert!(error.contains(&format!("127.0.0.1:{}", port.0)) && error.contains("refused"), "{error}");
+}
+
+async fn health_tells_life_from_death() {
+    let (served, _) = served(&[]).await;
+    let port = ("PORT".to_owned(), served.port.0.to_string());
+    assert_eq!(wire::run("health", std::slice::from_ref(&port)).await.status.code(), Some(0));
+    served.stop().await;
+    let end = wire::run("health", &[port]).await;
+    assert_eq!(end.status.code(), Some(1));
+    assert!(end.errors.contains("/health"), "{}", end.errors);
+}
+
+async fn variables_of_rocket_change_nothing() {
+    let changes = [("ROCKET_PORT", "1"), ("ROCKET_ADDRESS", "256.0.0.1"), ("ROCKET_LOG_LEVEL", "debug")];
+    let (served, _) = served(&changes).await;
+    assert_eq!(served.stop().await.status.code(), Some(0));
+}
+
+async fn methods_that_nobody_knows_are_problems_with_a_line() {
+    let (served, _) = served(&[]).await;
+    for (path, status, problem) in [("/api/data", 405, "method-not-allowed"), ("/nothing", 404, "not-found")]
+    {
+        let mut connection = Connection::open(served.port).await.expect("a connection");
+        let answer = connection.send("DANCE", path, &[], b"").await.expect("an answer");
+        assert_eq!((answer.status, answer.problem().as_str()), (status, problem));
+    }
+    let metrics = served.get("/metrics").await;
+    let series = r#"app_requests_total{endpoint="unmatched",method="OTHER",status="405"} 1"#;
+    assert!(metrics.text().contains(series), "{}", metrics.text());
+    let end = served.stop().await;
+    let lines: Vec<&Value> = end.lines.iter().filter(|line| line["method"] == "OTHER").collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+async fn bodies_are_bounded_on_the_wire() {
+    let (served, database) = served(&[]).await;
+    // Declared too large: refused when its first bytes are there, for which Rocket waits.
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    let head = "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n\r\n{\"name\":\"n\",\"value\":";
+    connection.write(head.as_bytes()).await.expect("a head");
+    assert_eq!(connection.read(false).await.expect("an answer").problem(), "body-too-large");
+
+    // Not declared: refused once it has become too large.
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    let head = "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.write(head.as_bytes()).await.expect("a head");
+    for _ in 0..5 {
+        connection.write(format!("4000\r\n{}\r\n", " ".repeat(0x4000)).as_bytes()).await.expect("a piece");
+    }
+    assert_eq!(connection.read(false).await.expect("an answer").problem(), "body-too-large");
+
+    // Cut off in the middle: nothing is stored.
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    let head = "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    connection.write(head.as_bytes()).await.expect("a head");
+    drop(connection);
+    assert_eq!(served.post(&json!({ "name": "n", "value": 1 }), None).await.expect("an answer").status, 201);
+    assert_eq!(served.stop().await.status.code(), Some(0));
+    assert_eq!(count(&database).await, 1);
+}
+
+/// What one client saw: requests answered by kind, and whether one was left without an answer.
+#[derive(Default)]
+struct Seen {
+    visits: i64,
+    created: i64,
+    unanswered: usize,
+}
+
+/// Sends requests on kept connections until the service closes them, as it announces, and no longer takes new ones.
+async fn press(port: Port) -> Seen {
+    let mut seen = Seen::default();
+    let body = json!({ "name": "n", "value": "x" }).to_string();
+    while let Some(mut connection) = Connection::open(port).await {
+        for number in 0.. {
+            let answer = if number % 2 == 0 {
+                connection.send("GET", "/", &[], b"").await
+            } else {
+                connection
+                    .send("POST", "/api/data", &[("Content-Type", "application/json")], body.as_bytes())
+                    .await
+            };
+            let Some(answer) = answer else {
+                // A connection that was never served may be turned away; one that was may not.
+                seen.unanswered += usize::from(number > 0);
+                break;
+            };
+            match answer.status {
+                200 => seen.visits += 1,
+                201 => seen.created += 1,
+                status => panic!("{status}: {}", answer.text()),
+            }
+            if answer.header("Connection") == Some("close") {
+                assert!(connection.is_closed().await, "what is announced is done");
+                break;
+            }
+        }
+    }
+    seen
+}
+
+async fn a_stop_under_load_loses_nothing() {
+    let changes = [("SHUTDOWN_DRAIN_SECONDS", "0.5"), ("FLUSH_INTERVAL_SECONDS", "3600")];
+    let (served, database) = served(&changes).await;
+    let clients: Vec<_> = (0..16).map(|_| tokio::spawn(press(served.port))).collect();
+    let busy = async || served.get("/metrics").await.text().contains("app_db_batch_rows_bucket{le=\"128\"} ");
+    until("load", busy).await;
+    let many = async || {
+        let metrics = served.get("/metrics").await;
+        let visits = metrics.text().lines().find_map(|line| line.strip_prefix("app_visits_total "));
+        visits.is_some_and(|visits| visits.parse::<f64>().is_ok_and(|visits| visits > 500.0))
+    };
+    until("some hundred visits", many).await;
+
+    served.signal("TERM").await;
+    let unready = async || served.try_get("/ready").await.is_some_and(|answer| answer.status == 503);
+    until("readiness to be 503 while requests are served", unready).await;
+    let (end, took) = served.end().await;
+    assert_eq!(end.status.code(), Some(0), "{}", end.errors);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+
+    let mut sum = Seen::default();
+    for seen in join_all(clients).await {
+        let seen = seen.expect("a client that does not panic");
+        sum.visits += seen.visits;
+        sum.created += seen.created;
+        sum.unanswered += seen.unanswered;
+    }
+    assert_eq!(sum.unanswered, 0);
+    assert_eq!(count(&database).await, sum.created, "every 201 is there, and nothing else");
+    assert_eq!(visitors::kept(&database).await, sum.visits, "the counters were flushed");
+    assert!(end.lines.iter().any(|line| line["msg"] == "stopped"));
+}
+
+async fn a_stuck_request_is_not_waited_for_beyond_the_grace() {
+    let changes = [("SHUTDOWN_GRACE_SECONDS", "0.4"), ("DB_DEADLINE_SECONDS", "30")];
+    let (served, database) = served(&changes).await;
+    let mut holder = servers::sql(servers::postgres().await.port, &database);
+    holder.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").expect("the lock");
+    let port = served.port;
+    let stuck = tokio::spawn(async move {
+        Connection::open(port).await.expect("a connection").send("GET", "/api/data/1", &[], b"").await
+    });
+    let in_flight = async || served.get("/metrics").await.text().contains("app_requests_in_flight 2");
+    until("the request to be stuck", in_flight).await;
+    served.signal("INT").await;
+    let (end, took) = served.end().await;
+    assert_eq!(end.status.code(), Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(end.lines.iter().any(|line| line["msg"] == "the grace is over"), "{:#?}", end.lines);
+    assert!(stuck.await.expect("no panic").is_none());
+}
+
+async fn a_taken_port_is_a_failure_that_says_so() {
+    let (first, database) = served(&[]).await;
+    let port = first.port.0.to_string();
+    let end = wire::run("serve", &variables(&database, &[("PORT", &port)]).await).await;
+    assert_eq!(end.status.code(), Some(5));
+    let said = end.lines.iter().find(|line| line["level"] == "CRITICAL").expect("a line");
+    assert!(said["error"].as_str().is_some_and(|error| error.contains("in use")), "{said}");
+    assert_eq!(first.stop().await.status.code(), Some(0));
+}
+
+async fn diesel_and_rocket_log_through_the_same_drain() {
+    let (served, _) = served(&[]).await;
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    connection.send("DANCE", "/", &[], b"").await.expect("an answer");
+    let end = served.stop().await;
+    // Every line parsed as JSON, or `stop` would have failed; Rocket's are among them, with their target.
+    assert!(end.lines.iter().any(|line| line["target"] == "rocket::server"), "{:#?}", end.lines);
+    assert!(end.lines.iter().any(|line| line["target"] == "rocket::launch"), "{:#?}", end.lines);
+    assert_eq!(end.errors, "");
+}

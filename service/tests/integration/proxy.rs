@@ -1,0 +1,98 @@
+//! Owns a TCP relay between the application and a server, whose mood a test sets: passing, silent, slow, cut. What it does
+//! to bytes is nothing but to delay or drop their connection.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+
+use crate::servers::Port;
+
+/// How the relay treats its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Passes everything on.
+    Passing,
+    /// Holds everything back; connections stay.
+    Silent,
+    /// Passes on what goes to the server and holds back what comes from it.
+    Mute,
+    /// Passes each piece on after this time.
+    Slow(Duration),
+    /// Closes every connection, old and new.
+    Cut,
+}
+
+pub(crate) struct Proxy {
+    pub(crate) port: Port,
+    mood: watch::Sender<Mood>,
+}
+
+impl Proxy {
+    /// A passing relay to a port of this host.
+    pub(crate) async fn to(target: Port) -> Self {
+        Self::on(Port(0), target).await
+    }
+
+    /// As [`Proxy::to`], on a port of one's choice.
+    pub(crate) async fn on(port: Port, target: Port) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.0)).await.expect("a port for the relay");
+        let port = Port(listener.local_addr().expect("its number").port());
+        let (mood, seen) = watch::channel(Mood::Passing);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, target, seen.clone()));
+            }
+        });
+        Self { port, mood }
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+}
+
+async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>) {
+    let for_pumps = mood.clone();
+    let pass = async {
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target.0)).await else { return };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            () = pump(from_client, to_server, for_pumps.clone(), &[Mood::Silent]) => {}
+            () = pump(from_server, to_client, for_pumps.clone(), &[Mood::Silent, Mood::Mute]) => {}
+        }
+    };
+    tokio::select! {
+        () = pass => {}
+        _ = async { mood.wait_for(|mood| *mood == Mood::Cut).await.map(|_| ()) } => {}
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mood: watch::Receiver<Mood>,
+    held: &[Mood],
+) {
+    let mut piece = vec![0; 16 * 1024];
+    loop {
+        let Ok(length @ 1..) = from.read(&mut piece).await else { return };
+        let now = match mood.wait_for(|mood| !held.contains(mood)).await {
+            Ok(mood) => *mood,
+            Err(_) => return,
+        };
+        if let Mood::Slow(delay) = now {
+            tokio::time::sleep(delay).await;
+        }
+        if to.write_all(&piece[..length]).await.is_err() {
+            return;
+        }
+    }
+}

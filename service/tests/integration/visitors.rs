@@ -1,0 +1,231 @@
+//! Owns the promises of the visitors' count: each visit counted once, whatever becomes of Redis, Postgres and the service
+//! meanwhile, and by however many replicas.
+
+use std::collections::BTreeSet;
+
+use diesel::{QueryableByName, RunQueryDsl};
+use rocket::futures::future::join_all;
+
+use crate::{
+    application::Application,
+    proxy::{Mood, Proxy},
+    servers::{self, config, until},
+    tests,
+};
+
+tests![
+    numbers_are_given_once,
+    a_restart_of_the_service_loses_nothing,
+    a_kill_of_the_service_loses_nothing,
+    a_redis_that_forgot_resumes_from_postgres,
+    a_redis_that_forgot_under_a_running_service_resumes_from_what_it_knew,
+    replicas_flush_at_once_without_counting_twice,
+    visits_without_redis_are_counted_when_it_is_back,
+    a_lost_answer_is_not_counted_twice,
+    visits_without_redis_survive_a_restart_of_the_service,
+    visits_are_counted_while_both_are_away,
+    a_greater_count_in_postgres_raises_redis,
+];
+
+const QUICK: (&str, &str) = ("FLUSH_INTERVAL_SECONDS", "0.1");
+
+async fn visit(application: &Application, times: usize) -> Vec<u64> {
+    let answers = join_all((0..times).map(|_| application.get("/"))).await;
+    answers.iter().map(|answer| answer.json()["visitor"].as_u64().expect("a number")).collect()
+}
+
+async fn count(application: &Application) -> u64 {
+    application.get("/api/visitors").await.json()["visitors"].as_u64().expect("a number")
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    number: i64,
+}
+
+async fn ask(database: &str, query: &'static str) -> i64 {
+    let (port, database) = (servers::postgres().await.port, database.to_owned());
+    let run = move || {
+        diesel::sql_query(query)
+            .get_result::<Number>(&mut servers::sql(port, &database))
+            .expect("an answer")
+            .number
+    };
+    tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+/// The count in Postgres.
+pub(crate) async fn kept(database: &str) -> i64 {
+    ask(database, "SELECT count AS number FROM visitors").await
+}
+
+async fn parked(database: &str) -> i64 {
+    ask(database, "SELECT coalesce(sum(visits), 0)::bigint AS number FROM visitor_debts").await
+}
+
+async fn until_kept(database: &str, count: i64) {
+    until(&format!("{count} visitors in Postgres"), async || kept(database).await == count).await;
+}
+
+/// An application behind a relay to Redis.
+async fn behind(proxy: &Proxy, database: &str) -> Application {
+    let application =
+        Application::assemble(&config(servers::postgres().await.port, database, proxy.port, &[QUICK])).await;
+    application.until_ready("ok").await;
+    application
+}
+
+async fn numbers_are_given_once() {
+    let one = Application::start().await;
+    let other = Application::start_on(&one.database, &[]).await;
+    let (here, there) = tokio::join!(visit(&one, 100), visit(&other, 100));
+    let numbers: BTreeSet<u64> = here.into_iter().chain(there).collect();
+    assert_eq!(numbers, (1..=200).collect());
+    assert_eq!((count(&one).await, count(&other).await), (200, 200));
+}
+
+async fn a_restart_of_the_service_loses_nothing() {
+    let application = Application::start().await;
+    let database = application.database.clone();
+    visit(&application, 7).await;
+    application.stop().await;
+    assert_eq!(kept(&database).await, 7);
+    let application = Application::start_on(&database, &[]).await;
+    assert_eq!(visit(&application, 1).await, [8]);
+}
+
+async fn a_kill_of_the_service_loses_nothing() {
+    let application = Application::start_with(&[("FLUSH_INTERVAL_SECONDS", "3600")]).await;
+    let database = application.database.clone();
+    visit(&application, 7).await;
+    application.kill();
+    assert_eq!(kept(&database).await, 0);
+    let application = Application::start_on(&database, &[]).await;
+    assert_eq!(count(&application).await, 7);
+}
+
+async fn a_redis_that_forgot_resumes_from_postgres() {
+    let application = Application::start_with(&[QUICK]).await;
+    let database = application.database.clone();
+    visit(&application, 10).await;
+    until_kept(&database, 10).await;
+    application.kill();
+    servers::redis().await.forget(&database).await;
+    let application = Application::start_on(&database, &[QUICK]).await;
+    assert_eq!(count(&application).await, 10);
+    assert_eq!(visit(&application, 1).await, [11]);
+}
+
+async fn a_redis_that_forgot_under_a_running_service_resumes_from_what_it_knew() {
+    let application = Application::start_with(&[("FLUSH_INTERVAL_SECONDS", "3600")]).await;
+    visit(&application, 10).await;
+    servers::redis().await.forget(&application.database).await;
+    assert_eq!(visit(&application, 1).await, [11]);
+    servers::redis().await.forget(&application.database).await;
+    assert_eq!(count(&application).await, 11);
+}
+
+async fn replicas_flush_at_once_without_counting_twice() {
+    let quickest = [("FLUSH_INTERVAL_SECONDS", "0.05")];
+    let one = Application::start_with(&quickest).await;
+    let others = join_all((0..3).map(|_| Application::start_on(&one.database, &quickest))).await;
+    let replicas: Vec<&Application> = others.iter().chain([&one]).collect();
+    for _ in 0..5 {
+        join_all(replicas.iter().map(|replica| visit(replica, 20))).await;
+    }
+    until_kept(&one.database, 400).await;
+    for replica in replicas {
+        assert_eq!(count(replica).await, 400);
+    }
+    for replica in others {
+        replica.stop().await;
+    }
+    assert_eq!(kept(&one.database).await, 400);
+}
+
+async fn visits_without_redis_are_counted_when_it_is_back() {
+    let proxy = Proxy::to(servers::redis().await.port).await;
+    let application = behind(&proxy, &servers::postgres().await.database().await).await;
+    assert_eq!(visit(&application, 5).await.into_iter().max(), Some(5));
+    proxy.set(Mood::Cut);
+    application.until_ready("degraded").await;
+    assert_eq!(visit(&application, 1).await, [6]);
+    until("the visit to be parked", async || parked(&application.database).await == 1).await;
+    assert_eq!(visit(&application, 1).await, [7]);
+    assert_eq!(count(&application).await, 7);
+    proxy.set(Mood::Passing);
+    application.until_ready("ok").await;
+    until_kept(&application.database, 7).await;
+    until("the debt to be struck out", async || parked(&application.database).await == 0).await;
+    assert_eq!(count(&application).await, 7);
+    assert_eq!(visit(&application, 1).await, [8]);
+    assert_eq!(application.metric("app_visitors_pending").await, 0);
+}
+
+async fn a_lost_answer_is_not_counted_twice() {
+    let proxy = Proxy::to(servers::redis().await.port).await;
+    let application = behind(&proxy, &servers::postgres().await.database().await).await;
+    visit(&application, 5).await;
+    for round in 1..=3 {
+        // Redis gets the batch, and its answer does not come back.
+        proxy.set(Mood::Mute);
+        assert_eq!(visit(&application, 10).await.len(), 10);
+        proxy.set(Mood::Cut);
+        application.until_ready("degraded").await;
+        visit(&application, 3).await;
+        proxy.set(Mood::Passing);
+        application.until_ready("ok").await;
+        until_kept(&application.database, 5 + 13 * round).await;
+    }
+    assert_eq!(count(&application).await, 44);
+}
+
+async fn visits_without_redis_survive_a_restart_of_the_service() {
+    let proxy = Proxy::to(servers::redis().await.port).await;
+    let application = behind(&proxy, &servers::postgres().await.database().await).await;
+    let database = application.database.clone();
+    visit(&application, 5).await;
+    proxy.set(Mood::Mute);
+    visit(&application, 10).await;
+    proxy.set(Mood::Cut);
+    application.until_ready("degraded").await;
+    visit(&application, 3).await;
+    application.stop().await;
+
+    let successor = Application::start_on(&database, &[QUICK]).await;
+    until("all visits", async || count(&successor).await == 18).await;
+    until_kept(&database, 18).await;
+    assert_eq!(parked(&database).await, 0);
+}
+
+async fn visits_are_counted_while_both_are_away() {
+    let (postgres, redis) = (servers::postgres().await, servers::redis().await);
+    let (to_postgres, to_redis) = (Proxy::to(postgres.port).await, Proxy::to(redis.port).await);
+    let database = postgres.database().await;
+    let application =
+        Application::assemble(&config(to_postgres.port, &database, to_redis.port, &[QUICK])).await;
+    application.until_ready("ok").await;
+    visit(&application, 5).await;
+    to_postgres.set(Mood::Cut);
+    to_redis.set(Mood::Cut);
+    application.until_ready("unavailable").await;
+    for answer in join_all((0..4).map(|_| application.get("/"))).await {
+        assert_eq!(answer.status, 200);
+    }
+    to_redis.set(Mood::Passing);
+    until("Redis", async || application.get("/ready").await.json()["redis"]["status"] == "up").await;
+    assert_eq!(visit(&application, 1).await, [10]);
+    to_postgres.set(Mood::Passing);
+    application.until_ready("ok").await;
+    until_kept(&database, 10).await;
+}
+
+async fn a_greater_count_in_postgres_raises_redis() {
+    let application = Application::start_with(&[QUICK]).await;
+    visit(&application, 5).await;
+    until_kept(&application.database, 5).await;
+    ask(&application.database, "UPDATE visitors SET count = 100 RETURNING count AS number").await;
+    until("Redis to be raised", async || count(&application).await == 100).await;
+    assert_eq!(visit(&application, 1).await, [101]);
+}

@@ -1,0 +1,208 @@
+//! Owns the service as a program: started, spoken to over a socket, signalled, and its output read.
+
+use std::{
+    net::Ipv4Addr,
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use crate::{
+    application::Answer,
+    servers::{Port, free_port, until},
+};
+
+/// The service's program with these variables and no others.
+pub(crate) fn command(name: &str, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_service"));
+    command
+        .arg(name)
+        .env_clear()
+        .envs(variables.iter().cloned())
+        // Where coverage is measured, the program writes its part too.
+        .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// What a program said and how it ended.
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    pub(crate) lines: Vec<Value>,
+    pub(crate) errors: String,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(name: &str, variables: &[(String, String)]) -> End {
+    let output = command(name, variables).output().await.expect("the service's program");
+    End {
+        status: output.status,
+        lines: parse(&output.stdout),
+        errors: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn parse(output: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(output).expect("a log in UTF-8");
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// `service serve`, running.
+pub(crate) struct Served {
+    pub(crate) port: Port,
+    process: Child,
+}
+
+impl Served {
+    /// Starts it on a free port and waits until it lives.
+    pub(crate) async fn start(variables: &[(String, String)]) -> Self {
+        let port = Port(free_port());
+        let mut variables = variables.to_vec();
+        variables.push(("PORT".to_owned(), port.0.to_string()));
+        let process = command("serve", &variables).spawn().expect("the service's program");
+        let served = Self { port, process };
+        until("the service's life", async || {
+            served.try_get("/health").await.is_some_and(|answer| answer.status == 200)
+        })
+        .await;
+        served
+    }
+
+    pub(crate) async fn until_ready(&self, status: &str) {
+        until(&format!("readiness {status:?}"), async || self.get("/ready").await.json()["status"] == status)
+            .await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.try_get(path).await.expect("an answer")
+    }
+
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        Connection::open(self.port).await?.send("GET", path, &[], b"").await
+    }
+
+    pub(crate) async fn post(&self, body: &Value, key: Option<&str>) -> Option<Answer> {
+        let mut headers = vec![("Content-Type", "application/json")];
+        headers.extend(key.map(|key| ("Idempotency-Key", key)));
+        Connection::open(self.port)
+            .await?
+            .send("POST", "/api/data", &headers, body.to_string().as_bytes())
+            .await
+    }
+
+    /// Sends it a signal, by name.
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.process.id().expect("a running service").to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for its end; how long that took.
+    pub(crate) async fn end(self) -> (End, Duration) {
+        let begun = Instant::now();
+        let wait = tokio::time::timeout(Duration::from_secs(30), self.process.wait_with_output());
+        let output = wait.await.expect("an end within 30 s").expect("its output");
+        let end = End {
+            status: output.status,
+            lines: parse(&output.stdout),
+            errors: String::from_utf8(output.stderr).expect("UTF-8"),
+        };
+        (end, begun.elapsed())
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) async fn stop(self) -> End {
+        self.signal("TERM").await;
+        self.end().await.0
+    }
+}
+
+/// One connection, kept alive, that knows just enough HTTP/1.1 (RFC 9112) and sends whatever it is told.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(port: Port) -> Option<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port.0)).await.ok()?;
+        Some(Self { stream, rest: Vec::new() })
+    }
+
+    /// Sends a request and reads its answer; `None` when the connection ended first.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+        for (name, value) in headers {
+            request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if !body.is_empty() {
+            request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+        }
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(body);
+        self.write(&request).await?;
+        self.read(method == "HEAD").await
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Option<()> {
+        self.stream.write_all(bytes).await.ok()
+    }
+
+    /// Reads one answer.
+    pub(crate) async fn read(&mut self, without_body: bool) -> Option<Answer> {
+        let begun = Instant::now();
+        let head = loop {
+            if let Some(end) = self.rest.windows(4).position(|window| window == b"\r\n\r\n") {
+                break self.rest.drain(..end + 4).collect::<Vec<_>>();
+            }
+            self.fill().await?;
+        };
+        let head = String::from_utf8(head).expect("a head in UTF-8");
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(':').expect("a header"))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect();
+        let mut answer = Answer { status, headers, body: Vec::new(), took: Duration::ZERO };
+        if !without_body {
+            let length =
+                answer.header("Content-Length").map_or(0, |length| length.parse().expect("a length"));
+            while self.rest.len() < length {
+                self.fill().await?;
+            }
+            answer.body = self.rest.drain(..length).collect();
+        }
+        answer.took = begun.elapsed();
+        Some(answer)
+    }
+
+    /// Whether the other side has closed.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        self.fill().await.is_none()
+    }
+
+    async fn fill(&mut self) -> Option<()> {
+        let mut piece = [0; 4096];
+        let length = self.stream.read(&mut piece).await.ok().filter(|length| *length > 0)?;
+        self.rest.extend_from_slice(&piece[..length]);
+        Some(())
+    }
+}
