@@ -6,10 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
+use bollard::models::SystemVersion;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
 
 use super::Engine;
 use super::endpoint::{Address, Endpoint, EndpointError, Surroundings};
+use super::error::{EngineError, ask};
 use crate::limits;
 
 /// The oldest API that has everything Homeport asks for: Docker 20.10 and Podman 3.
@@ -92,6 +94,17 @@ pub struct EngineVersion {
     pub os: String,
 }
 
+impl From<SystemVersion> for EngineVersion {
+    fn from(said: SystemVersion) -> Self {
+        Self {
+            version: said.version.unwrap_or_default(),
+            api: said.api_version.unwrap_or_default(),
+            architecture: said.arch.unwrap_or_default(),
+            os: said.os.unwrap_or_default(),
+        }
+    }
+}
+
 impl Engine {
     /// Connects to the engine that Docker's own command line would use.
     ///
@@ -115,6 +128,17 @@ impl Engine {
         Self::connect_to(endpoint).await
     }
 
+    /// Asks the engine about itself.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn version(&self) -> Result<EngineVersion, EngineError> {
+        let request = self.docker.version();
+        ask("ask", "the engine for its version", limits::ENGINE_ANSWER, request)
+            .await
+            .map(EngineVersion::from)
+    }
+
     async fn connect_to(endpoint: Endpoint) -> Result<(Self, EngineVersion), ConnectError> {
         let unreachable = |endpoint: Endpoint, error: &BollardError| ConnectError::Unreachable {
             forbidden: innermost(error).contains("ermission denied"),
@@ -130,8 +154,8 @@ impl Engine {
             Ok(Err(error)) => return Err(unreachable(endpoint, &error)),
             Err(_) => return Err(unreachable(endpoint, &BollardError::RequestTimeoutError)),
         };
-        let api = said.api_version.unwrap_or_default();
-        let needs = said.min_api_version.unwrap_or_default();
+        let api = said.api_version.clone().unwrap_or_default();
+        let needs = said.min_api_version.clone().unwrap_or_default();
         let version = match agree(&api, &needs) {
             Ok(version) => version,
             Err(Disagreement::TooOld) => {
@@ -142,13 +166,7 @@ impl Engine {
             }
         };
         let docker = open(&endpoint.address, &version).map_err(|error| unreachable(endpoint, &error))?;
-        let said = EngineVersion {
-            version: said.version.unwrap_or_default(),
-            api,
-            architecture: said.arch.unwrap_or_default(),
-            os: said.os.unwrap_or_default(),
-        };
-        Ok((Self { docker }, said))
+        Ok((Self { docker }, said.into()))
     }
 }
 

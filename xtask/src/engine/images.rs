@@ -1,4 +1,4 @@
-//! The engine's image store: looking, pulling, loading, importing, building, saving, tagging, removing.
+//! The engine's image store: looking, pulling, pushing, loading, importing, saving, tagging, removing.
 //!
 //! Must not: choose a source for an image, or read Docker's configuration (credentials are handed in).
 
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
-use bollard::models::{BuildInfo, ImageInspect, ProgressDetail};
+use bollard::models::{ImageInspect, ProgressDetail};
 use bollard::query_parameters::{
-    BuildImageOptions, CreateImageOptions, ImportImageOptions, ListImagesOptions, PushImageOptions,
-    RemoveImageOptions, TagImageOptions,
+    CreateImageOptions, ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions,
+    TagImageOptions,
 };
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::bytes::Bytes;
@@ -63,21 +63,6 @@ pub struct LayerProgress {
     pub status: String,
     /// Bytes done and in all, when they are known.
     pub bytes: Option<(u64, u64)>,
-}
-
-/// What an image is built from by the engine's classic builder.
-#[derive(Debug, Clone, Default)]
-pub struct ImageBuild {
-    /// The reference it gets when the build has succeeded.
-    pub reference: String,
-    /// The context as an uncompressed tar archive with a `Dockerfile` at its root.
-    pub context: Vec<u8>,
-    /// Values for the Dockerfile's `ARG`s.
-    pub arguments: BTreeMap<String, String>,
-    /// Labels added to those of the Dockerfile.
-    pub labels: BTreeMap<String, String>,
-    /// The bound of the whole build.
-    pub limit: Duration,
 }
 
 impl Engine {
@@ -224,38 +209,6 @@ impl Engine {
         };
         let stream = self.docker.create_image(Some(options), Some(bollard::body_try_stream(archive)), None);
         follow("import", image(reference), limit, stream, drop).await
-    }
-
-    /// Builds an image with the engine's classic builder, which every engine has. `on_line` gets the builder's output.
-    ///
-    /// # Errors
-    /// When an instruction fails (the engine's own words) or the bound is over; then nothing is tagged.
-    pub async fn build_image(
-        &self,
-        build: ImageBuild,
-        mut on_line: impl FnMut(&str),
-    ) -> Result<(), EngineError> {
-        let options = BuildImageOptions {
-            dockerfile: "Dockerfile".to_owned(),
-            t: Some(build.reference.clone()),
-            rm: true,
-            forcerm: true,
-            buildargs: Some(build.arguments.into_iter().collect()),
-            labels: Some(build.labels.into_iter().collect()),
-            ..Default::default()
-        };
-        let context = Bytes::from(build.context);
-        let stream = self.docker.build_image(options, None, Some(bollard::body_full(context)));
-        let mut partial = String::new();
-        follow("build", image(&build.reference), build.limit, stream, |info: BuildInfo| {
-            partial.push_str(info.stream.as_deref().unwrap_or_default());
-            while let Some(end) = partial.find('\n') {
-                let line: String = partial.drain(..=end).collect();
-                // A program's own progress bar ends with a carriage return what it overwrites.
-                on_line(line.trim_end().rsplit('\r').next().unwrap_or_default());
-            }
-        })
-        .await
     }
 
     /// Writes images as `docker save` does: one uncompressed archive.

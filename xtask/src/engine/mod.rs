@@ -2,6 +2,7 @@
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 
+mod build;
 mod connect;
 mod create;
 mod endpoint;
@@ -15,11 +16,12 @@ mod one_shot;
 mod operate;
 mod probe;
 
+pub use build::{BuildReport, Builder, ImageBuild};
 pub use connect::{ConnectError, EngineVersion};
 pub use create::Blueprint;
 pub use endpoint::{Address, Certificates, Endpoint, EndpointError};
 pub use error::EngineError;
-pub use images::{Credentials, ImageBuild, LayerProgress, StoredImage};
+pub use images::{Credentials, LayerProgress, StoredImage};
 pub use logs::{LogLine, LogOptions};
 pub use machine::{EngineMachine, PublishedPort};
 pub use observe::Objects;

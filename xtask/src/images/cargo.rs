@@ -59,20 +59,58 @@ pub(super) async fn build(
 ) -> Result<PathBuf, ImageError> {
     for _ in 1..REPETITIONS {
         let started = SystemTime::now();
-        let program = build_once(root, package, reporter).await?;
+        let program = build_once(command(root, package), package, reporter).await?;
         if sources(&program).is_ok_and(|sources| newer(&sources, started).is_none()) {
             return Ok(program);
         }
         reporter.message("saved while building: again");
     }
-    build_once(root, package, reporter).await
+    build_once(command(root, package), package, reporter).await
 }
 
-async fn build_once(root: &Path, package: &str, reporter: &StepReporter) -> Result<PathBuf, ImageError> {
+/// Builds the program of a release as the Dockerfile's compiling stage does: static, optimised, from the locked
+/// dependencies, and without this machine's paths in it. All of that applies to every crate, so it has a directory of
+/// its own under `target`.
+///
+/// # Errors
+/// As for [`build`].
+pub(super) async fn build_release(
+    root: &Path,
+    package: &str,
+    reporter: &StepReporter,
+) -> Result<PathBuf, ImageError> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    for flag in [
+        "-C target-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=/cargo", home.display()),
+        format!("--remap-path-prefix={}=/src", root.display()),
+    ] {
+        flags.push(' ');
+        flags.push_str(&flag);
+    }
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let command = cargo(root)
+        .args(["build", "--message-format=json", "--locked", "--release", "--package", package])
+        .args(["--target", target.as_str()])
+        .env("RUSTFLAGS", flags.trim_start());
+    build_once(command, package, reporter).await
+}
+
+/// This machine's processor in Go's words, which engines use.
+pub(super) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+async fn build_once(cargo: Program, package: &str, reporter: &StepReporter) -> Result<PathBuf, ImageError> {
     let mut executable = None;
     let mut errors = Vec::new();
     let mut compiled = 0;
-    let cargo = command(root, package);
     let ran = cargo
         .run(|stream, line| match stream {
             Stream::Stdout => match serde_json::from_str(line) {
@@ -113,11 +151,18 @@ async fn build_once(root: &Path, package: &str, reporter: &StepReporter) -> Resu
 }
 
 fn command(root: &Path, package: &str) -> Program {
+    cargo(root).args(["rustc", "--message-format=json", "--package", package, "--bin", package, "--"]).args([
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "strip=symbols",
+    ])
+}
+
+fn cargo(root: &Path) -> Program {
     // The cargo that runs us, when it does: with rustup, the one of the toolchain in use.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Program::new(cargo, limits::SERVICE_BUILD)
-        .args(["rustc", "--message-format=json", "--package", package, "--bin", package, "--"])
-        .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"])
         .directory(root)
         // Set for what `cargo run` starts, and about the task runner, not about the package.
         .env_remove("CARGO_MANIFEST_DIR")

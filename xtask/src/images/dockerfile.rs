@@ -73,12 +73,15 @@ pub(super) fn bases(dockerfile: &str) -> Vec<ImageReference> {
     bases
 }
 
-/// The configuration of the first stage that starts from nothing, as instructions one a line with its `ARG`s' defaults
-/// filled in: what an image needs besides its files.
+/// The configuration of the first stage that starts from nothing, as instructions one a line: what an image needs
+/// besides its files. Its `ARG`s are filled in with the values given, else their defaults.
 ///
 /// # Errors
 /// When there is no such stage, or it does something that is no configuration; in words.
-pub(super) fn configuration(dockerfile: &str) -> Result<Vec<String>, String> {
+pub(super) fn configuration(
+    dockerfile: &str,
+    given: &BTreeMap<String, String>,
+) -> Result<Vec<String>, String> {
     let mut arguments = Arguments::new();
     let mut lines = Vec::new();
     let mut inside = false;
@@ -86,7 +89,11 @@ pub(super) fn configuration(dockerfile: &str) -> Result<Vec<String>, String> {
         match keyword.as_str() {
             "FROM" if inside => return Ok(lines),
             "FROM" => inside = from(&rest, &arguments).0 == "scratch",
-            "ARG" => arguments.extend(argument(&rest)),
+            "ARG" => {
+                let name = rest.split('=').next().unwrap_or_default();
+                let given = given.get(name).map(|value| (name.to_owned(), value.clone()));
+                arguments.extend(given.or_else(|| argument(&rest)));
+            }
             _ if !inside => {}
             "RUN" | "COPY" | "ADD" => return Err(format!("its stage on scratch has {keyword} {rest}")),
             _ => lines.push(format!("{keyword} {}", fill_in(&rest, &arguments))),
@@ -158,14 +165,19 @@ COPY service.bin /service
             "USER 1000:1000",
             r#"HEALTHCHECK --interval=5s CMD ["/service", "health"]"#,
         ];
-        assert_eq!(configuration(dockerfile).expect("it has the stage"), expected);
-        assert_eq!(configuration("FROM scratch\nCMD x"), Ok(vec!["CMD x".to_owned()]));
+        let nothing = BTreeMap::new();
+        assert_eq!(configuration(dockerfile, &nothing).expect("it has the stage"), expected);
+        let given =
+            BTreeMap::from([("SOURCE".to_owned(), "here".to_owned()), ("X".to_owned(), String::new())]);
+        let filled = configuration(dockerfile, &given).expect("it has the stage");
+        assert_eq!(filled[0], r#"LABEL a="dev" b="here""#);
+        assert_eq!(configuration("FROM scratch\nCMD x", &nothing), Ok(vec!["CMD x".to_owned()]));
         let table = [
             ("FROM debian:12\nUSER 1", "it has no stage FROM scratch"),
             ("FROM scratch\nCOPY a /a", "its stage on scratch has COPY a /a"),
         ];
         for (dockerfile, reason) in table {
-            assert_eq!(configuration(dockerfile), Err(reason.to_owned()));
+            assert_eq!(configuration(dockerfile, &nothing), Err(reason.to_owned()));
         }
     }
 }

@@ -42,9 +42,9 @@ pub enum ImageError {
         /// What was seen.
         reason: String,
     },
-    /// A recipe failed.
-    #[error("cannot make image {reference} from its recipe: {message}")]
-    Recipe {
+    /// An instruction of a Dockerfile failed.
+    #[error("cannot make image {reference} from its Dockerfile: {message}")]
+    Dockerfile {
         /// The image.
         reference: ImageReference,
         /// What the builder said.
@@ -62,6 +62,16 @@ pub enum ImageError {
         /// The compiler's errors, as it renders them.
         lines: Vec<String>,
     },
+    /// The base of the Dockerfile's compiling stage cannot be had, and the host is of another kind.
+    #[error(
+        "nothing can compile for {platform}: the Dockerfile's base cannot be had, and this machine is of another kind"
+    )]
+    NoCompiler {
+        /// The platform.
+        platform: String,
+        /// What each source said.
+        reasons: Vec<String>,
+    },
     /// A source was used and the image is still not there.
     #[error("{source_name} was to bring image {reference}, and it did not")]
     NotBrought {
@@ -78,6 +88,7 @@ impl ImageError {
         match self {
             Self::Process(ProcessError::Missing { .. }) => Code::ProgramMissing,
             Self::Build { .. } => Code::BuildFailed,
+            Self::NoCompiler { .. } => Code::ImageUnavailable,
             _ => Code::ImageFailed,
         }
     }
@@ -85,7 +96,8 @@ impl ImageError {
     /// Evidence, line by line.
     pub fn details(&self) -> Vec<String> {
         match self {
-            Self::Recipe { lines, .. } | Self::Build { lines, .. } => lines.clone(),
+            Self::Dockerfile { lines, .. } | Self::Build { lines, .. } => lines.clone(),
+            Self::NoCompiler { reasons, .. } => reasons.clone(),
             Self::Process(ProcessError::Failed { stderr, .. }) => {
                 let first = stderr.len().saturating_sub(crate::limits::LAST_LINES);
                 stderr[first..].to_vec()

@@ -6,6 +6,7 @@
 //!
 //! Must not: decide whether a container is replaced.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -150,7 +151,8 @@ impl HostBuild {
         let path = self.root.join("Dockerfile");
         let unusable = |source| ImageError::File { verb: "use", path: path.clone(), source };
         let text = std::fs::read_to_string(&path).map_err(unusable)?;
-        dockerfile::configuration(&text).map_err(|reason| unusable(io::Error::other(reason)))
+        dockerfile::configuration(&text, &BTreeMap::new())
+            .map_err(|reason| unusable(io::Error::other(reason)))
     }
 
     fn labels(&self, artifact: &Artifact, binary: &str, instructions: &[String]) -> Vec<String> {
@@ -184,7 +186,7 @@ impl HostBuild {
 }
 
 /// A tar archive with one program that everybody may run and nobody may change, in pieces.
-fn archive(name: &str, content: Vec<u8>) -> [Bytes; 3] {
+pub(super) fn archive(name: &str, content: Vec<u8>) -> [Bytes; 3] {
     let mut header = tar::Header::new_gnu();
     header.set_path(name).expect("a package's name fits a tar header");
     header.set_size(content.len() as u64);
@@ -201,7 +203,7 @@ fn digest(instructions: &[String]) -> String {
 }
 
 /// A value as a Dockerfile's instruction takes it literally.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
     format!("\"{escaped}\"")
 }

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod cargo;
+mod context;
 mod credentials;
 mod dockerfile;
 mod error;
@@ -13,6 +14,7 @@ mod obtain;
 mod pull;
 mod recipe;
 mod reference;
+mod release;
 mod shelf;
 mod source;
 mod survey;
@@ -21,6 +23,7 @@ pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};
 pub use pull::push;
+pub use release::{Compiler, Release, Released};
 pub use shelf::{ImageReport, Loaded, Saved, bundles, list, load, save};
 pub use source::*;
 pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};

@@ -17,7 +17,7 @@ use super::pull::pull;
 use super::recipe::{CHANGES, Recipe};
 use super::reference::Parts;
 use super::{ImageError, Source, bundle, labels};
-use crate::engine::{Engine, EngineError, ImageBuild};
+use crate::engine::{BuildReport, Builder, Engine, EngineError, ImageBuild};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::process::{ProcessError, Program};
@@ -83,28 +83,43 @@ async fn build(
         .and_then(|recipe| recipe.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(unreadable)?;
     let order = ImageBuild {
+        builder: Builder::Classic,
         reference: reference.with_tag().to_string(),
         context: recipe.context().map_err(unreadable)?,
-        arguments: BTreeMap::new(),
         labels: BTreeMap::from([
             (labels::RECIPE.to_owned(), recipe.name.clone()),
             (labels::RECIPE_HASH.to_owned(), recipe.hash()),
         ]),
         limit: limits::IMAGE_BUILD,
+        ..Default::default()
     };
-    let speaker = format!("recipe {}", recipe.name);
+    run_builder(engine, reference, order, &format!("recipe {}", recipe.name), reporter).await
+}
+
+/// Runs one of the engine's builders and passes on what it tells.
+pub(super) async fn run_builder(
+    engine: &Engine,
+    reference: &ImageReference,
+    order: ImageBuild,
+    speaker: &str,
+    reporter: &StepReporter,
+) -> Result<(), ImageError> {
     let mut lines = Vec::new();
     let built = engine
-        .build_image(order, |line| {
-            if line.starts_with("Step ") {
-                reporter.message(line);
-            }
-            reporter.output(speaker.as_str(), line);
+        .build_image(order, |report| {
+            let line = match report {
+                BuildReport::Step(line) => {
+                    reporter.message(line);
+                    line
+                }
+                BuildReport::Line(line) => line,
+            };
+            reporter.output(speaker, line);
             lines.push(line.to_owned());
         })
         .await;
     match built {
-        Err(EngineError::Refused { message, .. }) => Err(ImageError::Recipe {
+        Err(EngineError::Refused { message, .. }) => Err(ImageError::Dockerfile {
             reference: reference.clone(),
             message,
             lines: lines.split_off(lines.len().saturating_sub(limits::LAST_LINES)),
