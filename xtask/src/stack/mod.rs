@@ -112,7 +112,7 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     }
     let mut top = at.section();
     // Read above, before anything else was interpolated.
-    let _ = top.take("name");
+    let _ = top.take_nullable("name");
     if let Some(version) = top.take_nullable("version") {
         warnings.add(version.line, &version.key, "this key has no meaning any more; remove it");
     }
@@ -129,10 +129,10 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     let services = services_at?;
     let lines: BTreeMap<ServiceName, Cursor<'_>> =
         services.entries().into_iter().map(|(name, at)| (ServiceName::new(name), at)).collect();
-    let services = (services.entries().into_iter())
+    let services = (lines.iter())
         .filter_map(|(name, at)| {
-            check::name(&at, name, "service");
-            Some((ServiceName::new(name), service::read(&at, name, &project, context)?))
+            check::name(at, name.as_str(), "service");
+            Some((name.clone(), service::read(at, name.as_str(), &project, context)?))
         })
         .collect();
     let mut stack = Stack { project, services, networks, volumes };

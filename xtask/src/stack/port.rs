@@ -7,6 +7,10 @@ use super::cursor::Cursor;
 use super::model::{Port, Protocol};
 use super::yaml::Value;
 
+/// Ports in one range: each costs the engine a process of its own (docker-proxy), and a stack that wants more wants
+/// something else.
+const MAX_RANGE: u16 = 128;
+
 /// One entry of `ports`, in either syntax. A range stands for several ports.
 pub(super) fn read(at: &Cursor<'_>) -> Vec<Port> {
     let ports = match &at.node.value {
@@ -33,15 +37,21 @@ fn short(text: &str) -> Result<Vec<Port>, String> {
     };
     let host_ip = match address {
         "" => None,
+        bare if bare.contains(':') && !bare.starts_with('[') => {
+            return Err(format!("the address {bare:?} must stand in brackets"));
+        }
         address => Some(self::address(address)?),
     };
     let targets = range(target)?;
-    if published.is_empty() {
+    // Nothing and 0 both leave the choice to the engine.
+    if published.is_empty() || published == "0" {
         return Ok(targets.map(|target| Port { target, published: None, host_ip, protocol }).collect());
     }
     let published = range(published)?;
     if published.len() != targets.len() {
-        return Err(format!("the ranges in {text:?} differ in length"));
+        return Err(format!(
+            "the ranges in {text:?} differ in length; Homeport does not choose a port from a range"
+        ));
     }
     let port = |(published, target)| Port { target, published: Some(published), host_ip, protocol };
     Ok(published.zip(targets).map(port).collect())
@@ -62,7 +72,11 @@ fn long(at: &Cursor<'_>) -> Option<Port> {
     if target.is_none() {
         at.fault("needs a `target`");
     }
-    let target = target?.parsed(one)?;
+    let target_at = target?;
+    let target = target_at.parsed(one)?;
+    if target.is_none() {
+        target_at.fault("is not a port between 1 and 65535");
+    }
     Some(Port {
         target: target?,
         published: published.map_or(Some(None), |value| value)?,
@@ -71,9 +85,10 @@ fn long(at: &Cursor<'_>) -> Option<Port> {
     })
 }
 
-/// A port; 0 is none.
+/// A port; nothing and 0 are none.
 fn one(text: &str) -> Result<Option<u16>, String> {
     match text.parse() {
+        _ if text.is_empty() => Ok(None),
         Ok(port) => Ok(Some(port).filter(|port| *port > 0)),
         Err(_) if text.contains('-') => {
             Err(format!("Homeport does not support the range {text:?} here: name one port"))
@@ -91,6 +106,9 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = (port(first)?, port(last)?);
     if first > last {
         return Err(format!("the range {text:?} runs backwards"));
+    }
+    if last - first >= MAX_RANGE {
+        return Err(format!("the range {text:?} has more than {MAX_RANGE} ports"));
     }
     Ok(first..=last)
 }

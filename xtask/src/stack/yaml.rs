@@ -10,9 +10,9 @@ use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::fault::Fault;
 
-/// Nodes a file may have, aliases expanded: a hundred times a large stack. It is what stops a file whose few aliases
+/// Nodes a file may have, aliases expanded: fifty times Homeport's own file. It is what stops a file whose few aliases
 /// would unfold into gigabytes.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 20_000;
 
 /// How deep a file may nest; Compose's own deepest key is at ten.
 const MAX_DEPTH: usize = 64;
@@ -76,13 +76,16 @@ impl Value {
     }
 }
 
-/// A number as Compose writes it where text is wanted (Go's `%v`): the shortest form, with an exponent of at least two
-/// digits from 10²¹ on and below 10⁻⁴.
+/// A number as Compose writes it where text is wanted (Go's `%g`): the shortest form, with an exponent of at least two
+/// digits from 10⁶ on and below 10⁻⁴.
 pub(super) fn float_text(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
     let scientific = format!("{value:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return value.to_string() };
     match exponent.parse::<i32>() {
-        Ok(exponent) if !(-4..21).contains(&exponent) => {
+        Ok(exponent) if !(-4..6).contains(&exponent) => {
             let sign = if exponent < 0 { '-' } else { '+' };
             format!("{digits}e{sign}{:02}", exponent.abs())
         }
@@ -105,7 +108,9 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
         legacy_octal_numbers: true,
         strict_booleans: true,
-        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        // `!reset` and `!override` mean something to Compose, and nothing here.
+        reject_unsupported_tags: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
