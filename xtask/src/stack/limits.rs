@@ -55,13 +55,13 @@ fn deploy(at: &Cursor<'_>) -> Limits {
         let mut section = at.section();
         limits.nano_cpus =
             section.take("cpus").and_then(|at| at.parsed(quantity::cpus)).filter(|cpus| *cpus > 0);
-        limits.memory = section.take("memory").and_then(|at| text_memory(&at));
+        limits.memory = text_memory(section.take("memory"));
         limits.pids = section.take("pids").and_then(|at| pids(&at));
         section.finish(&["devices", "generic_resources"]);
     }
     if let Some(at) = section.take("reservations") {
         let mut section = at.section();
-        limits.memory_reservation = section.take("memory").and_then(|at| text_memory(&at));
+        limits.memory_reservation = text_memory(section.take("memory"));
         section.finish(&["cpus", "devices", "generic_resources"]);
     }
     section.finish(&[]);
@@ -73,8 +73,8 @@ fn memory(at: Option<Cursor<'_>>) -> Option<u64> {
 }
 
 /// Under `deploy`, Compose takes only text.
-fn text_memory(at: &Cursor<'_>) -> Option<u64> {
-    at.text().and_then(|_| memory(Some(at.clone())))
+fn text_memory(at: Option<Cursor<'_>>) -> Option<u64> {
+    at?.parsed_text(quantity::bytes).filter(|bytes| *bytes > 0)
 }
 
 /// A number of processes; 0 and -1 mean no limit.

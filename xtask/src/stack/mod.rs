@@ -116,10 +116,11 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     if let Some(version) = top.take_nullable("version") {
         warnings.add(version.line, &version.key, "this key has no meaning any more; remove it");
     }
+    let services_written = at.entries().iter().any(|(key, _)| *key == "services");
     let services_at = top.take("services");
     let networks_at = top.take("networks");
     let volumes_at = top.take("volumes");
-    if services_at.is_none() {
+    if !services_written {
         at.fault("there is no `services`");
     }
     top.finish(&["include", "secrets", "configs", "models"]);
@@ -127,6 +128,9 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     let networks = networks_at.map(|at| resources::networks(&at, &project)).unwrap_or_default();
     let volumes = volumes_at.map(|at| resources::volumes(&at, &project)).unwrap_or_default();
     let services = services_at?;
+    if services.entries().is_empty() {
+        services.fault("there is no service");
+    }
     let lines: BTreeMap<ServiceName, Cursor<'_>> =
         services.entries().into_iter().map(|(name, at)| (ServiceName::new(name), at)).collect();
     let services = (lines.iter())

@@ -27,20 +27,14 @@ fn short(text: &str) -> Result<Vec<Port>, String> {
         Some((rest, protocol)) => (rest, self::protocol(protocol)?),
         None => (text, Protocol::Tcp),
     };
-    let (rest, target) = rest.rsplit_once(':').unwrap_or(("", rest));
-    let (address, published) = match rest.rfind([':', ']']) {
-        Some(end) if rest.as_bytes()[end] == b':' => (&rest[..end], &rest[end + 1..]),
-        Some(_) => {
-            return Err(format!("{text:?} has an address, but no place for a published port after it"));
+    let (address, ports) = split_address(rest)?;
+    let host_ip = address.map(self::address).transpose()?;
+    let (published, target) = match ports.split_once(':') {
+        Some(split) => split,
+        None if address.is_some() => {
+            return Err(format!("{text:?} has an address, but no published port after it"));
         }
-        None => ("", rest),
-    };
-    let host_ip = match address {
-        "" => None,
-        bare if bare.contains(':') && !bare.starts_with('[') => {
-            return Err(format!("the address {bare:?} must stand in brackets"));
-        }
-        address => Some(self::address(address)?),
+        None => ("", ports),
     };
     let targets = range(target)?;
     // Nothing and 0 both leave the choice to the engine.
@@ -55,6 +49,21 @@ fn short(text: &str) -> Result<Vec<Port>, String> {
     }
     let port = |(published, target)| Port { target, published: Some(published), host_ip, protocol };
     Ok(published.zip(targets).map(port).collect())
+}
+
+/// The address before the ports, if there is one.
+fn split_address(text: &str) -> Result<(Option<&str>, &str), String> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let (address, ports) =
+            inner.split_once("]:").ok_or_else(|| format!("{text:?} has no ports after the address"))?;
+        return Ok((Some(address), ports));
+    }
+    let Some((rest, target)) = text.rsplit_once(':') else { return Ok((None, text)) };
+    let Some((address, published)) = rest.rsplit_once(':') else { return Ok((None, text)) };
+    if address.contains(':') {
+        return Err(format!("the address {address:?} must stand in brackets"));
+    }
+    Ok((Some(address), &text[text.len() - published.len() - 1 - target.len()..]))
 }
 
 /// A mapping with `target`, `published`, `host_ip` and `protocol`. What only tells a reader or a swarm something is
@@ -114,8 +123,7 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map_err(|_| format!("{text:?} is not an IP address"))
+    text.parse().map_err(|_| format!("{text:?} is not an IP address"))
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {

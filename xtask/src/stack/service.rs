@@ -131,7 +131,7 @@ pub(super) fn read(
         stop_signal: text(&mut keys, "stop_signal"),
         stop_grace_period: keys
             .take("stop_grace_period")
-            .and_then(|at| at.parsed(quantity::duration))
+            .and_then(|at| at.parsed_text(quantity::duration))
             .unwrap_or(DEFAULT_GRACE),
         labels: keys.take("labels").map(|at| labels(&at)).unwrap_or_default(),
         homeport: keys.take("x-homeport").map(|at| homeport::read(&at)).unwrap_or_default(),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::fault::Fault;
@@ -14,8 +14,9 @@ use super::fault::Fault;
 /// would unfold into gigabytes.
 const MAX_NODES: usize = 20_000;
 
-/// How deep a file may nest; Compose's own deepest key is at ten.
-const MAX_DEPTH: usize = 64;
+/// How deep a file may nest: Compose's own deepest key is at ten, and a level costs the reading thread some 30 KiB of its
+/// stack in an unoptimised build.
+const MAX_DEPTH: usize = 24;
 
 /// A value and the line it is written on; where an alias stands for it, the line of the anchored original, because
 /// that is where a person mends it.
@@ -44,6 +45,8 @@ pub(super) enum Value {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: String,
+    /// What the key is when it is not text; Compose has no such keys.
+    pub(super) odd_key: Option<String>,
     /// The line of the key.
     pub(super) line: usize,
     pub(super) node: Node,
@@ -102,7 +105,6 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
-            max_documents: 1,
         },
         duplicate_keys: DuplicateKeyPolicy::Error,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
@@ -119,9 +121,23 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     })
 }
 
-/// The library's message without the place, which the fault names in its own way.
+/// The library's message without the place, which the fault names in its own way; in our words where the library's speak
+/// to its programmer.
 fn describe(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let text = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is written twice"),
+        Error::MultipleDocuments { .. } => "there is more than one document".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias stands for something that contains it".to_owned()
+        }
+        Error::AliasReplayLimitExceeded { .. } => {
+            "its aliases unfold into more than a stack can be".to_owned()
+        }
+        Error::Budget { breach, .. } => format!("it is larger or deeper than a stack can be ({breach:?})"),
+        _ => error.to_string(),
+    };
     let text = text.split(" at line ").next().unwrap_or(&text);
     format!("not valid YAML: {}", text.lines().collect::<Vec<_>>().join(" "))
 }
@@ -187,11 +203,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Vec::new();
         while let Some((key, node)) = entries.next_entry::<Node, Node>()? {
-            let Value::Text(text) = key.value else {
-                let kind = key.value.kind();
-                return Err(A::Error::custom(format!("a key must be text, not {kind}: quote it")));
+            let (text, odd_key) = match key.value {
+                Value::Text(text) => (text, None),
+                other => (String::new(), Some(other.kind())),
             };
-            map.push(Entry { key: text, line: key.line, node });
+            map.push(Entry { key: text, odd_key, line: key.line, node });
         }
         Ok(Value::Map(map))
     }
