@@ -17,7 +17,7 @@ pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Option<Build> {
     let mut section = at.section();
     let context_at = section.take("context");
     let dockerfile_at = section.take("dockerfile");
-    let args = section.take("args").map(|at| environment::resolved(&at, context)).unwrap_or_default();
+    let args = section.take("args").map(|at| environment::arguments(&at, context)).unwrap_or_default();
     let target = section.take("target").and_then(|at| at.filled_text());
     section.finish(&[
         "additional_contexts",

@@ -16,9 +16,6 @@ pub(super) fn name(at: &Cursor<'_>, name: &str, what: &str) {
 
 /// Checks the stack and drops what no service uses, as Compose does. `lines` tells where each service stands.
 pub(super) fn whole(stack: &mut Stack, lines: &BTreeMap<ServiceName, Cursor<'_>>) {
-    if lines.is_empty() {
-        return;
-    }
     if stack.services.values().any(|service| service.networks.contains_key(&NetworkName::new("default"))) {
         stack.networks.entry(NetworkName::new("default")).or_default();
     }

@@ -130,6 +130,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// [`Self::parsed`] where Compose takes only text (durations).
+    pub(super) fn parsed_text<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        self.text().and_then(|_| self.parsed(parse))
+    }
+
     /// The items of a list.
     pub(super) fn list(&self) -> Vec<Cursor<'a>> {
         match &self.node.value {
@@ -161,12 +166,21 @@ impl<'a> Cursor<'a> {
         self.list().iter().filter_map(Cursor::filled_text).collect()
     }
 
-    /// The entries of a mapping whose keys the user chooses; entries without a value are among them. Extensions
-    /// (`x-…`) are not.
+    /// The entries of a mapping, those without a value among them.
     pub(super) fn entries(&self) -> Vec<(&'a str, Cursor<'a>)> {
         match &self.node.value {
             Value::Map(entries) => entries
                 .iter()
+                .filter(|entry| {
+                    if let Some(kind) = &entry.odd_key {
+                        self.faults.add(
+                            entry.line,
+                            &self.key,
+                            format!("a key must be text, not {kind}: quote it"),
+                        );
+                    }
+                    entry.odd_key.is_none()
+                })
                 .map(|entry| {
                     let key = if self.key.is_empty() {
                         entry.key.clone()
@@ -244,11 +258,15 @@ impl<'a> Section<'a> {
     }
 
     /// Reports the keys that nobody took: those in `unsupported` as what Homeport cannot do, the others as unknown.
-    pub(super) fn finish(self, unsupported: &[&str]) {
+    /// Extensions are left alone, as the specification says, but for `x-homeport` where it has no meaning.
+    pub(super) fn finish(mut self, unsupported: &[&str]) {
+        self.left.retain(|(key, _)| !key.starts_with("x-") || *key == "x-homeport");
+        self.finish_strictly(unsupported);
+    }
+
+    /// [`Self::finish`] where an extension has no place either.
+    pub(super) fn finish_strictly(self, unsupported: &[&str]) {
         for (key, at) in &self.left {
-            if key.starts_with("x-") && *key != "x-homeport" {
-                continue;
-            }
             if unsupported.contains(key) {
                 at.fault("Homeport does not support this key");
                 continue;
@@ -264,7 +282,7 @@ impl<'a> Section<'a> {
 /// The candidate that a person who wrote `word` most likely meant, if one is close: at most two slips, and no more than
 /// one in three letters.
 pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let bound = 2.min(word.chars().count() / 3).max(1);
+    let bound = 2.min(word.chars().count() / 3);
     (candidates.into_iter())
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= bound)

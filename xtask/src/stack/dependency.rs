@@ -45,32 +45,35 @@ fn condition(at: &Cursor<'_>) -> Option<Condition> {
     found.map(|(_, condition)| *condition)
 }
 
-/// A cycle among the services, its first name repeated at the end; the one that begins with the smallest name.
+/// A cycle among the services, its smallest name first and again at the end.
 pub(super) fn cycle(services: &BTreeMap<ServiceName, Service>) -> Option<Vec<&ServiceName>> {
-    let mut done = Vec::new();
-    services.keys().find_map(|name| visit(name, services, &mut Vec::new(), &mut done))
-}
-
-fn visit<'s>(
-    name: &'s ServiceName,
-    services: &'s BTreeMap<ServiceName, Service>,
-    path: &mut Vec<&'s ServiceName>,
-    done: &mut Vec<&'s ServiceName>,
-) -> Option<Vec<&'s ServiceName>> {
-    if let Some(start) = path.iter().position(|on_path| *on_path == name) {
-        return Some(path[start..].iter().copied().chain([name]).collect());
-    }
-    if done.contains(&name) {
-        return None;
-    }
-    path.push(name);
-    let dependencies = services.get(name).into_iter().flat_map(|service| service.depends_on.keys());
-    for dependency in dependencies {
-        if let Some(cycle) = visit(dependency, services, path, done) {
-            return Some(cycle);
+    // Take away, as often as it goes, what waits for nothing that is left: what stays waits for a cycle, or is in one.
+    let mut waiting: BTreeMap<&ServiceName, Vec<&ServiceName>> = (services.iter())
+        .map(|(name, service)| {
+            (name, service.depends_on.keys().filter(|name| services.contains_key(name)).collect())
+        })
+        .collect();
+    loop {
+        let names: Vec<&ServiceName> = waiting.keys().copied().collect();
+        for name in &names {
+            if waiting[name].iter().all(|dependency| !waiting.contains_key(dependency)) {
+                waiting.remove(name);
+            }
+        }
+        if waiting.len() == names.len() {
+            break;
         }
     }
-    path.pop();
-    done.push(name);
-    None
+    let mut path: Vec<&ServiceName> = Vec::new();
+    let mut name = *waiting.keys().next()?;
+    while !path.contains(&name) {
+        path.push(name);
+        name = waiting[name].iter().copied().find(|dependency| waiting.contains_key(dependency))?;
+    }
+    let start = path.iter().position(|on_path| *on_path == name)?;
+    let mut cycle = path.split_off(start);
+    let smallest = (0..cycle.len()).min_by_key(|index| cycle[*index])?;
+    cycle.rotate_left(smallest);
+    cycle.push(cycle[0]);
+    Some(cycle)
 }

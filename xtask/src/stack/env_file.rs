@@ -14,17 +14,28 @@ use super::interpolation::{Variables, substitute};
 /// # Errors
 /// Every line that is none of this, the name of the variable as its key.
 pub fn parse_env_file(text: &str, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, Vec<Fault>> {
+    let mut values = BTreeMap::new();
+    let faults = extend(&mut values, text, variables);
+    if faults.is_empty() { Ok(values) } else { Err(faults) }
+}
+
+/// Adds the variables of one more file; interpolation sees those that are there already.
+pub(super) fn extend(
+    values: &mut BTreeMap<String, String>,
+    text: &str,
+    variables: &Variables<'_>,
+) -> Vec<Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let mut reader = Reader { rest: &text, line: 1, variables, values: BTreeMap::new(), faults: Vec::new() };
+    let mut reader = Reader { rest: &text, line: 1, variables, values, faults: Vec::new() };
     while reader.statement() {}
-    if reader.faults.is_empty() { Ok(reader.values) } else { Err(reader.faults) }
+    reader.faults
 }
 
 struct Reader<'t, 'v> {
     rest: &'t str,
     line: usize,
     variables: &'v Variables<'v>,
-    values: BTreeMap<String, String>,
+    values: &'v mut BTreeMap<String, String>,
     faults: Vec<Fault>,
 }
 
@@ -169,6 +180,10 @@ fn unescape(text: &str) -> String {
             Some('t') => result.push('\t'),
             Some('"') => result.push('"'),
             Some('$') => result.push_str("$$"),
+            Some('a') => result.push('\u{7}'),
+            Some('b') => result.push('\u{8}'),
+            Some('f') => result.push('\u{c}'),
+            Some('v') => result.push('\u{b}'),
             Some(other) => result.extend(['\\', other]),
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn read(at: &Cursor<'_>) -> Option<HealthCheck> {
     let mut section = at.section();
     let disable = section.take("disable").and_then(|at| at.boolean()).unwrap_or(false);
     let test_at = section.take("test");
-    let mut duration = |key| section.take(key).and_then(|at| at.parsed(quantity::duration));
+    let mut duration = |key| section.take(key).and_then(|at| at.parsed_text(quantity::duration));
     let interval = duration("interval");
     let timeout = duration("timeout");
     let start_period = duration("start_period");

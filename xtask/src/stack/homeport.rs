@@ -17,6 +17,6 @@ pub(super) fn read(at: &Cursor<'_>) -> Homeport {
         }
         Some(path)
     });
-    section.finish(&[]);
+    section.finish_strictly(&[]);
     Homeport { optional, package, recipe, url_path, reload }
 }

@@ -88,9 +88,11 @@ impl Substitution<'_, '_> {
             } else {
                 let name = name_at_start(after);
                 if name.is_empty() {
-                    return Err("a $ begins no variable here; write $$ for a dollar sign".to_owned());
+                    // No variable can begin here, so Compose takes the sign for itself (`$1`, `cost: 5 $`).
+                    result.push('$');
+                } else {
+                    result.push_str(&self.value_or_empty(name));
                 }
-                result.push_str(&self.value_or_empty(name));
                 rest = &after[name.len()..];
             }
         }

@@ -55,13 +55,13 @@ fn deploy(at: &Cursor<'_>) -> Limits {
         let mut section = at.section();
         limits.nano_cpus =
             section.take("cpus").and_then(|at| at.parsed(quantity::cpus)).filter(|cpus| *cpus > 0);
-        limits.memory = memory(section.take("memory"));
+        limits.memory = text_memory(section.take("memory"));
         limits.pids = section.take("pids").and_then(|at| pids(&at));
         section.finish(&["devices", "generic_resources"]);
     }
     if let Some(at) = section.take("reservations") {
         let mut section = at.section();
-        limits.memory_reservation = memory(section.take("memory"));
+        limits.memory_reservation = text_memory(section.take("memory"));
         section.finish(&["cpus", "devices", "generic_resources"]);
     }
     section.finish(&[]);
@@ -72,12 +72,18 @@ fn memory(at: Option<Cursor<'_>>) -> Option<u64> {
     at?.parsed(quantity::bytes).filter(|bytes| *bytes > 0)
 }
 
+/// Under `deploy`, Compose takes only text.
+fn text_memory(at: Option<Cursor<'_>>) -> Option<u64> {
+    at?.parsed_text(quantity::bytes).filter(|bytes| *bytes > 0)
+}
+
 /// A number of processes; 0 and -1 mean no limit.
 fn pids(at: &Cursor<'_>) -> Option<u64> {
     u64::try_from(at.integer::<i64>()?).ok().filter(|pids| *pids > 0)
 }
 
-/// One entry of `ulimits`: a number for both, or `soft` and `hard`.
+/// One entry of `ulimits`: a number for both, or `soft` and `hard`. Compose leaves a zero out when it prints them, so one
+/// that is missing is zero, unless that would put `hard` below `soft`.
 pub(super) fn ulimit(at: &Cursor<'_>) -> Option<Ulimit> {
     if !matches!(at.node.value, Value::Map(_)) {
         let both = at.integer()?;
@@ -86,8 +92,10 @@ pub(super) fn ulimit(at: &Cursor<'_>) -> Option<Ulimit> {
     let mut section = at.section();
     let (soft, hard) = (section.take("soft"), section.take("hard"));
     section.finish(&[]);
-    if soft.is_none() || hard.is_none() {
+    let none = hard.is_none();
+    let soft = soft.map_or(Some(0), |at| at.integer())?;
+    if none && soft > 0 {
         at.fault("needs both `soft` and `hard`");
     }
-    Some(Ulimit { soft: soft?.integer()?, hard: hard?.integer()? })
+    Some(Ulimit { soft, hard: hard.map_or(Some(0), |at| at.integer())? })
 }

@@ -112,14 +112,15 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     }
     let mut top = at.section();
     // Read above, before anything else was interpolated.
-    let _ = top.take("name");
+    let _ = top.take_nullable("name");
     if let Some(version) = top.take_nullable("version") {
         warnings.add(version.line, &version.key, "this key has no meaning any more; remove it");
     }
+    let services_written = at.entries().iter().any(|(key, _)| *key == "services");
     let services_at = top.take("services");
     let networks_at = top.take("networks");
     let volumes_at = top.take("volumes");
-    if services_at.is_none() {
+    if !services_written {
         at.fault("there is no `services`");
     }
     top.finish(&["include", "secrets", "configs", "models"]);
@@ -127,12 +128,15 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     let networks = networks_at.map(|at| resources::networks(&at, &project)).unwrap_or_default();
     let volumes = volumes_at.map(|at| resources::volumes(&at, &project)).unwrap_or_default();
     let services = services_at?;
+    if services.entries().is_empty() {
+        services.fault("there is no service");
+    }
     let lines: BTreeMap<ServiceName, Cursor<'_>> =
         services.entries().into_iter().map(|(name, at)| (ServiceName::new(name), at)).collect();
-    let services = (services.entries().into_iter())
+    let services = (lines.iter())
         .filter_map(|(name, at)| {
-            check::name(&at, name, "service");
-            Some((ServiceName::new(name), service::read(&at, name, &project, context)?))
+            check::name(at, name.as_str(), "service");
+            Some((name.clone(), service::read(at, name.as_str(), &project, context)?))
         })
         .collect();
     let mut stack = Stack { project, services, networks, volumes };

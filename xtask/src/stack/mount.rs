@@ -28,7 +28,7 @@ fn short(at: &Cursor<'_>, context: &Context<'_>) -> Option<Mount> {
             return None;
         }
         [source, target] => (source, target, ""),
-        [source, target, mode] => (source, target, mode),
+        [source, target, mode] if !mode.is_empty() => (source, target, mode),
         _ => {
             at.fault(format!("{text:?} is not SOURCE:TARGET or SOURCE:TARGET:MODE"));
             return None;
@@ -44,8 +44,16 @@ fn short(at: &Cursor<'_>, context: &Context<'_>) -> Option<Mount> {
             _ => at.fault(format!("Homeport does not support the mount option {option:?}, only ro and rw")),
         }
     }
-    let source =
-        if source.starts_with(['.', '/', '~']) { bind(at, source, context)? } else { named(at, source)? };
+    // `d:/x` is a drive of Windows to Compose.
+    if source.chars().count() == 1 && source.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        at.fault(format!("the volume's name {source:?} reads as a drive of Windows: give it two letters"));
+        return None;
+    }
+    let source = if source.starts_with(['.', '/', '~']) {
+        bind(at, source, context)?
+    } else {
+        MountSource::Volume(VolumeName::new(source))
+    };
     Some(Mount { target: target_path(at, target)?, read_only, source })
 }
 
@@ -74,7 +82,7 @@ fn long(at: &Cursor<'_>, context: &Context<'_>) -> Option<Mount> {
             at.fault("needs a `source`");
             return None;
         }
-        ("volume", Some(at)) => named(&at, &at.filled_text()?)?,
+        ("volume", Some(at)) => MountSource::Volume(VolumeName::new(at.filled_text()?)),
         ("volume", None) => {
             at.fault(ANONYMOUS);
             return None;
@@ -120,25 +128,20 @@ fn options(at: Option<Cursor<'_>>, key: &'static str, default: bool, unsupported
 fn bind(at: &Cursor<'_>, source: &str, context: &Context<'_>) -> Option<MountSource> {
     let directory = context.source.directory;
     let path = match source.strip_prefix('~') {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => {
+            at.fault("Homeport does not support the home of somebody else");
+            return None;
+        }
+        Some(rest) => {
             let Some(home) = (context.source.variables)("HOME") else {
                 at.fault("~ needs the variable HOME, which is not set");
                 return None;
             };
             paths::absolute(directory, &format!("{home}{rest}"))
         }
-        _ => paths::absolute(directory, source),
+        None => paths::absolute(directory, source),
     };
     Some(MountSource::Bind(path))
-}
-
-fn named(at: &Cursor<'_>, source: &str) -> Option<MountSource> {
-    // `d:/x` is a drive of Windows to Compose, and the engine wants two characters (its pattern for names).
-    if source.len() == 1 {
-        at.fault(format!("the volume's name {source:?} is too short, it needs two characters"));
-        return None;
-    }
-    Some(MountSource::Volume(VolumeName::new(source)))
 }
 
 fn target_path(at: &Cursor<'_>, target: &str) -> Option<String> {

@@ -10,10 +10,12 @@ const UNITS: &[(&str, u64)] = &[
     ("s", 1_000_000_000),
     ("m", 60 * 1_000_000_000),
     ("h", 3_600 * 1_000_000_000),
+    ("d", 86_400 * 1_000_000_000),
+    ("w", 7 * 86_400 * 1_000_000_000),
 ];
 
 /// A duration, one or more numbers each with its unit: `1m30s`, `1.5h`, `200ms` (Compose Specification, "Specifying
-/// durations"; units us, ms, s, m, h, and ns as Compose itself takes it). `0` needs none.
+/// durations"; units us, ms, s, m, h, and ns, d, w as Compose itself takes them). `0` needs none.
 ///
 /// # Errors
 /// When the text is not one, or longer than 584 years.
@@ -68,8 +70,10 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
 /// # Errors
 /// When the text is not a number without sign, or does not fit.
 pub(super) fn cpus(text: &str) -> Result<u64, String> {
-    scaled(text, 1_000_000_000)
-        .ok_or_else(|| format!("{text:?} is not a number of processors such as 0.5 or 2"))
+    let refuse = || format!("{text:?} is not a number of processors such as 0.5 or 2");
+    // Compose keeps the number in 32 bits and prints the shortest decimal that tells it from its neighbours.
+    let number: f32 = text.parse().map_err(|_| refuse())?;
+    scaled(&number.to_string(), 1_000_000_000).ok_or_else(refuse)
 }
 
 /// A decimal number without sign times `unit`, exact, the fraction of the product cut off.

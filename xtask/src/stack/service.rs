@@ -102,18 +102,14 @@ pub(super) fn read(
             None
         }
     };
-    let mut environment =
-        keys.take("env_file").map(|at| environment::from_files(&at, context)).unwrap_or_default();
-    if let Some(at) = keys.take("environment") {
-        environment.extend(environment::resolved(&at, context));
-    }
+    let (files, own) = (keys.take("env_file"), keys.take("environment"));
     let service = Service {
         // A placeholder after a fault, which keeps the service known to those that depend on it.
         image: image.unwrap_or_else(|| ImageReference::new("")),
         build,
         command: keys.take_nullable("command").and_then(|at| command(&at)),
         entrypoint: keys.take_nullable("entrypoint").and_then(|at| command(&at)),
-        environment,
+        environment: environment::read(files.as_ref(), own.as_ref(), context),
         ports: ports(&mut keys),
         mounts: mounts(&mut keys, context),
         networks: networks(&mut keys),
@@ -135,7 +131,7 @@ pub(super) fn read(
         stop_signal: text(&mut keys, "stop_signal"),
         stop_grace_period: keys
             .take("stop_grace_period")
-            .and_then(|at| at.parsed(quantity::duration))
+            .and_then(|at| at.parsed_text(quantity::duration))
             .unwrap_or(DEFAULT_GRACE),
         labels: keys.take("labels").map(|at| labels(&at)).unwrap_or_default(),
         homeport: keys.take("x-homeport").map(|at| homeport::read(&at)).unwrap_or_default(),

@@ -5,17 +5,18 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::fault::Fault;
 
-/// Nodes a file may have, aliases expanded: a hundred times a large stack. It is what stops a file whose few aliases
+/// Nodes a file may have, aliases expanded: fifty times Homeport's own file. It is what stops a file whose few aliases
 /// would unfold into gigabytes.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 20_000;
 
-/// How deep a file may nest; Compose's own deepest key is at ten.
-const MAX_DEPTH: usize = 64;
+/// How deep a file may nest: Compose's own deepest key is at ten, and a level costs the reading thread some 30 KiB of its
+/// stack in an unoptimised build.
+const MAX_DEPTH: usize = 24;
 
 /// A value and the line it is written on; where an alias stands for it, the line of the anchored original, because
 /// that is where a person mends it.
@@ -44,6 +45,8 @@ pub(super) enum Value {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: String,
+    /// What the key is when it is not text; Compose has no such keys.
+    pub(super) odd_key: Option<String>,
     /// The line of the key.
     pub(super) line: usize,
     pub(super) node: Node,
@@ -76,13 +79,16 @@ impl Value {
     }
 }
 
-/// A number as Compose writes it where text is wanted (Go's `%v`): the shortest form, with an exponent of at least two
-/// digits from 10²¹ on and below 10⁻⁴.
+/// A number as Compose writes it where text is wanted (Go's `%g`): the shortest form, with an exponent of at least two
+/// digits from 10⁶ on and below 10⁻⁴.
 pub(super) fn float_text(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
     let scientific = format!("{value:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return value.to_string() };
     match exponent.parse::<i32>() {
-        Ok(exponent) if !(-4..21).contains(&exponent) => {
+        Ok(exponent) if !(-4..6).contains(&exponent) => {
             let sign = if exponent < 0 { '-' } else { '+' };
             format!("{digits}e{sign}{:02}", exponent.abs())
         }
@@ -99,13 +105,14 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
-            max_documents: 1,
         },
         duplicate_keys: DuplicateKeyPolicy::Error,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
         legacy_octal_numbers: true,
         strict_booleans: true,
-        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        // `!reset` and `!override` mean something to Compose, and nothing here.
+        reject_unsupported_tags: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -114,9 +121,23 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     })
 }
 
-/// The library's message without the place, which the fault names in its own way.
+/// The library's message without the place, which the fault names in its own way; in our words where the library's speak
+/// to its programmer.
 fn describe(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    use serde_saphyr::Error;
+    let error = error.without_snippet();
+    let text = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is written twice"),
+        Error::MultipleDocuments { .. } => "there is more than one document".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias stands for something that contains it".to_owned()
+        }
+        Error::AliasReplayLimitExceeded { .. } => {
+            "its aliases unfold into more than a stack can be".to_owned()
+        }
+        Error::Budget { breach, .. } => format!("it is larger or deeper than a stack can be ({breach:?})"),
+        _ => error.to_string(),
+    };
     let text = text.split(" at line ").next().unwrap_or(&text);
     format!("not valid YAML: {}", text.lines().collect::<Vec<_>>().join(" "))
 }
@@ -182,11 +203,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Vec::new();
         while let Some((key, node)) = entries.next_entry::<Node, Node>()? {
-            let Value::Text(text) = key.value else {
-                let kind = key.value.kind();
-                return Err(A::Error::custom(format!("a key must be text, not {kind}: quote it")));
+            let (text, odd_key) = match key.value {
+                Value::Text(text) => (text, None),
+                other => (String::new(), Some(other.kind())),
             };
-            map.push(Entry { key: text, line: key.line, node });
+            map.push(Entry { key: text, odd_key, line: key.line, node });
         }
         Ok(Value::Map(map))
     }

@@ -1,1 +1,44 @@
-//! Tables over the room's whole way, text to stack.
+//! The room's whole way, text to stack: what each fault says, which texts mean the same, and that no text breaks it.
+
+mod faults;
+mod meanings;
+mod properties;
+
+use std::path::Path;
+
+use super::{Parsed, Source, StackError, parse};
+
+/// Parses with `SET`, `EMPTY` and `HOME` as the variables, `some.env` and `bad.env` as the files, seen from `/project`.
+fn read(text: &str) -> Result<Parsed, StackError> {
+    parse(&Source {
+        text,
+        path: Path::new("compose.yaml"),
+        directory: Path::new("/project"),
+        project: None,
+        variables: &|name| match name {
+            "SET" => Some("value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "HOME" => Some("/home/somebody".to_owned()),
+            _ => None,
+        },
+        files: &|path| match path.to_str() {
+            Some("/project/some.env") => Some("A=file\nB=$SET\n".to_owned()),
+            Some("/project/bad.env") => Some("A=1\nB=\"open\n".to_owned()),
+            _ => None,
+        },
+    })
+}
+
+/// The faults, one a line, without the file's name.
+fn faults(text: &str) -> String {
+    match read(text) {
+        Ok(parsed) => format!("no fault was found: {:#?}", parsed.stack),
+        Err(error) => error.faults.iter().map(|fault| format!("{fault}\n")).collect(),
+    }
+}
+
+/// One service `web` of the image `image` with further keys, each on a line of its own from line 4 on.
+fn service(keys: &str) -> String {
+    let keys: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+    format!("services:\n  web:\n    image: image\n{keys}volumes:\n  data:\n")
+}

@@ -72,26 +72,31 @@ fn canonical(
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/fixtures")
 }
 
-#[track_caller]
-fn assert_same(name: &str, text: &str, directory: &Path, variables: &BTreeMap<String, String>) {
-    let ours =
-        parse(text, directory, variables).unwrap_or_else(|error| panic!("{name}: we refuse it:\n{error}"));
+/// Our parse of the text against our parse of what Compose makes of it; an `Err` says where they differ.
+fn compare(text: &str, directory: &Path, variables: &BTreeMap<String, String>) -> Result<(), String> {
+    let ours = parse(text, directory, variables).map_err(|error| format!("we refuse it:\n{error}"))?;
     for format in ["yaml", "json"] {
         let canonical = canonical(format, text, directory, variables)
-            .unwrap_or_else(|error| panic!("{name}: Compose refuses it: {error}"));
+            .map_err(|error| format!("Compose refuses it: {error}"))?;
         let mut theirs = parse(&canonical, directory, variables)
-            .unwrap_or_else(|error| panic!("{name}: we refuse what Compose prints:\n{error}\n{canonical}"));
+            .map_err(|error| format!("we refuse what Compose prints:\n{error}\n{canonical}"))?;
         if format == "json" {
             // Compose leaves the extensions of a service out of its JSON, though not out of its YAML.
             for (name, service) in &mut theirs.stack.services {
                 service.homeport = ours.stack.services[name].homeport.clone();
             }
         }
-        assert_eq!(ours.stack, theirs.stack, "{name}: ours on the left, Compose's on the right\n{canonical}");
+        if ours.stack != theirs.stack {
+            return Err(format!(
+                "ours:\n{:#?}\nCompose's, from its {format}:\n{:#?}",
+                ours.stack, theirs.stack
+            ));
+        }
     }
+    Ok(())
 }
 
 #[test]
@@ -101,16 +106,20 @@ fn every_fixture_means_what_compose_says() {
     }
     let variables =
         variables().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut seen = 0;
-    for entry in std::fs::read_dir(fixtures()).expect("the fixtures are there") {
-        let path = entry.expect("a readable directory").path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let text = std::fs::read_to_string(&path).expect("a readable fixture");
-            assert_same(&path.display().to_string(), &text, &fixtures(), &variables);
-            seen += 1;
-        }
-    }
-    assert!(seen > 0, "no fixture was found in {}", fixtures().display());
+    let entries = std::fs::read_dir(fixtures()).expect("the fixtures are there");
+    let paths = entries.map(|entry| entry.expect("a readable directory").path());
+    let paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    assert!(!paths.is_empty(), "no fixture was found in {}", fixtures().display());
+    let differences: Vec<String> = (paths.iter())
+        .filter_map(|path| {
+            let text = std::fs::read_to_string(path).expect("a readable fixture");
+            compare(&text, &fixtures(), &variables)
+                .err()
+                .map(|difference| format!("{}: {difference}", path.display()))
+        })
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 
 #[test]
@@ -120,7 +129,8 @@ fn the_projects_own_file_means_what_compose_says() {
     }
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("compose");
     let text = std::fs::read_to_string(directory.join("compose.yaml")).expect("the project's Compose file");
-    assert_same("compose/compose.yaml", &text, &directory, &required_variables(&text));
+    compare(&text, &directory, &required_variables(&text))
+        .unwrap_or_else(|difference| panic!("{difference}"));
 }
 
 /// A value for each variable that the text asks for with `${NAME:?…}`.
