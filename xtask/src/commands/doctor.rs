@@ -1,10 +1,11 @@
 //! `cargo xtask doctor [--fix]`, and the `--fix` of other commands: look, mend what can be mended, look again.
 
 use std::path::Path;
+use std::time::Instant;
 
 use crate::doctor::{self, Check, Finding, Fixed, Need, Platform, Status, Surroundings};
 use crate::engine::Engine;
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Outcome, StepId};
 use crate::failure::Failure;
 use crate::images::Needed;
 use crate::stack::{Protocol, Stack};
@@ -46,8 +47,19 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// Looks at the machine.
-    pub async fn look(&self) -> (Vec<Finding>, Platform) {
+    /// Looks at the machine; a step of its own, because registries that do not answer take seconds to say so.
+    pub async fn look(&self, events: &Events) -> (Vec<Finding>, Platform) {
+        // Step 0 is in no plan.
+        let (step, title) = (StepId(0), "look at this machine".to_owned());
+        events.send(Event::StepStarted { step, title: title.clone(), service: None });
+        let started = Instant::now();
+        let found = self.examine().await;
+        let outcome = Outcome::Done { detail: None };
+        events.send(Event::StepFinished { step, title, outcome, took: started.elapsed() });
+        found
+    }
+
+    async fn examine(&self) -> (Vec<Finding>, Platform) {
         let engine = Engine::connect_and_ask().await;
         let surroundings = Surroundings {
             root: self.root,
@@ -65,14 +77,14 @@ impl<'a> Examination<'a> {
     /// # Errors
     /// When a step of the mending fails.
     pub async fn mend(&self, events: &Events) -> Result<Vec<Finding>, Failure> {
-        let (mut findings, platform) = self.look().await;
+        let (mut findings, platform) = self.look(events).await;
         for _ in 0..ROUNDS {
             if doctor::fix(&findings, &platform, events).await? == Fixed::Nothing {
                 break;
             }
             // What is seen may differ (a clock does); what matters is whether anything stands better or worse.
             let before = standing(&findings);
-            findings = self.look().await.0;
+            findings = self.look(events).await.0;
             if standing(&findings) == before {
                 break;
             }
@@ -96,7 +108,7 @@ impl<'a> Examination<'a> {
 /// # Errors
 /// When something is missing (the findings have told how to mend it), or a step of the mending fails.
 pub async fn run(examination: &Examination<'_>, fix: bool, events: &Events) -> Result<(), Failure> {
-    let findings = if fix { examination.mend(events).await? } else { examination.look().await.0 };
+    let findings = if fix { examination.mend(events).await? } else { examination.look(events).await.0 };
     let failure = doctor::failure(&findings);
     events.send(Event::Diagnosis { findings });
     match failure {

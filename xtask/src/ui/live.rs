@@ -270,7 +270,7 @@ impl Renderer for LiveRenderer {
                 Ok(())
             }
             Event::StepFinished { step, title, outcome, took } => {
-                self.end_step(*step, title, &Ending::from(outcome), *took)?;
+                self.end_step(*step, title, &Ending::of(title, outcome), *took)?;
                 self.draw(at.instant);
                 Ok(())
             }

@@ -137,7 +137,7 @@ impl Renderer for PlainRenderer {
             Event::StepProgress { step, progress } => self.progress(*step, progress, at.instant),
             Event::StepFinished { step, title, outcome, took } => {
                 self.running.remove(step);
-                self.finished(title, &Ending::from(outcome), *took)
+                self.finished(title, &Ending::of(title, outcome), *took)
             }
             Event::Note { text } => self.labelled(Role::Strong, "note", text),
             Event::Warning { text } => self.labelled(Role::Caution, "warning", text),

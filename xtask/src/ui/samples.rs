@@ -142,6 +142,11 @@ fn outcomes() -> Vec<Sample> {
     vec![
         after("step done", running(), finished(Outcome::Done { detail: None }, 1_840)),
         after(
+            "step done, as its title says",
+            running(),
+            finished(Outcome::Done { detail: Some("healthy".to_owned()) }, 1_840),
+        ),
+        after(
             "step done, with a detail",
             vec![await_started(), pull_started()],
             Event::StepFinished {

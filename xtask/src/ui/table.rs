@@ -36,13 +36,25 @@ impl Cell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     header: Vec<String>,
+    spare: Vec<usize>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { header: header.map(str::to_owned).into(), rows: Vec::new() }
+        Self { header: header.map(str::to_owned).into(), spare: Vec::new(), rows: Vec::new() }
+    }
+
+    /// Names columns that are left out, the first one first, where the width does not suffice for all.
+    ///
+    /// # Panics
+    /// When the header has no such column.
+    #[must_use]
+    pub fn spare<const N: usize>(mut self, titles: [&str; N]) -> Self {
+        let number = |title: &str| self.header.iter().position(|column| column == title);
+        self.spare = titles.iter().map(|title| number(title).expect("a column of the header")).collect();
+        self
     }
 
     /// Adds a row; it has as many cells as the header.
@@ -61,20 +73,19 @@ impl Table {
     }
 
     /// The lines of the table. Columns in which no row has anything are left out. `columns` is the width to fit into;
-    /// `None` wraps nothing.
+    /// `None` wraps nothing and leaves nothing out.
     pub fn lines(&self, style: Style, columns: Option<usize>) -> Vec<String> {
-        let used: Vec<usize> = (0..self.header.len())
+        let mut used: Vec<usize> = (0..self.header.len())
             .filter(|&column| {
                 self.rows.is_empty() || self.rows.iter().any(|row| !row[column].text.is_empty())
             })
             .collect();
-        let widths: Vec<usize> = used
-            .iter()
-            .map(|&column| {
-                let cells = self.rows.iter().map(|row| measure_text_width(&row[column].text));
-                cells.chain([measure_text_width(&self.header[column])]).max().unwrap_or(0)
-            })
-            .collect();
+        for spare in &self.spare {
+            if columns.is_some_and(|columns| self.least_width(&used) > columns) {
+                used.retain(|column| column != spare);
+            }
+        }
+        let widths: Vec<usize> = used.iter().map(|&column| self.width(column)).collect();
         let Some((_, fixed)) = widths.split_last() else { return Vec::new() };
         let before: usize = fixed.iter().map(|width| width + GAP).sum();
         let room = columns.map(|columns| columns.saturating_sub(before));
@@ -86,6 +97,18 @@ impl Table {
                 row_lines(&cells, &widths, before, room, style)
             })
             .collect()
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| measure_text_width(&row[column].text));
+        cells.chain([measure_text_width(&self.header[column])]).max().unwrap_or(0)
+    }
+
+    /// The width that these columns need when the last one is wrapped as narrowly as it may be.
+    fn least_width(&self, used: &[usize]) -> usize {
+        let Some((&last, fixed)) = used.split_last() else { return 0 };
+        let fixed: usize = fixed.iter().map(|&column| self.width(column) + GAP).sum();
+        fixed + self.width(last).min(NARROWEST)
     }
 }
 
@@ -181,6 +204,18 @@ mod tests {
         longer name  Ulm
             a reason of some more words than
             fit into it
+        ");
+    }
+
+    #[test]
+    fn spare_columns_are_left_out_where_there_is_no_room() {
+        let table = sample().spare(["CITY"]);
+        assert_eq!(table.lines(Style::PLAIN, None), sample().lines(Style::PLAIN, None));
+        insta::assert_snapshot!(table.lines(Style::PLAIN, Some(40)).join("\n"), @r"
+        NAME         REASON
+        a            short
+        longer name  a reason of some more words
+                     than fit into it
         ");
     }
 

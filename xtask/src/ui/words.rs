@@ -51,8 +51,9 @@ pub(super) struct Ending<'a> {
     pub(super) message: Option<&'a str>,
 }
 
-impl<'a> From<&'a Outcome> for Ending<'a> {
-    fn from(outcome: &'a Outcome) -> Self {
+impl<'a> Ending<'a> {
+    /// Words how a step of this title ended; a remark that the title makes already is not made again.
+    pub(super) fn of(title: &str, outcome: &'a Outcome) -> Self {
         let (sign, word, role) = match outcome {
             Outcome::Done { .. } => ("✓", "done", Role::Good),
             Outcome::Unchanged => ("=", "unchanged", Role::Faint),
@@ -61,7 +62,7 @@ impl<'a> From<&'a Outcome> for Ending<'a> {
             Outcome::Failed { .. } => ("✗", "failed", Role::Bad),
         };
         let remark = match outcome {
-            Outcome::Done { detail } => detail.clone(),
+            Outcome::Done { detail } => detail.clone().filter(|detail| !title.ends_with(detail.as_str())),
             Outcome::Skipped { because } => Some(format!("it needs \"{because}\"")),
             Outcome::Unchanged | Outcome::Cancelled | Outcome::Failed { .. } => None,
         };
@@ -93,7 +94,8 @@ pub(super) fn failure(
 
 /// The services of a stack, one a row.
 pub fn services(reports: &[ServiceReport]) -> Table {
-    let mut table = Table::new(["SERVICE", "STATE", "UP", "URL", "IMAGE", "SOURCE", "REASON"]);
+    let mut table =
+        Table::new(["SERVICE", "STATE", "UP", "URL", "IMAGE", "SOURCE", "REASON"]).spare(["IMAGE", "UP"]);
     for report in reports {
         let (sign, role) = state_sign(report.state);
         table.row([
