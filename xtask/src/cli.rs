@@ -1,5 +1,7 @@
 //! The command line, as clap reads it. Nothing here does anything.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::stack::ServiceName;
@@ -147,6 +149,29 @@ pub enum Image {
     List,
     /// Get every image of the stack that is missing.
     Pull,
+    /// Write images as bundles, for a machine without a registry or a cache.
+    Save {
+        /// The images; all of the stack that the engine has when none is named.
+        names: Vec<String>,
+        /// Where to; `HOMEPORT_IMAGE_DIR` when not given.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Load all bundles of a directory into the engine.
+    Load {
+        /// Where from; `HOMEPORT_IMAGE_DIR` when not given.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Build the release image of the service.
+    Build {
+        /// The reference it gets; `homeport/service:VERSION` when not given.
+        #[arg(long)]
+        tag: Vec<String>,
+        /// The platform, for example `linux/arm64`; the engine's own when not given.
+        #[arg(long)]
+        platform: Option<String>,
+    },
 }
 
 /// A stage of the pipeline.

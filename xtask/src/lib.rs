@@ -1,5 +1,6 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
+pub mod checklist;
 pub mod cli;
 pub mod commands;
 pub mod dashboards;

@@ -1,11 +1,12 @@
 //! `cargo xtask lint`: format, clippy, the Compose file, Prometheus' configuration and rules through promtool of the
 //! stack's own Prometheus image.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Context;
+use crate::checklist::Checklist;
 use crate::engine::OneShot;
-use crate::event::{Event, Outcome, PlannedStep, StepId};
+use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::process::{ProcessError, Program};
 use crate::session::Session;
@@ -42,38 +43,19 @@ impl Check {
 /// [`Code::ChecksFailed`] when a check finds something.
 pub async fn run(context: &Context) -> Result<(), Failure> {
     context.make_credentials()?;
-    let steps = (1..).map(StepId).zip(Check::ALL).map(|(step, check)| PlannedStep {
-        step,
-        title: check.title().to_owned(),
-        cause: "asked for".to_owned(),
-        needs: Vec::new(),
-    });
-    context.events.send(Event::Planned { steps: steps.collect() });
+    let titles = Check::ALL.map(|check| check.title().to_owned()).to_vec();
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut found: Vec<&str> = Vec::new();
-    for (step, check) in (1..).map(StepId).zip(Check::ALL) {
-        let begun = Instant::now();
-        context.events.send(Event::StepStarted { step, title: check.title().to_owned(), service: None });
-        let result = tokio::select! {
-            result = perform(context, check) => result,
-            () = context.cancel.cancelled() => {
-                return Err(Failure::new(Code::Interrupted, "stopped before all checks were run"));
+    for check in Check::ALL {
+        match checklist.step(async |_| perform(context, check).await.map(|()| ((), None))).await {
+            Ok(()) => {}
+            Err(failure) if failure.code == Code::Interrupted => return Err(failure),
+            Err(failure) => {
+                for line in failure.details {
+                    context.events.send(Event::Output { step: None, source: check.title().to_owned(), line });
+                }
+                found.push(check.title());
             }
-        };
-        let outcome = match &result {
-            Ok(()) => Outcome::Done { detail: None },
-            Err(failure) => Outcome::Failed { message: failure.message.clone() },
-        };
-        context.events.send(Event::StepFinished {
-            step,
-            title: check.title().to_owned(),
-            outcome,
-            took: begun.elapsed(),
-        });
-        if let Err(failure) = result {
-            for line in failure.details {
-                context.events.send(Event::Output { step: None, source: check.title().to_owned(), line });
-            }
-            found.push(check.title());
         }
     }
     if found.is_empty() {

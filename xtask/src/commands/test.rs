@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::Context;
 use super::doctor::Examination;
+use crate::checklist::Checklist;
 use crate::cli::{self, Suite};
 use crate::doctor::Need;
 use crate::engine::{Engine, labels};
-use crate::event::{Event, Outcome, PlannedStep, StepId};
+use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::process::{ProcessError, Program};
 
@@ -84,49 +85,31 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     } else {
         None
     };
-    announce(context, &suites);
+    let titles = suites.iter().map(|suite| suite.title().to_owned()).collect();
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut times: Vec<(Suite, Duration, Count)> = Vec::new();
-    let mut failed: Vec<(Suite, ProcessError)> = Vec::new();
-    for (step, &suite) in (1..).map(StepId).zip(&suites) {
+    let mut failures: Vec<Failure> = Vec::new();
+    for &suite in &suites {
         let begun = Instant::now();
-        context.events.send(Event::StepStarted { step, title: suite.title().to_owned(), service: None });
         let mut count = Count::default();
-        let result = tokio::select! {
-            result = run_suite(context, suite, arguments.filter.as_deref(), &mut count) => result,
-            () = context.cancel.cancelled() => {
-                if let Some(engine) = &engine {
-                    sweep(context, engine, "this run").await?;
-                }
-                return Err(Failure::new(Code::Interrupted, "stopped before all tests were run"));
-            }
-        };
-        let outcome = match &result {
-            Ok(()) => Outcome::Done { detail: Some(format!("{} passed", count.passed)) },
-            Err(error) => Outcome::Failed { message: error.to_string() },
-        };
-        context.events.send(Event::StepFinished {
-            step,
-            title: suite.title().to_owned(),
-            outcome,
-            took: begun.elapsed(),
-        });
+        let result = checklist
+            .step(async |_| {
+                run_suite(context, suite, arguments.filter.as_deref(), &mut count)
+                    .await
+                    .map_err(|error| failure_of(suite, &error))?;
+                Ok(((), Some(format!("{} passed", count.passed))))
+            })
+            .await;
         times.push((suite, begun.elapsed(), count));
-        failed.extend(result.err().map(|error| (suite, error)));
+        failures.extend(result.err());
+        if context.cancel.is_cancelled() {
+            break;
+        }
     }
     if let Some(engine) = &engine {
         sweep(context, engine, "this run").await?;
     }
-    conclude(context, &times, failed)
-}
-
-fn announce(context: &Context, suites: &[Suite]) {
-    let steps = (1..).map(StepId).zip(suites).map(|(step, suite)| PlannedStep {
-        step,
-        title: suite.title().to_owned(),
-        cause: "asked for".to_owned(),
-        needs: (1..step.0).next_back().map(StepId).into_iter().collect(),
-    });
-    context.events.send(Event::Planned { steps: steps.collect() });
+    conclude(context, &times, failures)
 }
 
 async fn run_suite(
@@ -168,7 +151,7 @@ async fn sweep(context: &Context, engine: &Engine, whose: &str) -> Result<(), Fa
 fn conclude(
     context: &Context,
     times: &[(Suite, Duration, Count)],
-    failed: Vec<(Suite, ProcessError)>,
+    failures: Vec<Failure>,
 ) -> Result<(), Failure> {
     let mut total = Count::default();
     for (suite, took, count) in times {
@@ -178,21 +161,23 @@ fn conclude(
         context.events.note(format!("{}: {} passed in {took}", suite.title(), count.passed));
     }
     context.events.note(format!("{} passed, {} failed", total.passed, total.failed));
-    match failed.into_iter().next() {
+    match failures.into_iter().next() {
         None if total.passed == 0 => Err(Failure::new(Code::TestsFailed, "no test ran")
-            .hint("the filter after the suite is a part of a test's name")),
+            .hint("the word after the suite is a part of a test's name")),
         None => Ok(()),
-        Some((_, error @ ProcessError::Missing { .. })) => {
-            Err(Failure::new(Code::ProgramMissing, error.to_string()))
-        }
-        Some((suite, error)) => {
-            let name = clap::ValueEnum::to_possible_value(&suite).map(|value| value.get_name().to_owned());
-            Err(Failure::new(Code::TestsFailed, format!("{} failed: {error}", suite.title())).hint(format!(
-                "`cargo xtask test {} NAME` runs the tests whose name contains NAME",
-                name.unwrap_or_default()
-            )))
-        }
+        Some(failure) => Err(failure),
     }
+}
+
+fn failure_of(suite: Suite, error: &ProcessError) -> Failure {
+    if let ProcessError::Missing { .. } = error {
+        return Failure::new(Code::ProgramMissing, error.to_string());
+    }
+    let name = clap::ValueEnum::to_possible_value(&suite).map(|value| value.get_name().to_owned());
+    Failure::new(Code::TestsFailed, format!("{} failed: {error}", suite.title())).hint(format!(
+        "`cargo xtask test {} NAME` runs the tests whose name contains NAME",
+        name.unwrap_or_default()
+    ))
 }
 
 #[cfg(test)]

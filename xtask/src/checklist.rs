@@ -1,0 +1,62 @@
+//! Things done one after the other, announced beforehand and told as they end: for commands that follow no plan.
+//!
+//! Must not: decide what is done.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, Events, Outcome, PlannedStep, StepId, StepReporter};
+use crate::failure::{Code, Failure};
+
+/// The steps, and how far we are.
+#[derive(Debug)]
+pub struct Checklist {
+    events: Events,
+    cancel: CancellationToken,
+    titles: Vec<String>,
+    done: u32,
+}
+
+impl Checklist {
+    /// Announces the steps.
+    pub fn announce(events: &Events, cancel: &CancellationToken, titles: Vec<String>) -> Self {
+        let steps = (1..).map(StepId).zip(&titles).map(|(step, title)| PlannedStep {
+            step,
+            title: title.clone(),
+            cause: "asked for".to_owned(),
+            needs: Vec::new(),
+        });
+        events.send(Event::Planned { steps: steps.collect() });
+        Self { events: events.clone(), cancel: cancel.clone(), titles, done: 0 }
+    }
+
+    /// Does the next step; `work` gives its result and what is worth telling of it. Ctrl-C drops the work.
+    ///
+    /// # Errors
+    /// What the work fails with; [`Code::Interrupted`] at Ctrl-C.
+    pub async fn step<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&StepReporter) -> Result<(T, Option<String>), Failure>,
+    ) -> Result<T, Failure> {
+        self.done += 1;
+        let step = StepId(self.done);
+        let title = self.titles[self.done as usize - 1].clone();
+        let begun = Instant::now();
+        self.events.send(Event::StepStarted { step, title: title.clone(), service: None });
+        let reporter = StepReporter::new(step, self.events.clone());
+        let result = tokio::select! {
+            result = work(&reporter) => result,
+            () = self.cancel.cancelled() => {
+                Err(Failure::new(Code::Interrupted, format!("stopped during: {title}")))
+            }
+        };
+        let outcome = match &result {
+            Ok((_, detail)) => Outcome::Done { detail: detail.clone() },
+            Err(failure) if failure.code == Code::Interrupted => Outcome::Cancelled,
+            Err(failure) => Outcome::Failed { message: failure.message.clone() },
+        };
+        self.events.send(Event::StepFinished { step, title, outcome, took: begun.elapsed() });
+        result.map(|(value, _)| value)
+    }
+}
