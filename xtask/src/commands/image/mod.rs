@@ -1,5 +1,9 @@
 //! `cargo xtask image …`: where the stack's images come from, and getting them.
 
+mod bundles;
+mod release;
+mod steps;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -8,7 +12,7 @@ use super::Context;
 use crate::cli;
 use crate::event::StepId;
 use crate::failure::Failure;
-use crate::images::{Availability, Catalogue};
+use crate::images::{self, Availability, ImageReport};
 use crate::plan::{Action, Plan};
 use crate::session::Session;
 use crate::stack::ImageReference;
@@ -26,6 +30,9 @@ pub async fn run(context: &Context, command: &cli::Image) -> Result<(), Failure>
             let session = context.session(false).await?;
             obtain_missing(&session).await
         }
+        cli::Image::Save { images, dir } => bundles::save(context, images, dir.as_deref()).await,
+        cli::Image::Load { files, dir } => bundles::load(context, files, dir.as_deref()).await,
+        cli::Image::Build(arguments) => release::run(context, arguments).await,
     }
 }
 
@@ -71,6 +78,9 @@ struct Row {
     image: ImageReference,
     state: &'static str,
     source: String,
+    /// Bytes unpacked, when the engine holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
 }
@@ -78,27 +88,28 @@ struct Row {
 async fn list(context: &Context) -> Result<(), Failure> {
     let session = context.session(false).await?;
     let needed = crate::session::needed_images(&session.stack);
-    let catalogue: Catalogue = crate::images::survey(&session.engine, &needed, &session.sources).await?;
-    let images = catalogue.into_iter().map(|(image, availability)| match availability {
-        Availability::Present { id, origin, stale } => Row {
-            image,
-            state: if stale.is_some() { "outdated" } else { "present" },
-            source: origin,
-            id: Some(id.trim_start_matches("sha256:").chars().take(12).collect()),
-        },
-        Availability::Obtainable(source) => {
-            Row { image, state: "obtainable", source: source.to_string(), id: None }
+    let reports = images::list(&session.engine, &needed, &session.sources).await?;
+    context.answer(&Listing { images: reports.into_iter().map(Row::from).collect() })
+}
+
+impl From<ImageReport> for Row {
+    fn from(report: ImageReport) -> Self {
+        let ImageReport { reference, size, availability } = report;
+        let row = |state, source| Row { image: reference.clone(), state, source, size, id: None };
+        match availability {
+            Availability::Present { id, origin, stale } => Row {
+                id: Some(id.trim_start_matches("sha256:").chars().take(12).collect()),
+                ..row(if stale.is_some() { "outdated" } else { "present" }, origin)
+            },
+            Availability::Obtainable(source) => row("obtainable", source.to_string()),
+            Availability::Unavailable(reasons) => row("unavailable", reasons.join("; ")),
         }
-        Availability::Unavailable(reasons) => {
-            Row { image, state: "unavailable", source: reasons.join("; "), id: None }
-        }
-    });
-    context.answer(&Listing { images: images.collect() })
+    }
 }
 
 impl Answer for Listing {
     fn human(&self, style: Style, columns: Option<usize>) -> Vec<String> {
-        let mut table = Table::new(["IMAGE", "STATE", "SOURCE", "ID"]);
+        let mut table = Table::new(["IMAGE", "STATE", "SIZE", "ID", "SOURCE"]);
         for row in &self.images {
             let role = match row.state {
                 "present" => Role::Good,
@@ -108,8 +119,9 @@ impl Answer for Listing {
             table.row([
                 Cell::plain(row.image.as_str()),
                 Cell::new(role, row.state),
-                Cell::plain(&row.source),
+                Cell::plain(row.size.map(crate::ui::bytes).unwrap_or_default()),
                 Cell::plain(row.id.as_deref().unwrap_or("")),
+                Cell::plain(&row.source),
             ]);
         }
         table.lines(style, columns)
