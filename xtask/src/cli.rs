@@ -1,7 +1,5 @@
 //! The command line, as clap reads it. Nothing here does anything.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand};
 
 use crate::stack::ServiceName;
@@ -149,29 +147,48 @@ pub enum Image {
     List,
     /// Get every image of the stack that is missing.
     Pull,
-    /// Write images as bundles, for a machine without a registry or a cache.
+    /// Write images into bundles: for a machine without network, or a cache.
     Save {
-        /// The images; all of the stack that the engine has when none is named.
-        names: Vec<String>,
-        /// Where to; `HOMEPORT_IMAGE_DIR` when not given.
+        /// The images; those of the stack that the engine holds when none is named.
+        images: Vec<String>,
+        /// The directory; `HOMEPORT_IMAGE_DIR` when not given.
         #[arg(long)]
-        dir: Option<PathBuf>,
+        dir: Option<std::path::PathBuf>,
     },
-    /// Load all bundles of a directory into the engine.
+    /// Read bundles into the engine.
     Load {
-        /// Where from; `HOMEPORT_IMAGE_DIR` when not given.
-        #[arg(long)]
-        dir: Option<PathBuf>,
+        /// The files; all of the directory when none is named.
+        files: Vec<std::path::PathBuf>,
+        /// The directory; `HOMEPORT_IMAGE_DIR` when not given.
+        #[arg(long, conflicts_with = "files")]
+        dir: Option<std::path::PathBuf>,
     },
     /// Build the release image of the service.
-    Build {
-        /// The reference it gets; `homeport/service:VERSION` when not given.
-        #[arg(long)]
-        tag: Vec<String>,
-        /// The platform, for example `linux/arm64`; the engine's own when not given.
-        #[arg(long)]
-        platform: Option<String>,
-    },
+    Build(ImageBuild),
+}
+
+/// `image build`
+#[derive(Debug, Args)]
+pub struct ImageBuild {
+    /// The references it gets, `registry.example/team/app:1.0`; by default the Compose file's repository with the
+    /// version and with the revision.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// The platform to build for, `linux/arm64`; the engine's own when not given.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// Who compiles; by default the container when its base can be had, else this machine.
+    #[arg(long, value_enum)]
+    pub compiler: Option<Compiler>,
+}
+
+/// Who compiles a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compiler {
+    /// The Dockerfile, in a container.
+    Container,
+    /// This machine's cargo.
+    Host,
 }
 
 /// A stage of the pipeline.

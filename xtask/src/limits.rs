@@ -72,3 +72,6 @@ pub const TESTS: Duration = Duration::from_secs(3600);
 
 /// How long a check of style or rules may take, compiling included.
 pub const CHECK: Duration = Duration::from_secs(1800);
+
+/// How large the release image may be, in bytes unpacked (design, "Budgets").
+pub const RELEASE_IMAGE: u64 = 15_000_000;

@@ -138,5 +138,16 @@ async fn the_image_follows_the_program() {
     let after = engine.image(image.as_str()).await.expect("asked");
     assert_ne!(before, after, "the program with the warning was built in between");
 
+    // Elsewhere the engine builds the Dockerfile; told fresh and stale by the sources it was given.
+    let dockerfile = DOCKERFILE.replace("COPY app /app", "COPY --chmod=555 src/main.rs /app");
+    write(root, "Dockerfile", &dockerfile);
+    write(root, ".dockerignore", "target");
+    assert!(host.build_in_container(&engine, &reporter).await.expect("built").changed);
+    assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
+    assert!(!host.build_in_container(&engine, &reporter).await.expect("built").changed);
+    write(root, "src/main.rs", &program("three"));
+    assert_eq!(host.freshness(&engine).await.expect("told"), stale("sources changed"));
+    assert!(host.build_in_container(&engine, &reporter).await.expect("built").changed);
+
     engine.remove_image(image.as_str()).await.expect("removed");
 }

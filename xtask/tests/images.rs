@@ -223,16 +223,15 @@ async fn a_saved_image_can_be_listed_found_and_loaded() {
     );
 
     let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
-    assert_eq!((listed[0].present, listed[0].source.as_str()), (true, "engine's store"));
-    let id = listed[0].id.clone();
+    let Availability::Present { id, .. } = &listed[0].availability else { panic!("{listed:?}") };
+    assert!(listed[0].size.is_some());
     remove(&engine, &[&image]).await;
-    let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
-    assert!(!listed[0].present && listed[0].source.starts_with("bundle "), "{listed:?}");
+    let moved = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
+    assert_eq!(moved[0].availability, Availability::Obtainable(Source::Bundle(saved.path.clone())));
 
     let loaded = images::load(&engine, &saved.path, &reporter().0).await.expect("loaded");
     assert_eq!(loaded.images, [image.to_string()]);
-    let listed = images::list(&engine, &[needed(&image, None)], &sources).await.expect("listed");
-    assert_eq!(listed[0].id, id);
+    assert_eq!(&engine.image(image.as_str()).await.expect("asked").expect("it is there").id, id);
     remove(&engine, &[&image]).await;
 
     let missing = own_reference("missing");

@@ -1,4 +1,4 @@
-//! The engine's two builders: the classic one, which every engine has and recipes need, and BuildKit, which mounts
+//! The engine's two builders: the classic one, which every engine has and recipes need, and `BuildKit`, which mounts
 //! caches.
 //!
 //! Must not: read files; the context is handed in as an archive.
@@ -20,7 +20,7 @@ pub enum Builder {
     /// The engine's own, as old as engines are.
     #[default]
     Classic,
-    /// BuildKit within the engine.
+    /// `BuildKit` within the engine.
     BuildKit,
 }
 

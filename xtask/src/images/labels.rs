@@ -10,7 +10,9 @@ pub const BINARY: &str = "dev.homeport.binary";
 pub const ARTIFACT: &str = "dev.homeport.artifact";
 /// The digest of the instructions that the image was configured with.
 pub const INSTRUCTIONS: &str = "dev.homeport.instructions";
-/// Size and time of that binary's file when it was put in: as long as they are the same, nothing needs hashing.
+/// The digest of what a build in a container was given.
+pub const CONTEXT: &str = "dev.homeport.context";
+/// Size and time of the binary's file when it was put in: as long as they are the same, nothing needs hashing.
 pub const STAMP: &str = "dev.homeport.stamp";
 /// The checkout an image was made from.
 pub const DIRECTORY: &str = crate::engine::labels::DIRECTORY;

@@ -18,24 +18,15 @@ use crate::limits;
 use crate::process::{ProcessError, Program};
 use crate::stack::ImageReference;
 
-/// One image as `image list` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One image as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReport {
     /// The image.
-    pub reference: String,
-    /// Whether the engine holds it.
-    pub present: bool,
-    /// Where it came from, or where it would come from; `none` when no source has it.
-    pub source: String,
+    pub reference: ImageReference,
+    /// Where it is or where it would come from.
+    pub availability: Availability,
     /// Bytes unpacked, when the engine holds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The engine's identifier, when the engine holds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// What each source said, when none has it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
 }
 
 /// Tells of each image where it is or where it would come from; the bases of recipes that would be built are included.
@@ -49,25 +40,11 @@ pub async fn list(
 ) -> Result<Vec<ImageReport>, ImageError> {
     let mut reports = Vec::new();
     for (reference, availability) in survey(engine, needed, sources).await? {
-        let mut report = ImageReport {
-            reference: reference.to_string(),
-            present: false,
-            source: "none".to_owned(),
-            size: None,
-            id: None,
-            reasons: Vec::new(),
+        let size = match &availability {
+            Availability::Present { id, .. } => engine.image(id).await?.map(|image| image.size),
+            _ => None,
         };
-        match availability {
-            Availability::Present { id, origin, stale } => {
-                report.size = engine.image(&id).await?.map(|image| image.size);
-                report.present = true;
-                report.source = if stale.is_some() { format!("{origin}, changed since") } else { origin };
-                report.id = Some(id);
-            }
-            Availability::Obtainable(source) => report.source = source.to_string(),
-            Availability::Unavailable(reasons) => report.reasons = reasons,
-        }
-        reports.push(report);
+        reports.push(ImageReport { reference, availability, size });
     }
     Ok(reports)
 }

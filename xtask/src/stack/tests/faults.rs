@@ -256,7 +256,8 @@ fn a_file_that_unfolds_without_end_is_refused_at_once() {
     let mut bomb = String::from("x-a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..10 {
         let below = format!("*a{}", level - 1);
-        bomb.push_str(&format!("x-a{level}: &a{level} [{}]\n", vec![below.as_str(); 9].join(", ")));
+        let nine = [below.as_str(); 9].join(", ");
+        bomb += &format!("x-a{level}: &a{level} [{nine}]\n");
     }
     bomb.push_str("services: {web: {image: i, command: *a9}}\n");
     let found = faults(&bomb);
