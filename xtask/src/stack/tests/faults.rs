@@ -1,6 +1,6 @@
 //! Every fault with its key, line and words.
 
-use super::{faults, read, service};
+use super::{faults, lines, read, service};
 
 /// Keys of the service `web` (the first is on line 4) and the one fault they give.
 #[rustfmt::skip]
@@ -253,19 +253,16 @@ fn a_home_that_is_not_known_is_a_fault() {
 /// Nine lists in each of which every element is the one before: 9⁹ strings from a kilobyte.
 #[test]
 fn a_file_that_unfolds_without_end_is_refused_at_once() {
-    let mut bomb = String::from("x-a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
-    for level in 1..10 {
-        let below = format!("*a{}", level - 1);
-        let nine = [below.as_str(); 9].join(", ");
-        bomb += &format!("x-a{level}: &a{level} [{nine}]\n");
-    }
-    bomb.push_str("services: {web: {image: i, command: *a9}}\n");
-    let found = faults(&bomb);
+    let levels = lines((1..10).map(|level| {
+        let below = [format!("*a{}", level - 1).as_str(); 9].join(", ");
+        format!("x-a{level}: &a{level} [{below}]")
+    }));
+    let found = faults(&format!("x-a0: &a0 [lol]\n{levels}services: {{web: {{image: i, command: *a9}}}}\n"));
     assert!(found.contains("not valid YAML: "), "{found}");
 
     let deep = format!("services: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(faults(&deep).contains("not valid YAML: "));
-    let deep: String = (0..1_000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
+    let deep = lines((0..1_000).map(|level| format!("{}a:", " ".repeat(level))));
     assert!(faults(&deep).contains("not valid YAML: "));
     let nested =
         format!("services: {{web: {{image: i, user: '{}x{}'}}}}", "${A:-".repeat(1_000), "}".repeat(1_000));

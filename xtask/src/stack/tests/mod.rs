@@ -4,6 +4,7 @@ mod faults;
 mod meanings;
 mod properties;
 
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use super::{Parsed, Source, StackError, parse};
@@ -33,12 +34,20 @@ fn read(text: &str) -> Result<Parsed, StackError> {
 fn faults(text: &str) -> String {
     match read(text) {
         Ok(parsed) => format!("no fault was found: {:#?}", parsed.stack),
-        Err(error) => error.faults.iter().map(|fault| format!("{fault}\n")).collect(),
+        Err(error) => lines(error.faults.iter()),
     }
 }
 
 /// One service `web` of the image `image` with further keys, each on a line of its own from line 4 on.
 fn service(keys: &str) -> String {
-    let keys: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+    let keys = lines(keys.lines().map(|line| format!("    {line}")));
     format!("services:\n  web:\n    image: image\n{keys}volumes:\n  data:\n")
+}
+
+/// Each item on a line of its own.
+fn lines(items: impl Iterator<Item = impl Display>) -> String {
+    items.fold(String::new(), |mut text, item| {
+        let _ = writeln!(text, "{item}");
+        text
+    })
 }
