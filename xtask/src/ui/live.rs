@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::echo::QuietControls;
 use super::log_line;
 use super::names::Names;
 use super::screen::{Moment, Renderer, Settings, Streams};
@@ -23,6 +24,8 @@ const FRAME: Duration = Duration::from_millis(100);
 const REDRAWS: u8 = 20;
 /// The width of a bar of bytes, in cells: a step of 5 % is seen.
 const BAR: usize = 20;
+/// Back to the first column, and what is on the line erased (ECMA-48, CR and EL).
+const CLEAR_LINE: &str = "\r\u{1b}[K";
 /// The fewest lines of a problem that are shown however small the terminal is.
 const FEWEST_PROBLEM_LINES: usize = 4;
 
@@ -48,12 +51,15 @@ pub(super) struct LiveRenderer {
     problems: BTreeMap<String, (Vec<String>, Vec<ProgressBar>)>,
     names: Names,
     started: Option<Instant>,
+    quiet: Option<QuietControls>,
 }
 
 impl LiveRenderer {
     pub(super) fn new(settings: Settings, streams: Streams) -> Self {
         let stderr = console::Term::buffered_stderr();
-        Self::on(settings, streams, ProgressDrawTarget::term(stderr, REDRAWS))
+        let mut renderer = Self::on(settings, streams, ProgressDrawTarget::term(stderr, REDRAWS));
+        renderer.quiet = QuietControls::begin();
+        renderer
     }
 
     pub(super) fn on(settings: Settings, streams: Streams, target: ProgressDrawTarget) -> Self {
@@ -68,6 +74,7 @@ impl LiveRenderer {
             total: 0,
             problems: BTreeMap::new(),
             started: None,
+            quiet: None,
         }
     }
 
@@ -75,13 +82,23 @@ impl LiveRenderer {
         self.settings.terminal.stderr_style
     }
 
-    /// A line that stays, above what is redrawn.
-    fn line(&self, line: &str) -> io::Result<()> {
-        self.area.println(line)
+    /// Whether anything is redrawn at the moment.
+    fn is_live(&self) -> bool {
+        !self.steps.is_empty() || !self.problems.is_empty()
     }
 
-    fn lines(&self, lines: &[String]) -> io::Result<()> {
-        // An empty line must stand: `println` drops a text without any.
+    /// A line that stays, above what is redrawn. With nothing to redraw it is simply written, over what a key that was
+    /// typed may have left on the line (`^C`).
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        if self.is_live() {
+            return self.area.println(line);
+        }
+        self.streams.err.write_all(format!("{CLEAR_LINE}{line}\n").as_bytes())?;
+        self.streams.err.flush()
+    }
+
+    fn lines(&mut self, lines: &[String]) -> io::Result<()> {
+        // `println` drops a text without any line.
         lines.iter().try_for_each(|line| self.line(if line.is_empty() { " " } else { line }))
     }
 
@@ -105,6 +122,15 @@ impl LiveRenderer {
         terminal.columns.filter(|_| !self.settings.data_on_stdout || terminal.stdout_is_terminal)
     }
 
+    /// Makes the line empty that what is redrawn will begin on.
+    fn begin_area(&mut self) -> io::Result<()> {
+        if self.is_live() {
+            return Ok(());
+        }
+        self.streams.err.write_all(CLEAR_LINE.as_bytes())?;
+        self.streams.err.flush()
+    }
+
     /// A line of the redrawn part, in its place: steps first, then their count, then problems.
     fn add_bar(&self, place: Place) -> ProgressBar {
         let bar = ProgressBar::hidden();
@@ -118,7 +144,14 @@ impl LiveRenderer {
         }
     }
 
-    fn start_step(&mut self, step: StepId, title: &str, service: Option<&String>, now: Instant) {
+    fn start_step(
+        &mut self,
+        step: StepId,
+        title: &str,
+        service: Option<&String>,
+        now: Instant,
+    ) -> io::Result<()> {
+        self.begin_area()?;
         let bar = self.add_bar(Place::Step);
         let live =
             LiveStep { bar, title: title.to_owned(), service: service.cloned(), progress: None, since: now };
@@ -127,6 +160,7 @@ impl LiveRenderer {
             self.count = Some(self.add_bar(Place::Count));
         }
         self.draw(now);
+        Ok(())
     }
 
     fn end_step(&mut self, step: StepId, title: &str, ending: &Ending<'_>, took: Duration) -> io::Result<()> {
@@ -190,8 +224,9 @@ impl LiveRenderer {
         }
     }
 
-    fn pin(&mut self, about: &str, lines: &[String]) {
+    fn pin(&mut self, about: &str, lines: &[String]) -> io::Result<()> {
         self.unpin(about);
+        self.begin_area()?;
         let style = self.style();
         let most = (self.settings.terminal.rows / 2).max(FEWEST_PROBLEM_LINES);
         let mut texts = vec![style.paint(Role::Bad, &format!("✗ {}", sanitize(about, false)))];
@@ -207,6 +242,7 @@ impl LiveRenderer {
         });
         let bars = bars.collect();
         self.problems.insert(about.to_owned(), (lines.to_vec(), bars));
+        Ok(())
     }
 
     fn unpin(&mut self, about: &str) -> bool {
@@ -229,7 +265,7 @@ impl LiveRenderer {
         self.data(&[format!("{prefix}{text}")])
     }
 
-    fn labelled(&self, role: Role, label: &str, text: &str) -> io::Result<()> {
+    fn labelled(&mut self, role: Role, label: &str, text: &str) -> io::Result<()> {
         self.line(&format!("{} {}", self.style().paint(role, label), sanitize(text, false)))
     }
 }
@@ -259,8 +295,7 @@ impl Renderer for LiveRenderer {
                 self.line(&self.style().paint(Role::Faint, &words::planned(steps.len())))
             }
             Event::StepStarted { step, title, service } => {
-                self.start_step(*step, title, service.as_ref(), at.instant);
-                Ok(())
+                self.start_step(*step, title, service.as_ref(), at.instant)
             }
             Event::StepProgress { step, progress } => {
                 if let Some(live) = self.steps.get_mut(step) {
@@ -298,10 +333,7 @@ impl Renderer for LiveRenderer {
                 let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
                 self.data(&lines)
             }
-            Event::Problem { about, lines } => {
-                self.pin(about, lines);
-                Ok(())
-            }
+            Event::Problem { about, lines } => self.pin(about, lines),
             Event::ProblemSolved { about } => {
                 self.unpin(about);
                 self.labelled(Role::Good, "✓", &format!("{about}: solved"))
@@ -336,6 +368,7 @@ impl Renderer for LiveRenderer {
                 .try_for_each(|line| self.line(&format!("  {}", sanitize(line, style.is_coloured()))))?;
         }
         self.area.clear()?;
+        self.quiet = None;
         self.streams.out.flush()
     }
 }

@@ -11,10 +11,15 @@ use super::style::{Role, Style, sanitize};
 const TIME: [&str; 3] = ["timestamp", "ts", "time"];
 /// The keys a line's message is looked for under.
 const MESSAGE: [&str; 2] = ["msg", "message"];
-/// Keys that are shown dimmed at the end, without their names' weight.
-const IDENTIFIERS: [&str; 2] = ["request_id", "trace_id"];
-/// Keys that are left out of a request's line: the endpoint and the address repeat what the path and the machine tell.
-const REPEATED: [&str; 2] = ["endpoint", "ip"];
+/// The key that is shown dimmed at the end, without its name.
+const IDENTIFIER: &str = "request_id";
+/// Keys that are left out of a request's line: the endpoint and the address repeat what the path and the machine tell,
+/// and a request that came without a trace has its own identifier for one.
+const REPEATED: [&str; 3] = ["endpoint", "ip", "trace_id"];
+/// Paths that machines ask for every few seconds: a good answer to them is dimmed, so that people's requests stand out.
+const PROBED: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// The cells that a path is given before it pushes the rest of its line out of the column: most paths of an API.
+const PATH: usize = 20;
 
 /// The line's level, in lower case, when it is a JSON object that names one.
 pub fn level(line: &str) -> Option<String> {
@@ -23,13 +28,14 @@ pub fn level(line: &str) -> Option<String> {
 }
 
 /// The readable form, or `None` when the line is no JSON object with a message or a request in it.
-pub fn pretty(line: &str, style: Style) -> Option<String> {
+pub fn pretty(line: &str, painter: Style) -> Option<String> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;
     }
     let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(line) else { return None };
     let mut words = Vec::new();
+    let style = if is_good_probe(&fields) { Style::PLAIN } else { painter };
     let request = request(&mut fields, style);
     let message = MESSAGE.iter().find_map(|key| text(fields.get(*key)?).map(|text| (*key, text)));
     if request.is_none() && message.is_none() {
@@ -53,17 +59,23 @@ pub fn pretty(line: &str, style: Style) -> Option<String> {
         fields.remove(key);
         words.push(sanitize(&message, false));
     }
-    let identifiers: Vec<Value> = IDENTIFIERS.iter().filter_map(|key| fields.remove(*key)).collect();
+    let identifier = fields.remove(IDENTIFIER).as_ref().and_then(text);
     for (key, value) in &fields {
         if let Some(value) = text(value) {
             let name = style.paint(Role::Faint, &format!("{}=", sanitize(key, false)));
             words.push(format!("{name}{}", sanitize(&value, false)));
         }
     }
-    words.extend(
-        identifiers.iter().filter_map(text).map(|id| style.paint(Role::Faint, &sanitize(&id, false))),
-    );
-    Some(words.join(" "))
+    words.extend(identifier.map(|id| style.paint(Role::Faint, &sanitize(&id, false))));
+    let line = words.join(" ");
+    Some(if style == painter { line } else { painter.paint(Role::Faint, &line) })
+}
+
+/// Whether the line tells of a probe that was answered well.
+fn is_good_probe(fields: &Map<String, Value>) -> bool {
+    let path = fields.get("path").and_then(Value::as_str);
+    let status = fields.get("status").and_then(Value::as_u64);
+    path.is_some_and(|path| PROBED.contains(&path)) && status.is_some_and(|status| status < 400)
 }
 
 /// Method, path, status and latency, taken out of the fields.
@@ -82,8 +94,8 @@ fn request(fields: &mut Map<String, Value>, style: Style) -> Option<String> {
     };
     let method = style.paint(Role::Strong, &format!("{:<4}", sanitize(&method, false)));
     let status = style.paint(role, &status.to_string());
-    let latency = latency.map(|seconds| format!(" {}", latency_text(seconds))).unwrap_or_default();
-    Some(format!("{method} {} {status}{latency}", sanitize(&path, false)))
+    let latency = latency.map(|seconds| format!(" {:>6}", latency_text(seconds))).unwrap_or_default();
+    Some(format!("{method} {:<PATH$} {status}{latency}", sanitize(&path, false)))
 }
 
 /// A latency: `85µs`, `1.3ms`, `2.10s`.
@@ -131,7 +143,7 @@ mod tests {
         let table = [
             (
                 r#"{"timestamp":"2026-11-24T18:43:05.123456Z","level":"INFO","msg":"request","method":"GET","path":"/api/data?limit=2","endpoint":"/api/data","status":200,"latency":0.00131,"ip":"127.0.0.1","request_id":"0192f","trace_id":"4bf9"}"#,
-                Some("18:43:05.123 INFO  GET  /api/data?limit=2 200 1.3ms 0192f 4bf9"),
+                Some("18:43:05.123 INFO  GET  /api/data?limit=2    200  1.3ms 0192f"),
             ),
             (
                 r#"{"timestamp":"2026-11-24T18:43:05Z","level":"error","msg":"cannot reach redis","attempt":3,"cause":"refused"}"#,
@@ -139,8 +151,14 @@ mod tests {
             ),
             (r#"{"msg":"clear\u001b[2J screen","level":"info"}"#, Some("INFO  clear screen")),
             (r#"{"level":"info","msg":"no time","ts":"soon"}"#, Some("INFO  no time")),
-            (r#"{"method":"POST","path":"/","status":503,"latency":2.1}"#, Some("POST / 503 2.10s")),
-            (r#"{"method":"GET","path":"/","status":204,"latency":0.000085}"#, Some("GET  / 204 85µs")),
+            (
+                r#"{"method":"POST","path":"/","status":503,"latency":2.1}"#,
+                Some("POST /                    503  2.10s"),
+            ),
+            (
+                r#"{"method":"GET","path":"/","status":204,"latency":0.000085}"#,
+                Some("GET  /                    204   85µs"),
+            ),
             (r#"{"neither":"message","nor":"request"}"#, None),
             ("LOG:  database system is ready", None),
             ("{broken", None),
@@ -149,6 +167,17 @@ mod tests {
         for (line, expected) in table {
             assert_eq!(pretty(line, Style::PLAIN).as_deref(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn good_answers_to_probes_are_dimmed_as_a_whole() {
+        let probe = |status: u16| {
+            let line = format!(r#"{{"level":"INFO","method":"GET","path":"/health","status":{status}}}"#);
+            pretty(&line, Style::COLOUR).expect("a request")
+        };
+        let text = "INFO  GET  /health             ";
+        assert_eq!(probe(200), format!("\u{1b}[2m{text} 200\u{1b}[0m"));
+        assert!(probe(503).contains("\u{1b}[31m503"), "a bad one is not");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Progress and logs go to standard error, data to standard output. Must not: decide what happens, or ask the engine.
 
+mod echo;
 mod json;
 mod live;
 pub mod log_line;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{InMemoryTerm, ProgressDrawTarget};
+use indicatif::{InMemoryTerm, ProgressDrawTarget, TermLike as _};
 
 use super::json::JsonRenderer;
 use super::live::LiveRenderer;
@@ -14,7 +14,7 @@ use super::plain::PlainRenderer;
 use super::samples::{self, Sample, samples};
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::{Facts, Format, Terminal};
-use crate::event::Event;
+use crate::event::{Event, Outcome, Progress, StepId};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 110;
@@ -51,6 +51,27 @@ impl Pair {
     fn streams(&self) -> Streams {
         Streams { out: Box::new(self.out.clone()), err: Box::new(self.err.clone()) }
     }
+}
+
+/// A terminal in memory, written to both ways: redrawn, and as a stream.
+struct OnScreen(InMemoryTerm);
+
+impl Write for OnScreen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // What a terminal's driver makes of a line's end.
+        self.0.write_str(&String::from_utf8_lossy(bytes).replace('\n', "\r\n"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn live(screen: &InMemoryTerm) -> LiveRenderer {
+    let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+    let streams = Streams { out: Box::new(io::sink()), err: Box::new(OnScreen(screen.clone())) };
+    LiveRenderer::on(Settings::new(Format::Human, terminal(false)), streams, target)
 }
 
 fn terminal(colour: bool) -> Terminal {
@@ -130,9 +151,7 @@ fn every_variant_has_a_sample() {
 fn every_event_in_a_terminal() {
     let text = sections(|sample| {
         let screen = InMemoryTerm::new(ROWS, COLUMNS);
-        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-        let settings = Settings::new(Format::Human, terminal(false));
-        let mut renderer = LiveRenderer::on(settings, Pair::default().streams(), target);
+        let mut renderer = live(&screen);
         show(&mut renderer, sample, || {});
         screen.contents()
     });
@@ -193,9 +212,7 @@ fn colour_changes_no_text() {
 #[test]
 fn nothing_live_is_left_when_the_screen_ends() {
     let screen = InMemoryTerm::new(ROWS, COLUMNS);
-    let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-    let settings = Settings::new(Format::Human, terminal(false));
-    let mut renderer = LiveRenderer::on(settings, Pair::default().streams(), target);
+    let mut renderer = live(&screen);
     let chosen = ["step started, of several", "log above a problem and a step", "summary"];
     for sample in samples().iter().filter(|sample| chosen.contains(&sample.name)) {
         show(&mut renderer, sample, || {});
@@ -204,6 +221,31 @@ fn nothing_live_is_left_when_the_screen_ends() {
     assert!(renderer.moves());
     renderer.finish().expect("memory takes everything");
     snapshot("terminal-end", &screen.contents());
+}
+
+/// What was typed where nothing is redrawn does not stay, and does not shift what is redrawn next.
+#[test]
+fn what_a_key_leaves_behind_is_written_over() {
+    let screen = InMemoryTerm::new(ROWS, COLUMNS);
+    let mut renderer = live(&screen);
+    let start = Instant::now();
+    let (step, title) = (StepId(1), "stop container redis".to_owned());
+    let outcome = Outcome::Done { detail: None };
+    let progress = Progress { message: "x".to_owned(), bytes: None };
+    let story = [
+        (true, Event::Planned { steps: Vec::new() }),
+        (true, Event::StepStarted { step, title: title.clone(), service: None }),
+        (false, Event::StepProgress { step, progress }),
+        (false, Event::StepFinished { step, title, outcome, took: Duration::from_secs(2) }),
+        (true, Event::Note { text: "y".to_owned() }),
+    ];
+    for (second, (typed, event)) in (0..).zip(&story) {
+        if *typed {
+            screen.write_str("^C").expect("memory takes everything");
+        }
+        renderer.show(event, moment(start, Duration::from_secs(second))).expect("memory takes everything");
+    }
+    assert_eq!(screen.contents(), "nothing to do\n✓ stop container redis 2.0s\n· y");
 }
 
 /// What a command answers with goes to standard output, and a pipe gets a service's lines as they were written.
