@@ -51,6 +51,8 @@ pub struct Facts {
     pub images: ImagesSeen,
     /// mmdebstrap.
     pub mmdebstrap: Tool,
+    /// Debian's docker-registry, for the tests that push and pull; `None` outside CI, where they may be left out.
+    pub docker_registry: Option<Tool>,
     /// This machine's clock.
     pub clock: Clock,
 }

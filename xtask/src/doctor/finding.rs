@@ -68,6 +68,8 @@ pub enum Check {
     Registry,
     /// mmdebstrap.
     Mmdebstrap,
+    /// A registry to run, for tests.
+    DockerRegistry,
     /// The clock.
     Clock,
 }
@@ -91,6 +93,7 @@ impl std::fmt::Display for Check {
             Self::Packages => "package mirror",
             Self::Registry => "image registry",
             Self::Mmdebstrap => "mmdebstrap",
+            Self::DockerRegistry => "docker-registry",
             Self::Clock => "clock",
         };
         f.pad(name)

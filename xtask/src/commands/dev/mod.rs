@@ -75,7 +75,9 @@ async fn foreground(
     let first = session.bring_up(wanted).await;
     match first {
         Ok(up) => context.events.send(Event::Summary { services: up.services }),
-        Err(failure) if failure.code == Code::BuildFailed => standing.complain(context, failure.code.as_str(), &failure),
+        Err(failure) if failure.code == Code::BuildFailed => {
+            standing.complain(context, failure.code.as_str(), &failure);
+        }
         Err(failure) if failure.code == Code::Interrupted => {
             stop(&session).await?;
             return Err(failure);

@@ -21,6 +21,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(containers::cgroup(facts));
     findings.extend(network::reach(facts));
     findings.push(network::mmdebstrap(facts));
+    findings.extend(programs::docker_registry(facts));
     findings.push(programs::kind(facts));
     findings.push(programs::docker_cli(facts));
     findings.push(programs::compose(facts));

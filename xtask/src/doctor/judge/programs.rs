@@ -110,6 +110,21 @@ pub(super) fn docker_cli(facts: &Facts) -> Finding {
         .mended_by(commands, mend)
 }
 
+/// The tests that push and pull run one. On a laptop they may be left out: its package starts a server.
+pub(super) fn docker_registry(facts: &Facts) -> Option<Finding> {
+    const NEEDED: &[Need] = &[Need::Test];
+    let seen = match facts.docker_registry.as_ref()? {
+        Tool::Version(text) => return Some(ok(Check::DockerRegistry, text, NEEDED)),
+        Tool::Missing => "docker-registry is not on PATH".to_owned(),
+        Tool::Broken(said) => format!("docker-registry does not run: {said}"),
+    };
+    let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec!["docker-registry"] });
+    let finding = ok(Check::DockerRegistry, seen, NEEDED)
+        .but(Status::Missing, "in CI no test may be left out, and two push to it")
+        .mended_by(facts.platform.install(&["docker-registry"], None), mend);
+    Some(finding)
+}
+
 /// Needed by nothing but the comparison: said, never complained about.
 pub(super) fn compose(facts: &Facts) -> Finding {
     match &facts.compose {

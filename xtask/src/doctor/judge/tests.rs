@@ -55,6 +55,7 @@ fn sound() -> Facts {
         registry: answers("registry-1.docker.io"),
         images: known(&[], false),
         mmdebstrap: Tool::Missing,
+        docker_registry: None,
         clock: Clock { now, others: vec![("deb.debian.org".to_owned(), now - Duration::from_secs(2))] },
     }
 }
