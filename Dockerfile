@@ -41,13 +41,14 @@ COPY . .
 # is named because without one cargo would apply the flags to procedural macros too, which cannot be static.
 # Cargo judges by time stamps, and those of an older checkout would hide a change from the mounted cache: hence `touch`.
 #
-# A site whose proxy signs with an authority of its own gives its certificates as the secret `ca`; they stay out of every
-# layer: docker build --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .
+# A site whose proxy signs with an authority of its own gives its certificates as the secret `ca`: docker build --secret
+# id=ca,src=/etc/ssl/certs/ca-certificates.crt . The task runner sends those that CARGO_HTTP_CAINFO or SSL_CERT_FILE
+# names as `.certificates.pem`. Either way none is in the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     --mount=type=secret,id=ca,required=false \
     set -eu; \
-    if [ -s /run/secrets/ca ]; then export CARGO_HTTP_CAINFO=/run/secrets/ca; fi; \
+    for ca in /run/secrets/ca /src/.certificates.pem; do if [ -s "$ca" ]; then export CARGO_HTTP_CAINFO="$ca"; fi; done; \
     case "${TARGETARCH:-$(uname -m)}" in \
       amd64 | x86_64) triple=x86_64-unknown-linux-gnu ;; \
       arm64 | aarch64) triple=aarch64-unknown-linux-gnu ;; \

@@ -8,7 +8,7 @@ use xtask::event::{Event, Events, StepId, StepReporter};
 use xtask::images::{Compiler, ImageError, Release, Sources};
 use xtask::stack::ImageReference;
 
-/// `COPY --chmod` is BuildKit's: the classic builder refuses it.
+/// `COPY --chmod` needs `BuildKit`: the classic builder refuses it.
 const DOCKERFILE: &str = r#"
 ARG BASE=scratch
 FROM scratch AS runtime

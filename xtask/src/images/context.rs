@@ -80,12 +80,21 @@ fn name_fits(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Where the Dockerfile looks for the certificates of a site's own authority.
+const CERTIFICATES: &str = ".certificates.pem";
+
 /// The context of a build: the Dockerfile and everything that `.dockerignore` does not leave out, sorted, without
-/// times and owners. `.git` is left out in any case.
+/// times and owners. `.git` is left out in any case. Where this machine is told of certificates other than the
+/// system's, as cargo and OpenSSL are, they are added: the container has to fetch through the same proxy.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub(super) fn archive(root: &Path) -> io::Result<Vec<u8>> {
+    let named = ["CARGO_HTTP_CAINFO", "SSL_CERT_FILE"].into_iter().find_map(std::env::var_os);
+    archive_with(root, named.map(std::fs::read).transpose()?.as_deref())
+}
+
+fn archive_with(root: &Path, certificates: Option<&[u8]>) -> io::Result<Vec<u8>> {
     let rules = match std::fs::read_to_string(root.join(".dockerignore")) {
         Ok(text) => Rules::parse(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Rules(Vec::new()),
@@ -101,14 +110,25 @@ pub(super) fn archive(root: &Path) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for file in &files {
         let path = root.join(file);
-        let content = std::fs::read(&path)?;
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(if is_executable(&path)? { 0o755 } else { 0o644 });
-        header.set_mtime(0);
-        archive.append_data(&mut header, file, content.as_slice())?;
+        append(&mut archive, file, &std::fs::read(&path)?, is_executable(&path)?)?;
+    }
+    if let Some(certificates) = certificates {
+        append(&mut archive, CERTIFICATES, certificates, false)?;
     }
     archive.into_inner()
+}
+
+fn append(
+    archive: &mut tar::Builder<Vec<u8>>,
+    name: &str,
+    content: &[u8],
+    is_executable: bool,
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(if is_executable { 0o755 } else { 0o644 });
+    header.set_mtime(0);
+    archive.append_data(&mut header, name, content)
 }
 
 fn gather(
@@ -202,14 +222,18 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             std::fs::write(path, content).expect("a file");
         }
-        let first = archive(root).expect("readable");
-        let names: Vec<String> = tar::Archive::new(first.as_slice())
-            .entries()
-            .expect("an archive")
-            .map(|entry| entry.expect("an entry").path().expect("a path").display().to_string())
-            .collect();
-        assert_eq!(names, ["Dockerfile", "app/a", "app/b"]);
+        let archive = |certificates| archive_with(root, certificates).expect("readable");
+        let names = |archive: &[u8]| -> Vec<String> {
+            tar::Archive::new(archive)
+                .entries()
+                .expect("an archive")
+                .map(|entry| entry.expect("an entry").path().expect("a path").display().to_string())
+                .collect()
+        };
+        let first = archive(None);
+        assert_eq!(names(&first), ["Dockerfile", "app/a", "app/b"]);
+        assert_eq!(names(&archive(Some(b"x"))), ["Dockerfile", "app/a", "app/b", CERTIFICATES]);
         std::fs::write(root.join("app/a"), "a").expect("written again");
-        assert_eq!(archive(root).expect("readable"), first);
+        assert_eq!(archive(None), first);
     }
 }
