@@ -26,12 +26,15 @@ impl Suite {
         }
     }
 
-    /// What cargo is asked for.
-    fn arguments(self) -> &'static [&'static str] {
+    /// What cargo is asked for, one call after the other. A package at a time: asked for the whole workspace, cargo
+    /// unites the packages' features and compiles what they share once more.
+    fn calls(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Unit => &["--workspace", "--lib", "--bins"],
-            Self::Integration => &["--package", "service", "--test", "*"],
-            Self::E2e => &["--package", "xtask", "--test", "*"],
+            Self::Unit => {
+                &[&["--package", "xtask", "--lib", "--bins"], &["--package", "service", "--lib", "--bins"]]
+            }
+            Self::Integration => &[&["--package", "service", "--test", "*"]],
+            Self::E2e => &[&["--package", "xtask", "--test", "*"]],
         }
     }
 
@@ -118,22 +121,28 @@ async fn run_suite(
     filter: Option<&str>,
     count: &mut Count,
 ) -> Result<(), ProcessError> {
-    let source = "tests".to_owned();
-    let program = Program::new("cargo", crate::limits::TESTS)
-        .args(["test", "--locked"])
-        .args(suite.arguments().iter().copied())
-        .directory(context.project.root())
-        .env(RUN_VARIABLE, std::process::id().to_string());
-    let program = match filter {
-        Some(filter) => program.arg("--").arg(filter),
-        None => program,
-    };
-    program
-        .run(|_, line| {
-            count.add(line);
-            context.events.send(Event::Output { step: None, source: source.clone(), line: line.to_owned() });
-        })
-        .await
+    let mut failed = Ok(());
+    for call in suite.calls() {
+        // Without --no-fail-fast the first binary with a failure would hide what the others find.
+        let program = Program::new("cargo", crate::limits::TESTS)
+            .args(["test", "--locked", "--no-fail-fast"])
+            .args(call.iter().copied())
+            .directory(context.project.root())
+            .env(RUN_VARIABLE, std::process::id().to_string());
+        let program = match filter {
+            Some(filter) => program.arg("--").arg(filter),
+            None => program,
+        };
+        let ended = program
+            .run(|_, line| {
+                count.add(line);
+                let (source, line) = ("tests".to_owned(), line.to_owned());
+                context.events.send(Event::Output { step: None, source, line });
+            })
+            .await;
+        failed = failed.and(ended);
+    }
+    failed
 }
 
 /// Removes what a run of tests has left in the engine: nothing, unless it was killed.
