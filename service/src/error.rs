@@ -1,19 +1,19 @@
 //! Owns what a client is told when something is wrong: RFC 9457 problem documents. A problem has two texts: what the client
 //! may know, and the cause, which goes to the log under the request's id and nowhere else.
 
-use std::{fmt::Display, io::Cursor};
+use std::fmt::Display;
 
 use rocket::{
     Request, Response,
-    http::{ContentType, Header, Status},
+    http::{Header, Status},
     response::Responder,
 };
 use serde_json::json;
 
-use crate::{fairings::RequestRecord, store::StoreError};
+use crate::{fairings::RequestRecord, routes::set_body, store::StoreError};
 
 /// The media type of RFC 9457 section 3.
-pub const MEDIA_TYPE: (&str, &str) = ("application", "problem+json");
+pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// The kinds of problems, each with its status and title: the last part of `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,16 +182,15 @@ impl<'r> Responder<'r, 'static> for Problem {
         }
         let body = document.to_string();
         let mut response = Response::build();
-        response
-            .status(self.kind.status())
-            .header(ContentType::new(MEDIA_TYPE.0, MEDIA_TYPE.1))
-            .sized_body(body.len(), Cursor::new(body));
+        response.status(self.kind.status()).raw_header("Content-Type", MEDIA_TYPE);
         if let Some(allow) = self.allow {
             response.header(Header::new("Allow", allow));
         }
         if self.kind == Kind::Unavailable {
             response.header(Header::new("Retry-After", RETRY_AFTER));
         }
-        response.ok()
+        let mut response = response.finalize();
+        set_body(&mut response, body);
+        Ok(response)
     }
 }

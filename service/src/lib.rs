@@ -20,7 +20,11 @@ pub mod store;
 
 use std::{collections::HashSet, sync::Arc};
 
-use rocket::{Build, Rocket, config::Ident, config::LogLevel};
+use rocket::{
+    Build, Rocket,
+    config::{Ident, LogLevel},
+    shield::{NoSniff, Shield},
+};
 use slog::Logger;
 
 use crate::{
@@ -72,6 +76,8 @@ pub fn application(config: &Config, parts: Parts) -> Rocket<Build> {
         .manage(parts.draining)
         .manage(parts.recording.clone())
         .attach(parts.recording)
+        // Rocket's other default headers are for pages: this answers only data.
+        .attach(Shield::new().enable(NoSniff::Enable))
         .mount("/", routes::all())
         .register("/", routes::catchers())
 }

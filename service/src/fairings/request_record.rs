@@ -6,9 +6,9 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rocket::{
@@ -17,10 +17,7 @@ use rocket::{
 };
 use slog::{Logger, error, info};
 
-use super::{
-    shutdown::Draining,
-    trace::{TraceContext, TraceId},
-};
+use super::{shutdown::Draining, trace::TraceContext};
 use crate::metrics::RequestMetrics;
 
 /// A request's id may be this long: longer than any id format in use, short enough to be repeated in every answer.
@@ -31,23 +28,23 @@ const LONGEST_PATH: usize = 512;
 
 /// Attaches a [`RequestRecord`] to every request. To be attached as a fairing and managed as state.
 #[derive(Clone)]
-pub struct Recording {
+pub struct Recording(Arc<Shared>);
+
+struct Shared {
     metrics: Arc<RequestMetrics>,
     logger: Logger,
     draining: Draining,
-    /// Requests whose answer has not been handed over whole.
-    open: Arc<AtomicU64>,
 }
 
 impl Recording {
     /// Records into these; while `draining`, tells each client to leave.
     pub fn new(metrics: Arc<RequestMetrics>, logger: Logger, draining: Draining) -> Self {
-        Self { metrics, logger, draining, open: Arc::default() }
+        Self(Arc::new(Shared { metrics, logger, draining }))
     }
 
     /// Requests whose answer, body included, has not been handed to the connection.
-    pub fn open_requests(&self) -> u64 {
-        self.open.load(Ordering::Acquire)
+    pub fn open_requests(&self) -> i64 {
+        self.0.metrics.in_flight.get()
     }
 }
 
@@ -57,8 +54,10 @@ pub struct RequestRecord {
     method: &'static str,
     id: Option<String>,
     trace: TraceContext,
+    /// Whether the trace is the request's own.
+    proceeds: bool,
     announced: AtomicBool,
-    recording: Option<Recording>,
+    recording: Option<Arc<Shared>>,
 }
 
 impl RequestRecord {
@@ -68,10 +67,9 @@ impl RequestRecord {
     }
 
     fn begin(request: &Request<'_>) -> Self {
-        let recording = request.rocket().state::<Recording>().cloned();
+        let recording = request.rocket().state::<Recording>().map(|recording| Arc::clone(&recording.0));
         if let Some(recording) = &recording {
             recording.metrics.in_flight.inc();
-            recording.open.fetch_add(1, Ordering::AcqRel);
         }
         let mut traceparents = request.headers().get("traceparent");
         let trace = match (traceparents.next(), traceparents.next()) {
@@ -83,6 +81,7 @@ impl RequestRecord {
             method: request.method().as_str(),
             id: request.headers().get_one("X-Request-Id").filter(|id| is_sane(id)).map(str::to_owned),
             trace: trace.unwrap_or_else(TraceContext::start),
+            proceeds: trace.is_some(),
             announced: AtomicBool::new(false),
             recording,
         }
@@ -90,7 +89,7 @@ impl RequestRecord {
 
     /// The request's id: the client's own if it brought a sane one, else the trace's.
     pub fn request_id(&self) -> String {
-        self.id.clone().unwrap_or_else(|| self.trace.trace_id().to_string())
+        self.id.clone().unwrap_or_else(|| self.trace.trace_id().as_str().to_owned())
     }
 
     /// Whether Rocket took the request for one: what it cannot read goes to a catcher without any fairing.
@@ -117,16 +116,23 @@ impl RequestRecord {
         let endpoint = request.route().and_then(|route| route.name.as_deref());
         let series = recording.metrics.series(method, endpoint);
         series.count(status, latency);
-        let ip = request.client_ip();
         let trace_id = self.trace.trace_id();
-        let line =
-            Line { method, path: shortened(request.uri().path().as_str()), endpoint: series.endpoint() };
-        match &self.id {
-            Some(id) => line.write(&recording.logger, status, latency, ip, format_args!("{id}"), trace_id),
-            None => line.write(&recording.logger, status, latency, ip, format_args!("{trace_id}"), trace_id),
-        }
+        let ip = Ip(request.client_ip());
+        // slog hands the pairs to a drain in reverse.
+        info!(recording.logger, "request";
+            "trace_id" => trace_id.as_str(),
+            "request_id" => self.id.as_deref().unwrap_or(trace_id.as_str()),
+            "ip" => %ip,
+            "latency" => latency.as_secs_f64(),
+            "status" => status,
+            "endpoint" => series.endpoint(),
+            "path" => shortened(request.uri().path().as_str()),
+            "method" => method,
+        );
         response.set_raw_header("X-Request-Id", self.request_id());
-        response.set_raw_header("traceparent", self.trace.to_string());
+        if self.proceeds {
+            response.set_raw_header("traceparent", self.trace.to_string());
+        }
         if recording.draining.has_begun() {
             // RFC 9112 section 9.6: clients turn elsewhere while requests are still served.
             response.set_raw_header("Connection", "close");
@@ -138,43 +144,12 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         if let Some(recording) = &self.recording {
             recording.metrics.in_flight.dec();
-            recording.open.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
 
 /// The method of a request that Rocket could not read: what it read is not known.
 const UNREAD_METHOD: &str = "OTHER";
-
-struct Line<'a> {
-    method: &'a str,
-    path: &'a str,
-    endpoint: &'a str,
-}
-
-impl Line<'_> {
-    fn write(
-        &self,
-        logger: &Logger,
-        status: u16,
-        latency: Duration,
-        ip: Option<IpAddr>,
-        request_id: fmt::Arguments<'_>,
-        trace_id: TraceId,
-    ) {
-        // slog hands the pairs to a drain in reverse.
-        info!(logger, "request";
-            "trace_id" => %trace_id,
-            "request_id" => %request_id,
-            "ip" => %Ip(ip),
-            "latency" => latency.as_secs_f64(),
-            "status" => status,
-            "endpoint" => self.endpoint,
-            "path" => self.path,
-            "method" => self.method,
-        );
-    }
-}
 
 /// A client's address; nothing where there is none, as in process.
 struct Ip(Option<IpAddr>);

@@ -6,7 +6,7 @@ use std::fmt;
 /// A trace and our place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    trace_id: u128,
+    trace_id: TraceId,
     span_id: u64,
     flags: u8,
 }
@@ -20,7 +20,7 @@ const SAMPLED: u8 = 1;
 impl TraceContext {
     /// A new trace, not sampled.
     pub fn start() -> Self {
-        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), flags: 0 }
+        Self { trace_id: TraceId::random(), span_id: fastrand::u64(1..), flags: 0 }
     }
 
     /// Goes on with the trace of a request's `traceparent`, under a span of its own. `None` when the header breaks any rule
@@ -35,10 +35,10 @@ impl TraceContext {
         if !dashes || !(known || later) {
             return None;
         }
-        let trace_id = hex(&bytes[3..35])?;
+        let trace_id = TraceId(*bytes[3..].first_chunk()?);
         let parent = hex(&bytes[36..52])?;
         let flags = hex(&bytes[53..55])?;
-        if trace_id == 0 || parent == 0 {
+        if hex(&trace_id.0)? == 0 || parent == 0 {
             return None;
         }
         Some(Self { trace_id, span_id: fastrand::u64(1..), flags: u8::try_from(flags).ok()? & SAMPLED })
@@ -46,23 +46,34 @@ impl TraceContext {
 
     /// The trace's id, to be written as 32 digits.
     pub fn trace_id(&self) -> TraceId {
-        TraceId(self.trace_id)
+        self.trace_id
     }
 }
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "00-{}-{:016x}-{:02x}", self.trace_id(), self.span_id, self.flags)
+        write!(formatter, "00-{}-{:016x}-{:02x}", self.trace_id.as_str(), self.span_id, self.flags)
     }
 }
 
-/// A trace's id; shown as 32 lower-case hexadecimal digits.
+/// A trace's id: 32 lower-case hexadecimal digits, kept as text because it is only ever written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TraceId(u128);
+pub struct TraceId([u8; 32]);
 
-impl fmt::Display for TraceId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:032x}", self.0)
+impl TraceId {
+    fn random() -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(1..).to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xf)];
+        }
+        Self(text)
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -97,7 +108,7 @@ mod tests {
             assert!(text.starts_with(&format!("00-{TRACE}-")) && text.ends_with(flags), "{header}: {text}");
             assert!(!text.contains("b7ad6b7169203331"), "{header}: {text}");
             assert_eq!(
-                TraceContext::proceed(&text).map(|trace| trace.trace_id().to_string()).as_deref(),
+                TraceContext::proceed(&text).map(|trace| trace.trace_id().as_str().to_owned()).as_deref(),
                 Some(TRACE)
             );
         }

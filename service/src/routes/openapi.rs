@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Json, create_item::LARGEST_BODY};
 use crate::{
-    error::{Kind, TYPE_PREFIX},
+    error::{Kind, MEDIA_TYPE, TYPE_PREFIX},
     store::{DEEPEST_VALUE, LARGEST_PAGE, LONGEST_KEY, LONGEST_NAME, USUAL_PAGE},
 };
 
@@ -165,7 +165,7 @@ fn operation(id: &str, summary: &str, answers: &[(u16, Value)], problems: &[Kind
         responses.insert(status.to_string(), answer.clone());
     }
     for status in problems.iter().map(|kind| kind.status().code) {
-        let mut response = described(&reason(status), "application/problem+json", &reference("Problem"));
+        let mut response = described(&reason(status), MEDIA_TYPE, &reference("Problem"));
         if status == Kind::Unavailable.status().code {
             response["headers"]["Retry-After"] = json!({ "$ref": "#/components/headers/Retry-After" });
         }
@@ -205,7 +205,7 @@ fn headers() -> Value {
     let text = |description: &str, required: bool| json!({ "description": description, "required": required, "schema": { "type": "string" } });
     json!({
         "X-Request-Id": text("The request's own id if it was sane, else a new one.", true),
-        "traceparent": text("The request's trace, or a new one.", true),
+        "traceparent": text("The request's trace, when it brought a valid one.", false),
         "Location": text("The item's path.", true),
         "Link": text("`rel=\"next\"`, when there is a next page.", false),
         "Idempotency-Replayed": text("`true` when an earlier request with the same key made the item.", false),

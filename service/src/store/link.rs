@@ -86,15 +86,12 @@ impl Link {
         &self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Option<T> {
-        let Connected { number, mut connection } =
-            self.current.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        match work(&mut connection).await {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.lose(number, &error);
-                None
-            }
+        let Connected { number, mut connection } = self.connected()?;
+        let result = work(&mut connection).await;
+        if result.is_err() {
+            self.lose(number);
         }
+        result.ok()
     }
 
     /// One command that must not be forgotten: when Redis is away it is made up for before Redis is used again.
@@ -120,7 +117,7 @@ impl Link {
         self.run(async |connection| command.query_async(connection).await).await
     }
 
-    fn lose(&self, number: u64, _error: &RedisError) {
+    fn lose(&self, number: u64) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|connected| connected.number == number) {
             *current = None;
@@ -130,12 +127,25 @@ impl Link {
         }
     }
 
-    /// Whether Redis answers now.
-    pub(super) async fn ask(&self) -> Verdict {
-        match self.query::<String>(&redis::cmd("PING")).await {
-            Some(_) => Verdict::Up,
-            None => Verdict::Down("no connection, or no answer within the deadline".to_owned()),
-        }
+    /// Whether Redis answers now. One that does not in time is out of use until it was mended.
+    pub(super) async fn ask(&self, deadline: Duration) -> Verdict {
+        let Some(Connected { number, mut connection }) = self.connected() else {
+            return Verdict::Down("no connection".to_owned());
+        };
+        let ping = redis::cmd("PING");
+        let answer = tokio::time::timeout(deadline, ping.exec_async(&mut connection)).await;
+        let verdict = match answer {
+            Ok(Ok(())) => return Verdict::Up,
+            Ok(Err(error)) if error.is_timeout() => Verdict::Silent,
+            Ok(Err(error)) => Verdict::Down(error.to_string()),
+            Err(_elapsed) => Verdict::Silent,
+        };
+        self.lose(number);
+        verdict
+    }
+
+    fn connected(&self) -> Option<Connected> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps the connection for as long as the service runs: tries it now and then, and when it is away makes a new one
@@ -146,7 +156,7 @@ impl Link {
         loop {
             if self.is_up() {
                 let _woken = tokio::time::timeout(CALM, self.lost.notified()).await;
-                if !self.ask().await.is_up() {
+                if !self.ask(self.deadline).await.is_up() {
                     error!(logger, "redis is away, trying again");
                     said_away = true;
                     pause = AWAY.0;

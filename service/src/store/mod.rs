@@ -15,7 +15,7 @@ mod tables;
 mod visitors;
 mod writer;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{RedisError, aio::MultiplexedConnection};
 use slog::Logger;
@@ -49,6 +49,7 @@ pub struct Store {
     link: Arc<Link>,
     items: Items,
     visitors: Arc<Visitors>,
+    ready_deadline: Duration,
     logger: Logger,
 }
 
@@ -102,7 +103,14 @@ impl Store {
                 logger.clone(),
             )),
         ];
-        let store = Self { probe, link, items, visitors, logger: logger.clone() };
+        let store = Self {
+            probe,
+            link,
+            items,
+            visitors,
+            ready_deadline: config.timing.ready_deadline,
+            logger: logger.clone(),
+        };
         (store, Upkeep { tasks })
     }
 
@@ -123,7 +131,7 @@ impl Store {
 
     /// Asks Postgres and Redis at once, each with the deadline of readiness.
     pub async fn readiness(&self) -> Readiness {
-        let (postgres, redis) = tokio::join!(self.probe.ask(), self.link.ask());
+        let (postgres, redis) = tokio::join!(self.probe.ask(), self.link.ask(self.ready_deadline));
         Readiness { postgres, redis }
     }
 

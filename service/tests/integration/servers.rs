@@ -181,6 +181,9 @@ pub(crate) fn variables(
         ("REDIS_PORT", redis.0.to_string()),
         ("REDIS_KEY_PREFIX", format!("{database}:")),
         ("LISTEN_ADDRESS", "127.0.0.1".to_owned()),
+        // Far from what a busy machine needs for an answer: a time-out in a test is then one that the test brought about.
+        ("DB_DEADLINE_SECONDS", "10".to_owned()),
+        ("REDIS_DEADLINE_SECONDS", "4".to_owned()),
     ];
     let all = all.into_iter().map(|(name, value)| (name.to_owned(), value));
     all.chain(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
@@ -205,7 +208,7 @@ pub(crate) async fn migrate(config: &Config) {
 }
 
 /// Longer than anything here takes, restarts of containers included.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `holds` does; fails, with what was waited for, when it does not in time.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {

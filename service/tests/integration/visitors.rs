@@ -70,8 +70,13 @@ async fn until_kept(database: &str, count: i64) {
 
 /// An application behind a relay to Redis.
 async fn behind(proxy: &Proxy, database: &str) -> Application {
-    let application =
-        Application::assemble(&config(servers::postgres().await.port, database, proxy.port, &[QUICK])).await;
+    let application = Application::assemble(&config(
+        servers::postgres().await.port,
+        database,
+        proxy.port,
+        &[QUICK, ("REDIS_DEADLINE_SECONDS", "1")],
+    ))
+    .await;
     application.until_ready("ok").await;
     application
 }
