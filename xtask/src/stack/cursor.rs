@@ -77,7 +77,15 @@ impl<'a> Cursor<'a> {
         Some(text)
     }
 
-    /// Text, or a number or boolean as text: where Compose takes any scalar (environment, labels, driver options).
+    /// Text, or a number as text (driver options).
+    pub(super) fn text_or_number(&self) -> Option<String> {
+        match &self.node.value {
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) => self.scalar(),
+            _ => self.refuse("text or a number"),
+        }
+    }
+
+    /// Text, or a number or boolean as text: where Compose takes any scalar (environment, labels).
     pub(super) fn scalar(&self) -> Option<String> {
         match &self.node.value {
             Value::Text(text) => Some(text.clone()),
@@ -217,7 +225,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// [`Self::assignments`] where a name without a value has an empty one (labels, driver options).
+    /// [`Self::assignments`] where a name without a value has an empty one (labels).
     pub(super) fn settings(&self) -> BTreeMap<String, String> {
         self.assignments().into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
     }

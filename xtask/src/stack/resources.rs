@@ -64,7 +64,7 @@ fn driver(section: &mut Section<'_>) -> (Option<String>, BTreeMap<String, String
     let driver = section.take("driver").and_then(|at| at.filled_text());
     let options = section.take("driver_opts").map(|at| {
         let entries = at.entries().into_iter();
-        entries.filter_map(|(name, at)| Some((name.to_owned(), at.scalar()?))).collect()
+        entries.filter_map(|(name, at)| Some((name.to_owned(), at.text_or_number()?))).collect()
     });
     (driver, options.unwrap_or_default())
 }

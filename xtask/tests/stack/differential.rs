@@ -19,7 +19,11 @@ fn variables() -> BTreeMap<&'static str, &'static str> {
     ])
 }
 
-fn parse(text: &str, directory: &Path, variables: &BTreeMap<String, String>) -> Result<Parsed, StackError> {
+pub(crate) fn parse(
+    text: &str,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<Parsed, StackError> {
     stack::parse(&Source {
         text,
         path: Path::new("compose.yaml"),
@@ -31,7 +35,7 @@ fn parse(text: &str, directory: &Path, variables: &BTreeMap<String, String>) -> 
 }
 
 /// Whether the plugin is there. Without it a test has not run: a failure in `CI`, a word otherwise.
-fn plugin() -> bool {
+pub(crate) fn plugin() -> bool {
     let there = Command::new("docker")
         .args(["compose", "version"])
         .output()
@@ -76,7 +80,11 @@ fn fixtures() -> PathBuf {
 }
 
 /// Our parse of the text against our parse of what Compose makes of it; an `Err` says where they differ.
-fn compare(text: &str, directory: &Path, variables: &BTreeMap<String, String>) -> Result<(), String> {
+pub(crate) fn compare(
+    text: &str,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), String> {
     let ours = parse(text, directory, variables).map_err(|error| format!("we refuse it:\n{error}"))?;
     for format in ["yaml", "json"] {
         let canonical = canonical(format, text, directory, variables)
@@ -138,4 +146,67 @@ fn required_variables(text: &str) -> BTreeMap<String, String> {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split_once(":?")).map(|(name, _)| name);
     let name = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     names.filter(name).map(|name| (name.to_owned(), format!("value-of-{name}"))).collect()
+}
+
+/// Keys of a service that Compose refuses, one kind of mistake each. We must not be more generous, or a file would work
+/// here and nowhere else.
+const REFUSED: &[&str] = &[
+    "user: 1000",
+    "command: [sleep, 10]",
+    "command: {a: b}",
+    "environment: A=1",
+    "environment: {A: [1]}",
+    "environment: [A=1, 5]",
+    "environment: {1: a}",
+    "env_file: absent.env",
+    "labels:",
+    "ports:",
+    "ports: 80",
+    "ports: ['127.0.0.1:80']",
+    "ports: ['localhost:80:80']",
+    "ports: ['::1:80:80']",
+    "ports: ['66000:80']",
+    "ports: ['80:80-81']",
+    "ports: ['80:']",
+    "ports: [80.5]",
+    "ports: [{target: 80, published: 80, host_ip: '[::1]'}]",
+    "volumes: ['absent:/x']",
+    "volumes: ['./a:/x:']",
+    "volumes: [{type: bind, target: /x}]",
+    "volumes: [{source: ./x, target: /x}]",
+    "networks: [absent]",
+    "depends_on: [absent]",
+    "depends_on: [web]",
+    "depends_on: {web: {condition: healthy}}",
+    "healthcheck: {test: [probe]}",
+    "healthcheck: {test: a, interval: 3}",
+    "healthcheck: {test: a, interval: 1m 30s}",
+    "mem_limit: 1gi",
+    "mem_limit: '-1'",
+    "mem_limit: 10m\n    deploy: {resources: {limits: {memory: 20m}}}",
+    "deploy: {resources: {limits: {memory: 5}}}",
+    "cpus: many",
+    "ulimits: {nofile: {soft: 1}}",
+    "init: '1'",
+    "read_only: maybe",
+    "enviroment: {A: b}",
+    "user: a\n    user: b",
+    "user: ${ABSENT:?}",
+    "user: ${SET",
+    "user: ${1}",
+    "user: ${SET:=x}",
+];
+
+#[test]
+fn what_compose_refuses_we_refuse() {
+    if !plugin() {
+        return;
+    }
+    let variables =
+        variables().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    for keys in REFUSED {
+        let text = format!("services:\n  web:\n    image: image\n    {keys}\n");
+        assert!(canonical("json", &text, &fixtures(), &variables).is_err(), "Compose takes {keys}");
+        assert!(parse(&text, &fixtures(), &variables).is_err(), "we take {keys}");
+    }
 }

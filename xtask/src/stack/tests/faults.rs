@@ -174,9 +174,9 @@ const FILES: &[(&str, &str)] = &[
       6: networks.c.ipam.driver: Homeport does not support this key\n\
       7: networks.d.labels: Homeport does not support this key\n\
       8: networks.e f: a network's name may contain only letters, digits, `.`, `_` and `-`\n"),
-    ("services: {web: {image: a}}\nvolumes:\n  a: {driver: ''}\n  b: {driver_opts: {o: [x]}}\n  c: {dirver: x}\n",
+    ("services: {web: {image: a}}\nvolumes:\n  a: {driver: ''}\n  b: {driver_opts: {o: true}}\n  c: {dirver: x}\n",
      "3: volumes.a.driver: must not be empty\n\
-      4: volumes.b.driver_opts.o: expected text, a number or a boolean, found a list\n\
+      4: volumes.b.driver_opts.o: expected text or a number, found the boolean true\n\
       5: volumes.c.dirver: there is no such key here (did you mean `driver`?)\n"),
     // Several at once, sorted by line, whatever they are.
     ("services:\n  a:\n    image: ${NOPE:?}\n    privileged: true\n    ports: [x]\n  b:\n    image: b\n    depends_on: [c]\n    user: 1\n",
