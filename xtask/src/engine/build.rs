@@ -3,7 +3,7 @@
 //!
 //! Must not: read files; the context is handed in as an archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::{BuildInfo, BuildInfoAux};
@@ -80,7 +80,7 @@ impl Engine {
         };
         let context = bollard::body_full(Bytes::from(build.context));
         let stream = self.docker.build_image(options, None, Some(context));
-        let mut teller = Teller { on_report, partial: String::new() };
+        let mut teller = Teller { on_report, partial: String::new(), begun: BTreeSet::new() };
         let object = format!("image {}", build.reference);
         follow("build", object, build.limit, stream, |info| teller.tell(&info)).await
     }
@@ -96,6 +96,8 @@ fn session() -> String {
 struct Teller<F> {
     on_report: F,
     partial: String,
+    /// The steps that were told, by their digest.
+    begun: BTreeSet<String>,
 }
 
 impl<F: FnMut(BuildReport<'_>)> Teller<F> {
@@ -105,7 +107,8 @@ impl<F: FnMut(BuildReport<'_>)> Teller<F> {
         }
         let Some(BuildInfoAux::BuildKit(status)) = &info.aux else { return };
         for vertex in &status.vertexes {
-            if vertex.started.is_some() && vertex.completed.is_none() {
+            // Told again at each change of its state; one met in the cache is done when it is told first.
+            if vertex.started.is_some() && self.begun.insert(vertex.digest.clone()) {
                 (self.on_report)(BuildReport::Step(&vertex.name));
             }
         }
@@ -136,6 +139,7 @@ mod tests {
         let mut teller = Teller {
             on_report: |report: BuildReport<'_>| told.push(format!("{report:?}")),
             partial: String::new(),
+            begun: BTreeSet::new(),
         };
         for piece in ["Step 1/2 : FROM x\n ---> 12", "34\n", "10%\r100%\nlast"] {
             teller.tell(&BuildInfo { stream: Some(piece.to_owned()), ..Default::default() });

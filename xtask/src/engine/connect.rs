@@ -204,7 +204,7 @@ async fn ping_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static)
     // The answer arrives, or fails, while the connection is driven; its end alone tells neither.
     let drive = async {
         let _ = connection.await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let answer = tokio::select! {
         answer = sender.send_request(request) => answer.ok()?,
