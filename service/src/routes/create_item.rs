@@ -30,7 +30,7 @@ pub(super) async fn create_item(head: Head, data: Data<'_>, store: &State<Store>
     let item = parse(&read(data).await?)?;
     let created = store.items().create(item, key).await?;
     let location = format!("/api/data/{}", created.item.id);
-    let answer = Json::of(&created.item)?.status(Status::Created).header("Location", location);
+    let answer = Json::written(created.item.to_json()).status(Status::Created).header("Location", location);
     Ok(if created.replayed { answer.header("Idempotency-Replayed", "true") } else { answer })
 }
 

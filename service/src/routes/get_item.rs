@@ -13,5 +13,5 @@ pub(super) async fn get_item(id: &str, store: &State<Store>) -> Result<Json, Pro
     let absent = || Problem::with_detail(Kind::NotFound, "there is no such item");
     let id = ItemId::parse(id).ok_or_else(absent)?;
     let item = store.items().find(id).await?.ok_or_else(absent)?;
-    Json::of(&item)
+    Ok(Json::written(item.to_json()))
 }

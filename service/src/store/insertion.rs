@@ -1,7 +1,7 @@
 //! Owns the statements that insert a batch of items: one statement for items without keys, one transaction when some have
 //! keys. Returns what came of each in the order given. Knows no queue and no thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::{
     Connection, ExpressionMethods, JoinOnDsl, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
@@ -12,96 +12,96 @@ use diesel::{
 use time::OffsetDateTime;
 
 use super::{
-    items::{Created, IdempotencyKey, Item, NewItem},
+    items::{IdempotencyKey, Item, ItemId, NewItem},
     tables::{idempotency_keys, items},
 };
 
 /// One item of a batch.
 pub(super) struct Insertion {
     pub(super) item: NewItem,
-    pub(super) value: String,
     pub(super) key: Option<IdempotencyKey>,
 }
 
 impl Insertion {
-    pub(super) fn new(item: NewItem, key: Option<IdempotencyKey>) -> Self {
-        let value = item.value().to_string();
-        Self { item, value, key }
+    fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(IdempotencyKey::as_str)
     }
 }
 
 /// What came of one item of a committed batch.
+#[derive(Clone, Copy)]
 pub(super) enum Outcome {
-    /// It is stored, now or by an earlier request with its key.
-    Stored(Created),
+    /// It is stored.
+    Stored(Place),
+    /// An equal item was stored under its key before.
+    Replayed(Place),
     /// Its key belongs to another item.
     KeyReused,
+}
+
+/// Where and when an item was stored.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) id: ItemId,
+    pub(super) created_at: OffsetDateTime,
 }
 
 /// Inserts the batch and commits it.
 pub(super) fn insert(connection: &mut PgConnection, batch: &[Insertion]) -> QueryResult<Vec<Outcome>> {
     if batch.iter().all(|insertion| insertion.key.is_none()) {
-        return insert_new(connection, &batch.iter().map(|insertion| (None, insertion)).collect::<Vec<_>>())
-            .map(|items| items.into_iter().map(|item| stored(item, false)).collect());
+        let new: Vec<_> = batch.iter().map(|insertion| (None, &insertion.item)).collect();
+        return Ok(insert_new(connection, &new)?.into_iter().map(Outcome::Stored).collect());
     }
     connection.transaction(|connection| insert_with_keys(connection, batch))
-}
-
-fn stored(item: Item, replayed: bool) -> Outcome {
-    Outcome::Stored(Created { item, replayed })
 }
 
 /// Claims the keys, inserts what is new under the ids that the claims reserved, and looks up what the other keys made. A
 /// claim waits for a rival's transaction to end; keys are claimed in one order everywhere, so that no two wait for each
 /// other.
 fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> QueryResult<Vec<Outcome>> {
-    let mut keys: Vec<&str> =
-        batch.iter().filter_map(|insertion| insertion.key.as_ref()).map(IdempotencyKey::as_str).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let claimed: BTreeMap<String, i64> =
-        ClaimKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect() }
-            .load(connection)?
-            .into_iter()
-            .collect();
-
-    // The first of a batch to use a claimed key is its item; a later one is a repetition.
-    let mut unused = claimed.clone();
-    let mut new: Vec<(Option<i64>, &Insertion)> = Vec::with_capacity(batch.len());
-    let mut place_of: Vec<Option<usize>> = Vec::with_capacity(batch.len());
-    for insertion in batch {
-        let reserved = insertion.key.as_ref().map(|key| unused.remove(key.as_str()));
-        place_of.push(match reserved {
-            Some(None) => None,
-            id => {
-                new.push((id.flatten(), insertion));
-                Some(new.len() - 1)
-            }
-        });
-    }
-    let inserted = insert_new(connection, &new)?;
-
+    let keys: BTreeSet<&str> = batch.iter().filter_map(Insertion::key).collect();
+    let claim = ClaimKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+    let mut claimed: BTreeMap<String, i64> = claim.load(connection)?.into_iter().collect();
     let earlier: Vec<&str> = keys.into_iter().filter(|key| !claimed.contains_key(*key)).collect();
-    let mut by_key = find_by_keys(connection, &earlier)?;
-    for ((_, insertion), item) in new.iter().zip(&inserted) {
-        if let Some(key) = &insertion.key {
-            by_key.insert(key.as_str().to_owned(), item.clone());
-        }
+
+    // The first of a batch to use a claimed key is its item; a later one repeats it, or misuses the key.
+    let mut new = Vec::with_capacity(batch.len());
+    let mut made: BTreeMap<&str, (usize, &NewItem)> = BTreeMap::new();
+    let mut places = Vec::with_capacity(batch.len());
+    for insertion in batch {
+        let reserved = insertion.key().map(|key| (key, claimed.remove(key)));
+        let id = match reserved {
+            None => Some(None),
+            Some((key, Some(id))) => {
+                made.insert(key, (new.len(), &insertion.item));
+                Some(Some(id))
+            }
+            Some((_, None)) => None,
+        };
+        places.push(id.map(|id| {
+            new.push((id, &insertion.item));
+            new.len() - 1
+        }));
     }
-    batch
-        .iter()
-        .zip(place_of)
-        .map(|(insertion, place)| {
-            if let Some(place) = place {
-                return Ok(stored(inserted[place].clone(), false));
+    let stored = insert_new(connection, &new)?;
+    let found = find_by_keys(connection, &earlier)?;
+
+    let judge = |(insertion, place): (&Insertion, Option<usize>)| {
+        if let Some(place) = place {
+            return Ok(Outcome::Stored(stored[place]));
+        }
+        let key = insertion.key().unwrap_or_default();
+        let (equal, place) = match (made.get(key), found.get(key)) {
+            (Some((place, item)), _) => (**item == insertion.item, stored[*place]),
+            (None, Some(item)) => {
+                (insertion.item.is_stored_as(item), Place { id: item.id, created_at: item.created_at })
             }
             // A key that was there at the claim and is gone now was swept: the caller may try again.
-            let key = insertion.key.as_ref().map_or("", IdempotencyKey::as_str);
-            let item = by_key.get(key).ok_or(diesel::result::Error::RollbackTransaction)?;
-            let equal = item.name == insertion.item.name() && item.value == *insertion.item.value();
-            Ok(if equal { stored(item.clone(), true) } else { Outcome::KeyReused })
-        })
-        .collect()
+            (None, None) => return Err(diesel::result::Error::RollbackTransaction),
+        };
+        Ok(if equal { Outcome::Replayed(place) } else { Outcome::KeyReused })
+    };
+    batch.iter().zip(places).map(judge).collect()
 }
 
 type Found = (String, (i64, String, serde_json::Value, OffsetDateTime));
@@ -118,19 +118,15 @@ fn find_by_keys(connection: &mut PgConnection, keys: &[&str]) -> QueryResult<BTr
     Ok(found.into_iter().map(|(key, row)| (key, Item::from(row))).collect())
 }
 
-fn insert_new(connection: &mut PgConnection, rows: &[(Option<i64>, &Insertion)]) -> QueryResult<Vec<Item>> {
+fn insert_new(connection: &mut PgConnection, rows: &[(Option<i64>, &NewItem)]) -> QueryResult<Vec<Place>> {
     let statement = InsertItems {
         ids: rows.iter().map(|(id, _)| *id).collect(),
-        names: rows.iter().map(|(_, insertion)| insertion.item.name()).collect(),
-        values: rows.iter().map(|(_, insertion)| insertion.value.as_str()).collect(),
+        names: rows.iter().map(|(_, item)| item.name()).collect(),
+        values: rows.iter().map(|(_, item)| item.value()).collect(),
     };
     let mut made: Vec<(i64, i64, OffsetDateTime)> = statement.load(connection)?;
-    made.sort_unstable_by_key(|(place, ..)| *place);
-    Ok(made
-        .into_iter()
-        .zip(rows)
-        .map(|((_, id, created_at), (_, insertion))| insertion.item.clone().into_item(id, created_at))
-        .collect())
+    made.sort_unstable_by_key(|(row, ..)| *row);
+    Ok(made.into_iter().map(|(_, id, created_at)| Place { id: ItemId(id), created_at }).collect())
 }
 
 /// A multi-row insert whose text does not depend on the number of rows, so that Postgres plans it once. The rows' places

@@ -1,13 +1,16 @@
 //! Owns the items: what one may be, how a page of them is read, and the way of a new one to the writer. Its types refuse
 //! what Postgres would refuse, so that bad input never gets there.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 use diesel::{
     ExpressionMethods, OptionalExtension, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
     sql_types::{BigInt, Double},
 };
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 use slog::Logger;
 use time::{OffsetDateTime, UtcOffset};
@@ -34,7 +37,7 @@ pub const USUAL_PAGE: u32 = 20;
 const SWEEP_ROWS: i64 = 1000;
 
 /// An item's number: unique, rising in the order of insertion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub(super) i64);
 
 impl ItemId {
@@ -75,10 +78,10 @@ pub enum Refusal {
 }
 
 /// An item to be: checked, and in the one form in which it is stored, answered and compared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewItem {
     name: String,
-    value: Value,
+    value: String,
 }
 
 impl NewItem {
@@ -93,19 +96,25 @@ impl NewItem {
         if name.contains('\0') {
             return Err(Refusal::Nul);
         }
-        Ok(Self { name, value: canonical(value, DEEPEST_VALUE)? })
+        Ok(Self { name, value: canonical(value, DEEPEST_VALUE)?.to_string() })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn value(&self) -> &Value {
+    /// The value as JSON.
+    pub(super) fn value(&self) -> &str {
         &self.value
     }
 
-    pub(super) fn into_item(self, id: i64, created_at: OffsetDateTime) -> Item {
-        Item { id: ItemId(id), name: self.name, value: self.value, created_at }
+    /// Whether the stored item is what this would have become.
+    pub(super) fn is_stored_as(&self, item: &Item) -> bool {
+        self.name == item.name && self.value == item.value
+    }
+
+    pub(super) fn into_item(self, id: ItemId, created_at: OffsetDateTime) -> Item {
+        Item { id, name: self.name, value: self.value, created_at }
     }
 }
 
@@ -146,36 +155,50 @@ fn canonical_number(number: Number) -> Number {
 }
 
 /// A stored item.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Its number.
     pub id: ItemId,
     /// Its name.
     pub name: String,
-    /// Its value.
-    pub value: Value,
+    /// Its value, as JSON.
+    pub value: String,
     /// When Postgres took it, UTC.
-    #[serde(serialize_with = "rfc3339")]
     pub created_at: OffsetDateTime,
 }
 
-/// `2026-01-02T03:04:05.123456Z`: Postgres keeps microseconds.
-fn rfc3339<S: Serializer>(moment: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let utc = moment.to_offset(UtcOffset::UTC);
-    serializer.collect_str(&format_args!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
-        utc.year(),
-        u8::from(utc.month()),
-        utc.day(),
-        utc.hour(),
-        utc.minute(),
-        utc.second(),
-        utc.microsecond(),
-    ))
+impl Item {
+    /// The item as JSON.
+    pub fn to_json(&self) -> String {
+        // Room for the members' names, an id and a time stamp.
+        let mut text = String::with_capacity(self.name.len() + self.value.len() + 96);
+        self.write_json(&mut text);
+        text
+    }
+
+    /// Appends the item as JSON. The value, which may be most of it, is copied as it is.
+    fn write_json(&self, text: &mut String) {
+        let (utc, name) = (self.created_at.to_offset(UtcOffset::UTC), Value::from(self.name.as_str()));
+        // RFC 3339, with the microseconds that Postgres keeps.
+        let written = write!(
+            text,
+            "{{\"id\":{},\"name\":{name},\"value\":{},\"created_at\":\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z\"}}",
+            self.id,
+            self.value,
+            utc.year(),
+            u8::from(utc.month()),
+            utc.day(),
+            utc.hour(),
+            utc.minute(),
+            utc.second(),
+            utc.microsecond(),
+        );
+        debug_assert!(written.is_ok(), "a String takes whatever is written");
+    }
 }
 
 /// What came of a new item.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     /// The item as stored.
     pub item: Item,
@@ -345,7 +368,7 @@ type Row = (i64, String, Value, OffsetDateTime);
 
 impl From<Row> for Item {
     fn from((id, name, value, created_at): Row) -> Self {
-        Self { id: ItemId(id), name, value, created_at }
+        Self { id: ItemId(id), name, value: value.to_string(), created_at }
     }
 }
 
@@ -359,9 +382,14 @@ fn read_page(connection: &mut PgConnection, request: PageRequest) -> QueryResult
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| Cursor(row.0));
-    let items: Vec<Item> = rows.into_iter().map(Item::from).collect();
-    let items = serde_json::to_string(&items)
-        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+    let mut items = String::from("[");
+    for (place, row) in rows.into_iter().enumerate() {
+        if place > 0 {
+            items.push(',');
+        }
+        Item::from(row).write_json(&mut items);
+    }
+    items.push(']');
     Ok(Page { items, next })
 }
 

@@ -337,7 +337,9 @@ impl Visitors {
         let paid = if debts.is_empty() { Some(count) } else { self.pay(&debts).await };
         let Some(count) = paid else { return Ok(()) };
         let kept = self.ledger.keep(count).await?;
-        self.ledger.strike(debts).await?;
+        if !debts.is_empty() {
+            self.ledger.strike(debts).await?;
+        }
         self.held.fetch_sub(std::mem::take(&mut parked.visits), Ordering::AcqRel);
         if kept > count {
             self.link.run(async |connection| self.raise(connection, kept).await).await;

@@ -87,7 +87,7 @@ impl Writer {
         let end = Instant::now() + self.postgres.deadline();
         let (answer, answered) = oneshot::channel();
         self.queue
-            .try_send(Job { insertion: Insertion::new(item, key), end, answer })
+            .try_send(Job { insertion: Insertion { item, key }, end, answer })
             .map_err(|_full| StoreError::Busy)?;
         match tokio::time::timeout_at(end.into(), answered).await {
             Ok(Ok(result)) => result,
@@ -132,8 +132,8 @@ impl Thread {
         let end = batch.iter().map(|job| job.end).min().unwrap_or_else(Instant::now);
         let (insertions, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.insertion, (job.answer, job.end))).unzip();
-        let results = match self.commit(&insertions, end) {
-            Ok(outcomes) => outcomes.into_iter().map(answer).collect(),
+        let outcomes = match self.commit(&insertions, end) {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Deadline(_))) => {
                 vec![Err(error); answers.len()]
             }
@@ -141,15 +141,18 @@ impl Thread {
             // A lone item is tried again too: a rival's deadlock or a key swept at this moment is over by then.
             Err(error) => {
                 slog::warn!(self.logger, "a batch failed, trying its items singly"; "error" => %error);
-                insertions.chunks(1).zip(&answers).map(|(one, (_, end))| self.write_one(one, *end)).collect()
+                insertions.chunks(1).zip(&answers).map(|(one, (_, end))| self.commit_one(one, *end)).collect()
             }
         };
+        let results = insertions
+            .into_iter()
+            .zip(outcomes)
+            .map(|(insertion, outcome)| outcome.and_then(|outcome| answer(insertion.item, outcome)));
         self.send(answers.into_iter().map(|(answer, _)| answer).zip(results).collect());
     }
 
-    fn write_one(&self, one: &[Insertion], end: Instant) -> Result<Created, StoreError> {
-        let outcome = self.commit(one, end)?.pop();
-        outcome.map_or_else(|| Err(StoreError::Internal("a commit without a row".to_owned())), answer)
+    fn commit_one(&self, one: &[Insertion], end: Instant) -> Result<Outcome, StoreError> {
+        self.commit(one, end)?.pop().ok_or_else(|| StoreError::Internal("a commit without a row".to_owned()))
     }
 
     fn commit(&self, insertions: &[Insertion], end: Instant) -> Result<Vec<Outcome>, StoreError> {
@@ -174,9 +177,11 @@ impl Thread {
     }
 }
 
-fn answer(outcome: Outcome) -> Result<Created, StoreError> {
-    match outcome {
-        Outcome::Stored(created) => Ok(created),
-        Outcome::KeyReused => Err(StoreError::KeyReused),
-    }
+fn answer(item: NewItem, outcome: Outcome) -> Result<Created, StoreError> {
+    let (place, replayed) = match outcome {
+        Outcome::Stored(place) => (place, false),
+        Outcome::Replayed(place) => (place, true),
+        Outcome::KeyReused => return Err(StoreError::KeyReused),
+    };
+    Ok(Created { item: item.into_item(place.id, place.created_at), replayed })
 }

@@ -231,6 +231,8 @@ async fn a_stop_under_load_loses_nothing() {
     };
     until("some hundred visits", many).await;
 
+    let metrics = served.get("/metrics").await;
+    assert!(metrics.text().contains("\napp_log_lines_dropped_total 0\n"), "{}", metrics.text());
     served.signal("TERM").await;
     let unready = async || served.try_get("/ready").await.is_some_and(|answer| answer.status == 503);
     until("readiness to be 503 while requests are served", unready).await;
