@@ -1,12 +1,17 @@
 //! Homeport on Kubernetes, as a library: the rooms behind `cargo xtask deploy-kind` and its siblings.
 //!
-//! Architecture invariant: the only crate that names `kube`. What a rollout's state means (`rollout`), what manifests say
-//! (`kustomize`), what is deployed of them (`prepare`) and what is put back (`revision`) is pure.
+//! Architecture invariant: the only crate that names `kube`, and `api` its only room that does. What a rollout's state
+//! means (`rollout`), what manifests say (`kustomize`), what is deployed of them (`prepare`), what differs (`diff`) and what
+//! is put back (`revision`) is pure.
 
+pub mod api;
 pub mod diff;
+pub mod http;
+pub mod kind;
 pub mod kustomize;
 pub mod limits;
 pub mod object;
 pub mod prepare;
 pub mod revision;
 pub mod rollout;
+pub mod steps;
