@@ -5,13 +5,18 @@
 //! is put back (`revision`) is pure.
 
 pub mod api;
+pub mod commands;
 pub mod diff;
 pub mod http;
 pub mod kind;
 pub mod kustomize;
 pub mod limits;
+pub mod manifests;
+pub mod measure;
 pub mod object;
 pub mod prepare;
+pub mod release;
 pub mod revision;
 pub mod rollout;
+pub mod smoke;
 pub mod steps;

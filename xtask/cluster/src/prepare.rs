@@ -201,7 +201,10 @@ mod tests {
         let expected = ["homeport/service-other:dev", "homeport/service:1"].map(str::to_owned);
         assert_eq!(images(&objects), BTreeSet::from(expected));
         assert_eq!(objects[1].value()["data"]["APP_VERSION"], "1");
-        assert_eq!(objects[0].value().pointer("/spec/template/spec/containers/0/env/0/value"), Some(&json!("1")));
+        assert_eq!(
+            objects[0].value().pointer("/spec/template/spec/containers/0/env/0/value"),
+            Some(&json!("1"))
+        );
     }
 
     #[test]
@@ -244,7 +247,15 @@ mod tests {
 
     #[test]
     fn what_is_referred_to_comes_first() {
-        let order = ["Namespace", "PriorityClass", "Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "Deployment"];
+        let order = [
+            "Namespace",
+            "PriorityClass",
+            "Secret",
+            "ConfigMap",
+            "PersistentVolumeClaim",
+            "Service",
+            "Deployment",
+        ];
         assert!(order.windows(2).all(|pair| rank(pair[0]) < rank(pair[1])));
         assert!(rank("Deployment") < rank("HorizontalPodAutoscaler"));
     }

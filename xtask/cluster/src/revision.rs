@@ -129,8 +129,12 @@ mod tests {
 
     fn revisions(states: &[State]) -> Vec<Revision> {
         let numbered = (1..).zip(states);
-        let revision =
-            |(number, state): (u64, &State)| Revision { number, version: String::new(), state: *state, objects: Vec::new() };
+        let revision = |(number, state): (u64, &State)| Revision {
+            number,
+            version: String::new(),
+            state: *state,
+            objects: Vec::new(),
+        };
         numbered.map(revision).collect()
     }
 

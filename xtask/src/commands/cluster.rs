@@ -15,7 +15,8 @@ const PACKAGE: &str = "xtask-cluster";
 /// Becomes `xtask-cluster` with the arguments of this program; cargo builds it where it is not up to date. Returns only
 /// when that failed.
 pub async fn hand_over(project: &Project) -> Failure {
-    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), Into::into);
+    let built =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), Into::into);
     let built = built.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION).is_file();
     // The first time it compiles for minutes, which must be seen.
     let quiet: &[&str] = if built { &["--quiet"] } else { &[] };

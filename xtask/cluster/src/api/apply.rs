@@ -88,7 +88,11 @@ impl Changes {
         let parts = [(created, "created"), (changed, "changed"), (removed, "removed")];
         let parts: Vec<String> =
             parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        if parts.is_empty() { format!("{} objects, no difference", self.items.len()) } else { parts.join(", ") }
+        if parts.is_empty() {
+            format!("{} objects, no difference", self.items.len())
+        } else {
+            parts.join(", ")
+        }
     }
 
     /// The difference as text, an object's lines below its name.
@@ -122,7 +126,12 @@ impl Cluster {
     /// # Errors
     /// [`Code::ApplyConflict`] with every field that somebody else has set, unless `force`; what else the API server
     /// refuses.
-    pub async fn compare(&self, objects: &[Object], scope: Option<&Scope>, force: bool) -> Result<Changes, Failure> {
+    pub async fn compare(
+        &self,
+        objects: &[Object],
+        scope: Option<&Scope>,
+        force: bool,
+    ) -> Result<Changes, Failure> {
         let mut wanted = objects.to_vec();
         wanted.sort_by_key(|object| prepare::rank(object.kind()));
         let live = self.live(&wanted).await?;
@@ -132,7 +141,9 @@ impl Cluster {
         prepare::keep_scaled(&mut wanted, &replicas.collect());
         let namespaces: BTreeSet<&str> = live
             .values()
-            .filter_map(|object| (object.types.as_ref()?.kind == "Namespace").then(|| object.metadata.name.as_deref())?)
+            .filter_map(|object| {
+                (object.types.as_ref()?.kind == "Namespace").then(|| object.metadata.name.as_deref())?
+            })
             .collect();
         let made_here: BTreeSet<&str> =
             wanted.iter().filter(|object| object.kind() == "Namespace").map(Object::name).collect();
@@ -140,7 +151,8 @@ impl Cluster {
             let key = object.key();
             let live = live.get(&key);
             // Into a namespace that is not there yet nothing can be applied, not even for a try.
-            let homeless = key.namespace.as_deref().is_some_and(|n| made_here.contains(n) && !namespaces.contains(n));
+            let homeless =
+                key.namespace.as_deref().is_some_and(|n| made_here.contains(n) && !namespaces.contains(n));
             async move {
                 if homeless {
                     return Ok((key, Ok(Change::Create)));
@@ -269,7 +281,8 @@ impl Cluster {
 
     /// What is there, marked as ours and applied by us, and is no longer wanted.
     async fn gone(&self, wanted: &[Object], scope: &Scope) -> Result<Vec<Key>, Failure> {
-        let wanted: BTreeSet<(String, Option<String>, String)> = wanted.iter().map(Object::key).map(identity).collect();
+        let wanted: BTreeSet<(String, Option<String>, String)> =
+            wanted.iter().map(Object::key).map(identity).collect();
         let selector = ListParams::default().labels(&format!("{}={}", scope.label.0, scope.label.1));
         let lists = PRUNED.iter().map(|(api_version, kind)| {
             let kind_of = |name: String| Key {
@@ -293,7 +306,8 @@ impl Cluster {
                 }
             }
         });
-        let found: Vec<Vec<Key>> = stream::iter(lists).buffered(limits::REQUESTS_AT_ONCE).try_collect().await?;
+        let found: Vec<Vec<Key>> =
+            stream::iter(lists).buffered(limits::REQUESTS_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().filter(|key| !wanted.contains(&identity(key.clone()))).collect())
     }
 }

@@ -39,7 +39,8 @@ async fn events(cluster: &Cluster, namespace: &str, pod: &str) -> Vec<String> {
     let surplus = list.len().saturating_sub(limits::EVENTS);
     lines.extend(list.into_iter().skip(surplus).map(|event| {
         let (reason, message) = (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
-        let times = event.count.filter(|count| *count > 1).map(|n| format!(" ({n} times)")).unwrap_or_default();
+        let times =
+            event.count.filter(|count| *count > 1).map(|n| format!(" ({n} times)")).unwrap_or_default();
         format!("  {reason}: {}{times}", message.trim())
     }));
     lines

@@ -53,7 +53,10 @@ impl Cluster {
     /// When the text is no kubeconfig. Whether the cluster answers is not asked.
     pub async fn by_kubeconfig(name: &str, text: &str) -> Result<Self, Failure> {
         let wrong = |error: &dyn std::fmt::Display| {
-            Failure::new(Code::ClusterUnusable, format!("cannot use the kubeconfig of cluster {name}: {error}"))
+            Failure::new(
+                Code::ClusterUnusable,
+                format!("cannot use the kubeconfig of cluster {name}: {error}"),
+            )
         };
         let kubeconfig = Kubeconfig::from_yaml(text).map_err(|error| wrong(&error))?;
         Self::connect(name, kubeconfig, &KubeConfigOptions::default()).await
@@ -77,7 +80,11 @@ impl Cluster {
         Self::connect(context, kubeconfig, &options).await
     }
 
-    async fn connect(name: &str, kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> Result<Self, Failure> {
+    async fn connect(
+        name: &str,
+        kubeconfig: Kubeconfig,
+        options: &KubeConfigOptions,
+    ) -> Result<Self, Failure> {
         let unusable = |error: &dyn std::fmt::Display| {
             Failure::new(Code::ClusterUnusable, format!("cannot connect to cluster {name}: {error}"))
         };

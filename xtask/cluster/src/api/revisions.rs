@@ -53,10 +53,14 @@ impl Revisions {
                 (STATE_KEY.to_owned(), State::Applying.as_str().to_owned()),
                 (VERSION_KEY.to_owned(), version.to_owned()),
             ])),
-            binary_data: Some(BTreeMap::from([(OBJECTS_KEY.to_owned(), ByteString(revision::pack(objects)))])),
+            binary_data: Some(BTreeMap::from([(
+                OBJECTS_KEY.to_owned(),
+                ByteString(revision::pack(objects)),
+            )])),
             ..ConfigMap::default()
         };
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let created = self.api.create(&parameters, &map).await;
         created.map(drop).map_err(|error| refused("keep", format!("revision {number}"), &error))
     }

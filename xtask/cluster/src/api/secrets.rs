@@ -39,7 +39,10 @@ pub async fn ensure_secrets(
     let api: Api<Secret> = Api::namespaced(cluster.client.clone(), namespace);
     let mut made = Vec::new();
     for (name, fields) in [
-        ("postgres-secret", vec![("POSTGRES_USER", "postgres"), ("POSTGRES_PASSWORD", ""), ("POSTGRES_DB", database)]),
+        (
+            "postgres-secret",
+            vec![("POSTGRES_USER", "postgres"), ("POSTGRES_PASSWORD", ""), ("POSTGRES_DB", database)],
+        ),
         ("app-secret", vec![("DB_USER", ROLE), ("DB_PASSWORD", "")]),
     ] {
         if !referred.contains(name) {
@@ -65,7 +68,8 @@ pub async fn ensure_secrets(
             string_data: Some(data.collect()),
             ..Secret::default()
         };
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match api.create(&parameters, &secret).await {
             Ok(_) => made.push(name),
             // Another run was quicker; what it made is kept.
@@ -80,7 +84,8 @@ pub async fn ensure_secrets(
 /// Postgres takes its passwords from the Secrets at its first start only.
 async fn locked_out(cluster: &Cluster, namespace: &str, made: &[&str]) -> Result<Option<String>, Failure> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), namespace);
-    let volume = claims.get_opt("postgres-pvc").await.map_err(|error| refused("read", "postgres-pvc", &error))?;
+    let volume =
+        claims.get_opt("postgres-pvc").await.map_err(|error| refused("read", "postgres-pvc", &error))?;
     Ok(volume.map(|_| {
         format!(
             "made {} anew, but Postgres' volume is older and knows the old passwords: set them in Postgres",

@@ -37,7 +37,8 @@ pub async fn workloads(cluster: &Cluster, watched: &[Watched]) -> Result<Vec<Wor
         let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
         // The Deployment first: pods that are seen later than it are never older than its numbers.
         let all = ListParams::default();
-        let deployments = deployments.list(&all).await.map_err(|error| refused("list", "deployments", &error))?;
+        let deployments =
+            deployments.list(&all).await.map_err(|error| refused("list", "deployments", &error))?;
         let (sets, pods) = tokio::join!(sets.list(&all), pods.list(&all));
         let sets = sets.map_err(|error| refused("list", "replica sets", &error))?;
         let pods = pods.map_err(|error| refused("list", "pods", &error))?;

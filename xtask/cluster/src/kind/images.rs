@@ -70,7 +70,10 @@ impl Kind {
     pub async fn images(&self) -> Result<NodeImages, Failure> {
         let asked = docker(["exec", &self.node(), "crictl", "images", "--output", "json"]).output().await;
         serde_json::from_str(&asked.map_err(unusable)?).map_err(|error| {
-            Failure::new(Code::ClusterUnusable, format!("cannot read the images of node {}: {error}", self.node()))
+            Failure::new(
+                Code::ClusterUnusable,
+                format!("cannot read the images of node {}: {error}", self.node()),
+            )
         })
     }
 
@@ -85,7 +88,8 @@ impl Kind {
         reporter: &StepReporter,
     ) -> Result<u64, Failure> {
         let node = self.node();
-        let import = docker(["exec", "--interactive", &node, "ctr", "--namespace", "k8s.io", "images", "import", "-"]);
+        let import =
+            docker(["exec", "--interactive", &node, "ctr", "--namespace", "k8s.io", "images", "import", "-"]);
         let mut child = import.feed().map_err(unusable)?;
         let mut stdin = child.stdin.take().expect("the stream was asked for as a pipe");
         let mut sent = 0_u64;
@@ -120,7 +124,8 @@ impl Kind {
         }
         let said = String::from_utf8_lossy(&ended.stderr).lines().map(str::to_owned).collect::<Vec<_>>();
         let what = references.join(", ");
-        Err(Failure::new(Code::ImageFailed, format!("node {node} refused {what}: {}", ended.status)).details(said))
+        Err(Failure::new(Code::ImageFailed, format!("node {node} refused {what}: {}", ended.status))
+            .details(said))
     }
 }
 

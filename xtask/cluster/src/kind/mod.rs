@@ -164,6 +164,7 @@ impl Kind {
     pub async fn delete(&self) -> Result<(), Failure> {
         let program = kind(["delete", "cluster", "--name", &self.name]);
         program.arg("--kubeconfig").arg(self.kubeconfig_file()).output().await.map_err(unusable)?;
+        self.forget(&self.kubeconfig_file())?;
         self.forget_intent()
     }
 
@@ -173,6 +174,16 @@ impl Kind {
     /// When kind is missing, or there is no such cluster.
     pub async fn kubeconfig(&self) -> Result<String, Failure> {
         kind(["get", "kubeconfig", "--name", &self.name]).output().await.map_err(unusable)
+    }
+
+    /// Whether this checkout made it: kind wrote a kubeconfig here.
+    pub fn is_made_here(&self) -> bool {
+        self.kubeconfig_file().is_file()
+    }
+
+    /// The variable that chooses the host's port for a NodePort.
+    pub fn port_variable(node: u16) -> &'static str {
+        PORTS.iter().find(|(port, _)| *port == node).map_or("", |(_, variable)| variable)
     }
 
     /// A kubeconfig of its own, so that kind leaves the user's alone.
@@ -189,8 +200,16 @@ impl Kind {
         std::fs::write(self.intent(), pid.to_string()).map_err(|error| self.unwritable(&error))
     }
 
-    fn forget_intent(&self) -> Result<(), Failure> {
-        match std::fs::remove_file(self.intent()) {
+    /// Notes that it is no longer being made.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be removed.
+    pub fn forget_intent(&self) -> Result<(), Failure> {
+        self.forget(&self.intent())
+    }
+
+    fn forget(&self, file: &Path) -> Result<(), Failure> {
+        match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.unwritable(&error)),
             _ => Ok(()),
         }

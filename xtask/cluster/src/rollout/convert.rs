@@ -47,9 +47,7 @@ pub fn observe(deployment: &Deployment, sets: &[ReplicaSet], pods: &[ApiPod]) ->
         deadline_exceeded: condition("Progressing").and_then(|condition| condition.reason).as_deref()
             == Some("ProgressDeadlineExceeded"),
         refused: refusal.map(|condition| condition.message.unwrap_or_default()),
-        image: containers
-            .and_then(|containers| containers.first()?.image.clone())
-            .unwrap_or_default(),
+        image: containers.and_then(|containers| containers.first()?.image.clone()).unwrap_or_default(),
         pods: members,
     }
 }
@@ -70,6 +68,7 @@ fn member(pod: &ApiPod, current: bool) -> Pod {
     let containers = initialising.iter().map(|status| container(status, true));
     Pod {
         name: pod.metadata.name.clone().unwrap_or_default(),
+        address: status.pod_ip.clone(),
         current,
         leaving: pod.metadata.deletion_timestamp.is_some(),
         ready: condition("Ready").is_some_and(|condition| condition.status == "True"),

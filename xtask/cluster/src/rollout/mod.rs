@@ -46,6 +46,8 @@ pub struct Workload {
 pub struct Pod {
     /// Its name.
     pub name: String,
+    /// Its address in the cluster.
+    pub address: Option<String>,
     /// Whether it is of the newest template.
     pub current: bool,
     /// Whether it is being deleted.
@@ -202,12 +204,20 @@ impl Workload {
                 problems.push(problem(None, ProblemKind::DeadlineExceeded, seen));
             }
             if let Some(refusal) = &self.refused {
-                problems.push(problem(None, ProblemKind::PodsRefused, format!("no pod may be made: {refusal}")));
+                problems.push(problem(
+                    None,
+                    ProblemKind::PodsRefused,
+                    format!("no pod may be made: {refusal}"),
+                ));
             }
         }
         for pod in self.pods.iter().filter(|pod| pod.current && !pod.leaving && !pod.ready) {
             if let Some(why) = &pod.unschedulable {
-                problems.push(problem(Some(pod), ProblemKind::Unschedulable, format!("no node has room: {why}")));
+                problems.push(problem(
+                    Some(pod),
+                    ProblemKind::Unschedulable,
+                    format!("no node has room: {why}"),
+                ));
             }
             for container in &pod.containers {
                 if let Some((kind, seen)) = container.problem() {
@@ -284,7 +294,9 @@ impl Container {
             ContainerState::Waiting { reason, message } => {
                 let kind = match reason.as_str() {
                     "ErrImageNeverPull" | "InvalidImageName" => ProblemKind::ImageMissing,
-                    "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => ProblemKind::ImageUnpullable,
+                    "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+                        ProblemKind::ImageUnpullable
+                    }
                     "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                         ProblemKind::ConfigurationMissing
                     }

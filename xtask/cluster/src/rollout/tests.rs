@@ -46,7 +46,8 @@ fn waiting(reason: &str) -> ContainerState {
 }
 
 fn with_container(container: Container) -> Workload {
-    let pod = Pod { name: "hello-1-a".to_owned(), current: true, containers: vec![container], ..Pod::default() };
+    let pod =
+        Pod { name: "hello-1-a".to_owned(), current: true, containers: vec![container], ..Pod::default() };
     Workload { pods: vec![pod], ..workload((2, 2, 3, 4, 1, 3)) }
 }
 
@@ -61,7 +62,12 @@ fn what_cannot_get_better_is_told_from_what_can() {
         (Container { state: waiting("ContainerCreating"), ..container.clone() }, None),
         (Container { state: waiting("CrashLoopBackOff"), restarts: 1, ..container.clone() }, None),
         (
-            Container { state: waiting("CrashLoopBackOff"), restarts: 2, last_end: crashed, ..container.clone() },
+            Container {
+                state: waiting("CrashLoopBackOff"),
+                restarts: 2,
+                last_end: crashed,
+                ..container.clone()
+            },
             Some((Crashing, "pod hello-1-a: c ended 2 times, the last time with status 1 (Error)")),
         ),
         (Container { state: running(true), restarts: 2, ready: true, ..container.clone() }, None),
@@ -144,8 +150,5 @@ fn a_line_says_what_each_pod_waits_for() {
         unschedulable: Some(String::new()),
         ..Pod::default()
     });
-    assert_eq!(
-        workload.told(),
-        "1 of 3 pods are new · 1-a migrate: running · 1-c waits for room on a node"
-    );
+    assert_eq!(workload.told(), "1 of 3 pods are new · 1-a migrate: running · 1-c waits for room on a node");
 }
