@@ -62,7 +62,7 @@ async fn run(cli: &Cli, terminal: Terminal) -> Result<(), Code> {
     let begun = Instant::now();
     events.send(Event::RunStarted {
         command: name.to_owned(),
-        directory: project.root().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        directory: project.root().display().to_string(),
     });
     let context = Context { project, events: events.clone(), cancel, format: cli.format, terminal };
     let result = tokio::select! {
