@@ -82,12 +82,18 @@ codes! {
     MachineUnready => "machine-unready", Prerequisite;
     /// another command works on the same project
     ProjectBusy => "project-busy", Prerequisite;
+    /// the cluster is not ours, is broken, or does not answer
+    ClusterUnusable => "cluster-unusable", Prerequisite;
     /// the compiler refused the service
     BuildFailed => "build-failed", Step;
     /// an image could not be obtained
     ImageFailed => "image-failed", Step;
     /// the engine refused an operation
     EngineRefused => "engine-refused", Step;
+    /// the cluster refused an operation
+    ClusterRefused => "cluster-refused", Step;
+    /// somebody else has set in the cluster what is to be set
+    ApplyConflict => "apply-conflict", Step;
     /// a container ended that should run, or a one-shot ended with an error
     ContainerExited => "container-exited", Step;
     /// something is left over that should be gone

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
 use xtask::cli::{Cli, Command};
-use xtask::commands::{Context, ci, dev, doctor, down, image, lint, logs, status, test};
+use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, status, test};
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
 use xtask::interrupt;
@@ -44,6 +44,9 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
         failure.code
     };
     let project = Project::find().map_err(early)?;
+    if let Command::Cluster(_) = cli.command {
+        return Err(early(cluster::hand_over(&project).await));
+    }
     let cancel = interrupt::watch()
         .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
     let name = command_name(&cli.command);
@@ -85,7 +88,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Image(command) => image::run(context, command).await,
         Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
         Command::Ci { stages } => ci::run(context, stages).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Cluster(_) | Command::Completions { .. } => Ok(()),
     }
 }
 
@@ -123,6 +126,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Image(_) => "image",
         Command::Doctor { .. } => "doctor",
         Command::Ci { .. } => "ci",
+        Command::Cluster(_) => "cluster",
         Command::Completions { .. } => "completions",
     }
 }

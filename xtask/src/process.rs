@@ -189,6 +189,23 @@ impl Program {
         child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })
     }
 
+    /// Becomes that program: the same process goes on as it, so that Ctrl-C, signals and the status are its own. Where
+    /// a process cannot do that (Windows), runs it as [`Program::interactive`] does and ends with its status. Returns
+    /// only when it could not be started.
+    pub async fn replace(&self) -> ProcessError {
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::CommandExt as _;
+            let source = self.command().into_std().exec();
+            self.not_started(source)
+        }
+        #[cfg(not(unix))]
+        match self.interactive().await {
+            Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+            Err(error) => error,
+        }
+    }
+
     /// Starts it with its standard output as a stream of bytes, for output that is not text. Standard error is passed
     /// on to the returned child's pipe. It is killed when the child is dropped.
     ///
@@ -211,8 +228,14 @@ impl Program {
     }
 
     fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, ProcessError> {
+        let mut command = self.command();
+        command.stdin(stdin).stdout(stdout).stderr(stderr).kill_on_drop(true);
+        command.spawn().map_err(|source| self.not_started(source))
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.name);
-        command.args(&self.arguments).stdin(stdin).stdout(stdout).stderr(stderr).kill_on_drop(true);
+        command.args(&self.arguments);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -220,10 +243,14 @@ impl Program {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.spawn().map_err(|source| match source.kind() {
+        command
+    }
+
+    fn not_started(&self, source: std::io::Error) -> ProcessError {
+        match source.kind() {
             std::io::ErrorKind::NotFound => ProcessError::Missing { program: self.short() },
             _ => ProcessError::Io { program: self.short(), source },
-        })
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands: one file a command. They compose rooms and decide nothing.
 
 pub mod ci;
+pub mod cluster;
 pub mod dev;
 pub mod doctor;
 pub mod down;

@@ -100,6 +100,11 @@ fn complete(
     Ok(missing)
 }
 
+/// A secret of its own, as those of `compose/.env` are made.
+pub fn random_secret(length: usize) -> String {
+    secret(std::fs::File::open("/dev/urandom").ok().as_mut(), length)
+}
+
 /// Random letters and digits from the system's generator: no character that a shell, a URL or an env file would read as
 /// anything else. Each is one of 62, so 32 of them hold 190 bits.
 fn secret(random: Option<&mut std::fs::File>, length: usize) -> String {

@@ -8,7 +8,7 @@ mod mounted_files;
 
 use std::path::{Path, PathBuf};
 
-pub use environment::{EnvironmentError, ensure_environment};
+pub use environment::{EnvironmentError, ensure_environment, random_secret};
 pub use lock::{Lock, lock};
 pub use mounted_files::digest_mounted_files;
 

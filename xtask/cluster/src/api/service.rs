@@ -1,0 +1,27 @@
+//! Requests to a Service through the API server, for clusters whose nodes this machine cannot reach.
+
+use http_body_util::BodyExt as _;
+
+use super::Cluster;
+use crate::http::{Answer, HttpError, Request};
+
+/// Sends a request to a Service's port through the API server's proxy.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn through_proxy(
+    cluster: &Cluster,
+    namespace: &str,
+    service: &str,
+    port: u16,
+    request: &Request<'_>,
+) -> Result<Answer, HttpError> {
+    let path = request.path;
+    let uri = format!("/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}");
+    let broken = |error: &dyn std::fmt::Display| HttpError(format!("{service}{path}: {error}"));
+    let request = request.build(&uri).map(kube::client::Body::from);
+    let response = cluster.client.send(request).await.map_err(|error| broken(&super::told(&error)))?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_vec() })
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask deploy --context NAME`: the same rollout on a cluster that the user names. Its nodes pull the images
+//! themselves; what the cluster must have stands in the overlay's README.
+
+use std::collections::BTreeMap;
+
+use xtask::cli;
+use xtask::commands::Context;
+use xtask::event::Event;
+use xtask::execute::Halt;
+use xtask::failure::{Code, Failure};
+
+use super::told;
+use crate::api::Cluster;
+use crate::kustomize::split_tag;
+use crate::object::Object;
+use crate::release::{Place, Release};
+use crate::smoke::Gate;
+use crate::steps::Steps;
+use crate::{manifests, prepare};
+
+/// Runs `deploy`.
+///
+/// # Errors
+/// As for `deploy-kind`.
+pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failure> {
+    let mut objects = manifests::read(context.project.root(), &arguments.overlay)?;
+    let image = service_image(&objects)?;
+    let image = match &arguments.image {
+        Some(given) => {
+            prepare::set_image(&mut objects, split_tag(&image).0, given);
+            given.clone()
+        }
+        None => image,
+    };
+    let version = split_tag(&image).1.unwrap_or("latest").to_owned();
+    prepare::set_version(&mut objects, &version);
+    prepare::annotate(&mut objects, &BTreeMap::new());
+    let release = Release { version, objects, platform: Vec::new() };
+    let cluster = Cluster::by_context(&arguments.context).await?;
+    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
+    if arguments.dry_run {
+        let comparison = place.compare(&release).await?;
+        return context.answer(&told::Difference::new(cluster.name(), &[&comparison.release], Vec::new()));
+    }
+    let (workloads, changed) = place.deploy(&release).await?;
+    if !changed {
+        context.events.note("nothing was to be changed; all of it is ready and passed the smoke tests");
+    }
+    context.events.send(Event::Summary { services: told::summary(&workloads, None, &BTreeMap::new()) });
+    Ok(())
+}
+
+/// The image of the service, as the kustomization has it.
+fn service_image(objects: &[Object]) -> Result<String, Failure> {
+    let service = objects.iter().find(|object| object.name() == crate::smoke::DEPLOYMENT);
+    service.and_then(|service| service.images().next()).map(str::to_owned).ok_or_else(|| {
+        let message = format!("the kustomization holds no Deployment {}", crate::smoke::DEPLOYMENT);
+        Failure::new(Code::ProjectInvalid, message)
+    })
+}

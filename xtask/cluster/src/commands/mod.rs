@@ -1,0 +1,55 @@
+//! The commands: one file a command. They compose rooms and decide nothing.
+
+pub mod deploy;
+pub mod deploy_kind;
+pub mod destroy_kind;
+mod images;
+pub mod load;
+mod ours;
+pub mod rollback;
+mod told;
+
+use xtask::cli::ClusterCommand;
+use xtask::commands::Context;
+use xtask::failure::{Code, Failure};
+
+/// The name of the service's image, without its tag.
+const SERVICE_IMAGE: &str = "homeport/service";
+
+/// Runs a command. Ctrl-C drops what is under way; the next command goes on from what it finds.
+///
+/// # Errors
+/// The command's own; [`Code::Interrupted`].
+pub async fn run(context: &Context, command: &ClusterCommand) -> Result<(), Failure> {
+    let work = async {
+        match command {
+            ClusterCommand::DeployKind(arguments) => deploy_kind::run(context, arguments).await,
+            ClusterCommand::DestroyKind => destroy_kind::run(context).await,
+            ClusterCommand::Deploy(arguments) => deploy::run(context, arguments).await,
+            ClusterCommand::Rollback(arguments) => rollback::run(context, arguments).await,
+            // It ends by itself at Ctrl-C, and tells what it has measured.
+            ClusterCommand::Load(arguments) => return load::run(context, arguments).await,
+        }
+    };
+    if matches!(command, ClusterCommand::Load(_)) {
+        return work.await;
+    }
+    tokio::select! {
+        result = work => result,
+        () = context.cancel.cancelled() => Err(
+            Failure::new(Code::Interrupted, "stopped before everything was done")
+                .hint("the same command goes on from here"),
+        ),
+    }
+}
+
+/// The name of a command, as it is typed.
+pub fn name(command: &ClusterCommand) -> &'static str {
+    match command {
+        ClusterCommand::DeployKind(_) => "deploy-kind",
+        ClusterCommand::DestroyKind => "destroy-kind",
+        ClusterCommand::Deploy(_) => "deploy",
+        ClusterCommand::Rollback(_) => "rollback",
+        ClusterCommand::Load(_) => "load",
+    }
+}

@@ -1,0 +1,176 @@
+//! Our kind cluster as a command finds it: absent, ours and well, half made by a killed run, broken, or somebody else's. The
+//! last two are named and left alone.
+
+use xtask::commands::Context;
+use xtask::engine::Engine;
+use xtask::event::StepReporter;
+use xtask::failure::{Code, Failure};
+use xtask::project::{Lock, lock};
+use xtask::stack::ProjectName;
+
+use crate::api::Cluster;
+use crate::kind::{Kind, Node, OWNER_LABEL, node_image};
+use crate::limits;
+use crate::steps::Finished;
+
+/// The cluster and the node that publishes its ports.
+#[derive(Debug, Clone)]
+pub(super) struct Ours {
+    pub(super) kind: Kind,
+    pub(super) cluster: Cluster,
+    pub(super) node: Node,
+}
+
+/// What is there of our name.
+pub(super) enum Found {
+    Absent,
+    Ours(Ours),
+    /// Made by this checkout, or being made when the run was killed; it does not answer.
+    OursBroken(String),
+    /// It answers and has another owner, or does not answer and nothing says that it is ours.
+    Foreign(String),
+}
+
+/// The kind cluster of this checkout's project.
+pub(super) fn of_project(context: &Context) -> Result<(Kind, ProjectName), Failure> {
+    context.make_credentials()?;
+    let (stack, _) = context.project.stack()?;
+    Ok((Kind::new(stack.project.as_str(), &context.project.scratch()), stack.project))
+}
+
+/// One command at a time changes a cluster. Not the lock of the development stack: both may be at work at once.
+pub(super) async fn exclusively(
+    context: &Context,
+    project: &ProjectName,
+    command: &str,
+) -> Result<Lock, Failure> {
+    lock(&context.project, &ProjectName::new(format!("{project}-cluster")), command).await
+}
+
+/// Looks for it.
+pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, Failure> {
+    let half_made = kind.is_half_made(reporter).await?;
+    let (nodes, kubeconfig) = tokio::join!(kind.nodes(), kind.kubeconfig());
+    let nodes = nodes?;
+    let Some(node) = nodes.iter().find(|node| node.name == kind.node()) else {
+        return Ok(match nodes.first() {
+            None => Found::Absent,
+            Some(other) => broken(kind, half_made, format!("its node {} has another name", other.name)),
+        });
+    };
+    if !node.runs() {
+        return Ok(broken(kind, half_made, format!("its node {} is {}", node.name, node.state)));
+    }
+    let kubeconfig = match kubeconfig {
+        Ok(kubeconfig) => kubeconfig,
+        Err(failure) if failure.code == Code::ProgramMissing => return Err(failure),
+        Err(failure) => return Ok(broken(kind, half_made, failure.message)),
+    };
+    let cluster = Cluster::by_kubeconfig(kind.name(), &kubeconfig).await?;
+    match cluster.node_label(OWNER_LABEL, limits::CLUSTER_ANSWER).await {
+        Ok(Some(owner)) if owner == kind.name() => {
+            Ok(Found::Ours(Ours { kind: kind.clone(), cluster, node: node.clone() }))
+        }
+        Ok(owner) => {
+            let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("project {owner}"));
+            Ok(Found::Foreign(format!("its label {OWNER_LABEL} names {owner}")))
+        }
+        Err(seen) => Ok(broken(kind, half_made, format!("it does not answer: {seen}"))),
+    }
+}
+
+fn broken(kind: &Kind, half_made: bool, seen: String) -> Found {
+    if half_made || kind.is_made_here() { Found::OursBroken(seen) } else { Found::Foreign(seen) }
+}
+
+/// Finds it, for commands that need it to be there.
+pub(super) async fn existing(kind: &Kind, reporter: &StepReporter) -> Result<Ours, Failure> {
+    match find(kind, reporter).await? {
+        Found::Ours(ours) => Ok(ours),
+        Found::Absent => {
+            Err(Failure::new(Code::ClusterUnusable, format!("there is no kind cluster {}", kind.name()))
+                .hint("`cargo xtask deploy-kind` makes it"))
+        }
+        Found::OursBroken(seen) | Found::Foreign(seen) => Err(left_alone(kind, &seen)),
+    }
+}
+
+/// Finds it, or makes it. With `recreate` makes it anew.
+pub(super) async fn ensure(
+    kind: &Kind,
+    engine: &Engine,
+    recreate: bool,
+    reporter: &StepReporter,
+) -> Result<Finished<Ours>, Failure> {
+    let half_made = kind.is_half_made(reporter).await?;
+    match find(kind, reporter).await? {
+        Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
+        Found::Ours(ours) if !recreate => {
+            kind.forget_intent()?;
+            return Ok(Finished::unchanged(ours));
+        }
+        Found::OursBroken(seen) if !recreate && !half_made => {
+            return Err(Failure::new(
+                Code::ClusterUnusable,
+                format!("kind cluster {} is there and cannot be used: {seen}", kind.name()),
+            )
+            .hint(format!(
+                "`docker start {}` where the machine was restarted; `cargo xtask deploy-kind --recreate` makes it anew, without its data",
+                kind.node()
+            )));
+        }
+        Found::OursBroken(_) | Found::Ours(_) => {
+            reporter.message("deleting the old one");
+            kind.delete().await?;
+        }
+        Found::Absent => {}
+    }
+    refuse_taken_ports(engine).await?;
+    let images = engine.images().await?;
+    let tags: Vec<String> = images.into_iter().flat_map(|image| image.tags).collect();
+    kind.create(node_image(&tags).as_deref(), reporter).await?;
+    reporter.message("waiting for its API");
+    let begun = std::time::Instant::now();
+    loop {
+        match find(kind, reporter).await? {
+            Found::Ours(ours) => return Ok(Finished::changed(ours, "made")),
+            Found::OursBroken(_) | Found::Foreign(_) if begun.elapsed() < limits::CLUSTER_READY => {
+                tokio::time::sleep(limits::LOOK_PAUSE).await;
+            }
+            Found::Absent => return Err(left_alone(kind, "it is gone again")),
+            Found::OursBroken(seen) | Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
+        }
+    }
+}
+
+/// What somebody else may own is named, with the commands with which they can judge it.
+pub(super) fn left_alone(kind: &Kind, seen: &str) -> Failure {
+    let name = kind.name();
+    Failure::new(
+        Code::ClusterUnusable,
+        format!(
+            "kind cluster {name} is not one that this project made, or is broken, and was left alone: {seen}"
+        ),
+    )
+    .hint(format!(
+        "if it may go: `kind delete cluster --name {name}`; or choose another name with HOMEPORT_PROJECT"
+    ))
+}
+
+async fn refuse_taken_ports(engine: &Engine) -> Result<(), Failure> {
+    use xtask::doctor::{PortState, ports};
+    let published = engine.published_ports().await?;
+    for mapping in Kind::wanted_ports()? {
+        let by = match ports::state(mapping.host, None, &published).await {
+            PortState::Taken(Some(holder)) => format!("taken by {holder}"),
+            PortState::Taken(None) => "taken by a process that this user may not see".to_owned(),
+            PortState::Refused(why) => format!("not to be had: {why}"),
+            _ => continue,
+        };
+        let message =
+            format!("cannot map NodePort {}: port {} on 127.0.0.1 is {by}", mapping.node, mapping.host);
+        return Err(Failure::new(Code::PortTaken, message)
+            .hint(format!("stop it, or choose another port: {}=…", Kind::port_variable(mapping.node))));
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! The kind cluster: made, found, judged, deleted. kind and the engine's own command line do it, through `xtask::process`.
+//!
+//! Must not: talk to the cluster's API, or touch the user's kubeconfig and its current context.
+
+mod images;
+mod nodes;
+
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use xtask::event::StepReporter;
+use xtask::failure::{Code, Failure};
+use xtask::process::{ProcessError, Program};
+
+pub use images::{NodeImage, NodeImages};
+pub use nodes::Node;
+
+use crate::limits;
+
+/// The NodePorts of the architecture (design section 6), and the variables that choose other ports of the host.
+const PORTS: [(u16, &str); 3] = [
+    (30253, "HOMEPORT_KIND_SERVICE_PORT"),
+    (30090, "HOMEPORT_KIND_PROMETHEUS_PORT"),
+    (30030, "HOMEPORT_KIND_GRAFANA_PORT"),
+];
+
+/// The variable that chooses the node's image.
+const NODE_IMAGE_VARIABLE: &str = "HOMEPORT_KIND_NODE_IMAGE";
+
+/// The node's label with the project: what makes a cluster ours.
+pub const OWNER_LABEL: &str = "dev.homeport/project";
+
+/// Our kind cluster, whether it exists or not.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    name: String,
+    scratch: PathBuf,
+}
+
+/// A port of the host and the NodePort that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// The port on 127.0.0.1.
+    pub host: u16,
+    /// The port of the node.
+    pub node: u16,
+}
+
+impl Kind {
+    /// The cluster of a project; `scratch` is where a file may be put.
+    pub fn new(project: &str, scratch: &Path) -> Self {
+        Self { name: project.to_owned(), scratch: scratch.to_owned() }
+    }
+
+    /// Its name, as `kind get clusters` shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that runs everything.
+    pub fn node(&self) -> String {
+        format!("{}-control-plane", self.name)
+    }
+
+    /// The ports that a new cluster is given.
+    ///
+    /// # Errors
+    /// When a variable holds no port.
+    pub fn wanted_ports() -> Result<Vec<Mapping>, Failure> {
+        let mapping = |(node, variable): (u16, &str)| match std::env::var(variable) {
+            Ok(text) => text.parse().map(|host| Mapping { host, node }).map_err(|_| {
+                Failure::new(Code::Usage, format!("cannot use {variable}={text}: expected a port"))
+            }),
+            Err(_) => Ok(Mapping { host: node, node }),
+        };
+        PORTS.into_iter().map(mapping).collect()
+    }
+
+    /// The containers that are its nodes.
+    ///
+    /// # Errors
+    /// When the engine's command line cannot be run.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Failure> {
+        let filter = format!("label=io.x-k8s.kind.cluster={}", self.name);
+        let listing = docker(["ps", "--all", "--filter", &filter, "--format", nodes::FORMAT]);
+        let text = listing.output().await.map_err(unusable)?;
+        Ok(nodes::parse(&text))
+    }
+
+    /// Whether a run that was killed has left it half made. Waits for that run's kind, which outlives it.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be read.
+    pub async fn is_half_made(&self, reporter: &StepReporter) -> Result<bool, Failure> {
+        let text = match std::fs::read_to_string(self.intent()) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(self.unwritable(&error)),
+        };
+        if let Ok(pid) = text.trim().parse::<u32>() {
+            let begun = std::time::Instant::now();
+            while is_kind(pid) && begun.elapsed() < limits::KIND_CREATE {
+                reporter.message(format!("an earlier run's kind (pid {pid}) is still at work"));
+                tokio::time::sleep(limits::LOOK_PAUSE).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the cluster.
+    ///
+    /// # Errors
+    /// When kind is missing or fails, with what it said.
+    pub async fn create(&self, image: Option<&str>, reporter: &StepReporter) -> Result<(), Failure> {
+        std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
+        let config = self.scratch.join(format!("kind-{}.yaml", self.name));
+        std::fs::write(&config, configuration(&self.name, &Self::wanted_ports()?))
+            .map_err(|error| self.unwritable(&error))?;
+        let mut program = kind(["create", "cluster", "--name", &self.name]).arg("--config").arg(&config);
+        program = program.arg("--kubeconfig").arg(self.kubeconfig_file());
+        if let Some(image) = image {
+            program = program.args(["--image", image]);
+        }
+        let said = tokio::time::timeout(limits::KIND_CREATE, self.follow(&program, reporter)).await;
+        let said = said.map_err(|_| {
+            Failure::new(
+                Code::ClusterUnusable,
+                format!("kind did not make cluster {} within {} s", self.name, limits::KIND_CREATE.as_secs()),
+            )
+            .hint("`cargo xtask deploy-kind` tries anew")
+        })?;
+        said?;
+        self.forget_intent()
+    }
+
+    /// Runs kind, notes that it is at work, and passes on what it says.
+    async fn follow(&self, program: &Program, reporter: &StepReporter) -> Result<(), Failure> {
+        self.note_intent(0)?;
+        let mut child = program.stream().map_err(unusable)?;
+        self.note_intent(child.id().unwrap_or(0))?;
+        let stderr = child.stderr.take().expect("the stream was asked for as a pipe");
+        let mut lines = BufReader::new(stderr).lines();
+        let mut said = Vec::new();
+        while let Ok(Some(line)) = lines.next_line().await {
+            // kind redraws its line with a carriage return.
+            let line = line.rsplit('\r').next().unwrap_or_default().trim().to_owned();
+            if !line.is_empty() {
+                reporter.message(line.clone());
+                said.push(line);
+            }
+        }
+        let status = child.wait().await.map_err(|error| self.unwritable(&error))?;
+        if status.success() {
+            return Ok(());
+        }
+        let failure = Failure::new(Code::ClusterUnusable, format!("{} ended with {status}", program.line()));
+        Err(failure.details(said).hint("`cargo xtask doctor --for deploy-kind` says what this machine lacks"))
+    }
+
+    /// Deletes it.
+    ///
+    /// # Errors
+    /// When kind is missing or fails.
+    pub async fn delete(&self) -> Result<(), Failure> {
+        let program = kind(["delete", "cluster", "--name", &self.name]);
+        program.arg("--kubeconfig").arg(self.kubeconfig_file()).output().await.map_err(unusable)?;
+        self.forget(&self.kubeconfig_file())?;
+        self.forget_intent()
+    }
+
+    /// The kubeconfig with which it can be reached, kept in memory.
+    ///
+    /// # Errors
+    /// When kind is missing, or there is no such cluster.
+    pub async fn kubeconfig(&self) -> Result<String, Failure> {
+        kind(["get", "kubeconfig", "--name", &self.name]).output().await.map_err(unusable)
+    }
+
+    /// Whether this checkout made it: kind wrote a kubeconfig here.
+    pub fn is_made_here(&self) -> bool {
+        self.kubeconfig_file().is_file()
+    }
+
+    /// The variable that chooses the host's port for a NodePort.
+    pub fn port_variable(node: u16) -> &'static str {
+        PORTS.iter().find(|(port, _)| *port == node).map_or("", |(_, variable)| variable)
+    }
+
+    /// A kubeconfig of its own, so that kind leaves the user's alone.
+    fn kubeconfig_file(&self) -> PathBuf {
+        self.scratch.join(format!("kind-{}.kubeconfig", self.name))
+    }
+
+    /// The file that is there while the cluster is being made.
+    fn intent(&self) -> PathBuf {
+        self.scratch.join(format!("kind-{}.creating", self.name))
+    }
+
+    fn note_intent(&self, pid: u32) -> Result<(), Failure> {
+        std::fs::write(self.intent(), pid.to_string()).map_err(|error| self.unwritable(&error))
+    }
+
+    /// Notes that it is no longer being made.
+    ///
+    /// # Errors
+    /// When the file that says so cannot be removed.
+    pub fn forget_intent(&self) -> Result<(), Failure> {
+        self.forget(&self.intent())
+    }
+
+    fn forget(&self, file: &Path) -> Result<(), Failure> {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.unwritable(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> Failure {
+        Failure::new(Code::ProjectInvalid, format!("cannot use {}: {error}", self.scratch.display()))
+    }
+}
+
+/// Whether a process is a kind that still runs.
+fn is_kind(pid: u32) -> bool {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    pid != 0 && name.is_ok_and(|name| name.trim() == "kind") && !state.contains(") Z ")
+}
+
+fn kind<const N: usize>(arguments: [&str; N]) -> Program {
+    Program::new("kind", limits::KIND_COMMAND).args(arguments.map(str::to_owned))
+}
+
+/// kind itself needs the engine's command line.
+fn docker<const N: usize>(arguments: [&str; N]) -> Program {
+    Program::new("docker", limits::KIND_COMMAND).args(arguments.map(str::to_owned))
+}
+
+fn unusable(error: ProcessError) -> Failure {
+    let text = error.to_string();
+    match error {
+        ProcessError::Missing { program } => {
+            let how = if program == "kind" {
+                "`cargo xtask doctor --fix --for deploy-kind` installs it; or see https://kind.sigs.k8s.io"
+            } else {
+                "`cargo xtask doctor --fix --for deploy-kind` installs it"
+            };
+            Failure::new(Code::ProgramMissing, text).hint(how)
+        }
+        ProcessError::Failed { stderr, .. } => Failure::new(Code::ClusterUnusable, text).details(stderr),
+        ProcessError::Io { .. } | ProcessError::TimedOut { .. } => Failure::new(Code::ClusterUnusable, text),
+    }
+}
+
+/// What kind is told: one node, ours by its label, the NodePorts on 127.0.0.1.
+fn configuration(project: &str, ports: &[Mapping]) -> String {
+    let mut text = format!(
+        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n  - role: control-plane\n    labels:\n      \
+         {OWNER_LABEL}: {project}\n    extraPortMappings:\n"
+    );
+    for port in ports {
+        text.push_str(&format!(
+            "      - {{containerPort: {}, hostPort: {}, listenAddress: 127.0.0.1}}\n",
+            port.node, port.host
+        ));
+    }
+    text
+}
+
+/// The node's image: the one that a variable names, else the newest of those that the engine has, else `None`: kind's
+/// own choice, which it pulls. `engine` are references of the engine's images.
+pub fn node_image(engine: &[String]) -> Option<String> {
+    std::env::var(NODE_IMAGE_VARIABLE)
+        .ok()
+        .filter(|image| !image.is_empty())
+        .or_else(|| newest_node_image(engine).map(str::to_owned))
+}
+
+fn newest_node_image(engine: &[String]) -> Option<&str> {
+    let numbers = |image: &str| -> Option<Vec<u32>> {
+        let version = image.strip_prefix("kindest/node:v")?;
+        version.split('.').map(|number| number.parse().ok()).collect()
+    };
+    let known = engine.iter().filter_map(|image| Some((numbers(image)?, image.as_str())));
+    known.max().map(|(_, image)| image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_node_image_is_chosen_by_number() {
+        let table: [(&[&str], Option<&str>); 3] = [
+            (&["kindest/node:v1.9.11", "kindest/node:v1.34.4", "postgres:17"], Some("kindest/node:v1.34.4")),
+            (&["kindest/node:latest"], None),
+            (&[], None),
+        ];
+        for (images, expected) in table {
+            let images: Vec<String> = images.iter().map(|image| (*image).to_owned()).collect();
+            assert_eq!(newest_node_image(&images), expected);
+        }
+    }
+
+    #[test]
+    fn kind_is_told_whose_it_is_and_which_ports() {
+        let text = configuration("homeport", &[Mapping { host: 18800, node: 30253 }]);
+        let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+        let node = &read["nodes"][0];
+        assert_eq!(node["labels"][OWNER_LABEL], "homeport");
+        assert_eq!(node["extraPortMappings"][0]["hostPort"], 18800);
+        assert_eq!(node["extraPortMappings"][0]["listenAddress"], "127.0.0.1");
+    }
+}

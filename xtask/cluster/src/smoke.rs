@@ -1,0 +1,249 @@
+//! Smoke tests: what was rolled out is tried as its users reach it. Every route of the service; Prometheus, that it sees
+//! every pod; Grafana, when it is there.
+//!
+//! They leave one item in the database, ever: it is written with an idempotency key.
+
+use serde_json::Value;
+use xtask::event::StepReporter;
+use xtask::failure::{Code, Failure};
+
+use crate::api::{Cluster, Watched, through_proxy, workloads};
+use crate::http::{Answer, Http, Request};
+use crate::kind::Node;
+use crate::limits;
+use crate::object::Object;
+use crate::steps::until;
+
+/// The part that answers requests, its Service's port, and its NodePort (design section 6).
+const SERVICE: Place = Place { service: "hello-service", port: 8000, node_port: 30253 };
+const PROMETHEUS: Place = Place { service: "prometheus", port: 9090, node_port: 30090 };
+const GRAFANA: Place = Place { service: "grafana", port: 3000, node_port: 30030 };
+
+/// The Deployment of the service.
+pub const DEPLOYMENT: &str = "hello-deployment";
+
+/// The key that makes the item of all smoke tests one.
+const KEY: &str = "homeport-smoke-test";
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    service: &'static str,
+    port: u16,
+    node_port: u16,
+}
+
+/// The way in.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// The NodePorts, on 127.0.0.1.
+    NodePorts(Node),
+    /// The API server's proxy.
+    Proxy,
+}
+
+/// What is tried.
+#[derive(Debug)]
+pub struct Smoke<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The way in.
+    pub gate: &'a Gate,
+    /// What was applied.
+    pub objects: &'a [Object],
+    /// The version that must answer.
+    pub version: &'a str,
+}
+
+impl Smoke<'_> {
+    /// Tries everything. Returns how many things were tried.
+    ///
+    /// # Errors
+    /// [`Code::NotHealthy`] with the first thing that does not work.
+    pub async fn run(&self, reporter: &StepReporter) -> Result<usize, Failure> {
+        let http = Http::new(limits::SMOKE_REQUEST);
+        let (routes, targets, grafana) =
+            tokio::join!(self.routes(&http, reporter), self.prometheus(&http, reporter), self.grafana(&http));
+        Ok(routes? + targets? + grafana?)
+    }
+
+    async fn send(&self, http: &Http, place: Place, request: &Request<'_>) -> Result<Answer, String> {
+        let answer = match self.gate {
+            Gate::Proxy => {
+                through_proxy(self.cluster, self.namespace, place.service, place.port, request).await
+            }
+            Gate::NodePorts(node) => {
+                let port = node.host_port(place.node_port).ok_or_else(|| {
+                    format!("node {} does not publish NodePort {}", node.name, place.node_port)
+                })?;
+                http.send(port, request).await
+            }
+        };
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Sends until the answer is right.
+    async fn expect<T>(
+        &self,
+        http: &Http,
+        place: Place,
+        request: Request<'_>,
+        right: impl Fn(&Answer) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let asked = async || right(&self.send(http, place, &request).await?);
+        until(limits::SMOKE_REQUEST, limits::SMOKE_PAUSE, asked).await.map_err(|seen| {
+            let what = format!("{} {} of {}", request.method, request.path, place.service);
+            Failure::new(Code::NotHealthy, format!("smoke test: {what}: {seen}"))
+        })
+    }
+
+    async fn routes(&self, http: &Http, reporter: &StepReporter) -> Result<usize, Failure> {
+        reporter.message("the service's routes");
+        let version = |answer: &Answer| match json(answer, 200)?.get("version").and_then(Value::as_str) {
+            Some(version) if version == self.version => Ok(()),
+            seen => Err(format!("expected version {}, found {seen:?}", self.version)),
+        };
+        self.expect(http, SERVICE, Request::get("/"), version).await?;
+        for path in ["/health", "/ready", "/api/visitors", "/api/data?limit=1", "/openapi.json"] {
+            self.expect(http, SERVICE, Request::get(path), |answer| json(answer, 200)).await?;
+        }
+        let metrics = |answer: &Answer| {
+            let text = String::from_utf8_lossy(&answer.body);
+            let found = answer.status == 200 && text.contains("app_requests_total");
+            found.then_some(()).ok_or_else(|| format!("status {}, expected 200 and metrics", answer.status))
+        };
+        self.expect(http, SERVICE, Request::get("/metrics"), metrics).await?;
+        let problem = |answer: &Answer| match answer.headers.get("content-type") {
+            Some(kind) if kind == "application/problem+json" => json(answer, 404).map(drop),
+            kind => Err(format!("status {} of type {kind:?}, expected a problem document", answer.status)),
+        };
+        self.expect(http, SERVICE, Request::get("/no-such-route"), problem).await?;
+        let body = r#"{"name": "smoke test", "value": {"by": "a deployment"}}"#;
+        let create = Request { method: "POST", path: "/api/data", json: Some(body), key: Some(KEY) };
+        let location = self
+            .expect(http, SERVICE, create, |answer| {
+                json(answer, 201)?;
+                let location = answer.headers.get("location").and_then(|value| value.to_str().ok());
+                location.map(str::to_owned).ok_or_else(|| "no Location".to_owned())
+            })
+            .await?;
+        self.expect(http, SERVICE, Request::get(&location), |answer| json(answer, 200)).await?;
+        Ok(10)
+    }
+
+    async fn prometheus(&self, http: &Http, reporter: &StepReporter) -> Result<usize, Failure> {
+        let asked = async || {
+            let watched = Watched { namespace: self.namespace.to_owned(), name: DEPLOYMENT.to_owned() };
+            let seen = workloads(self.cluster, &[watched]).await.map_err(|failure| failure.message)?;
+            let pods = seen.iter().flat_map(|workload| &workload.pods);
+            let addresses: Vec<String> =
+                pods.filter(|pod| pod.ready && !pod.leaving).filter_map(|pod| pod.address.clone()).collect();
+            let request = Request::get("/api/v1/targets?state=active");
+            let answer = self.send(http, PROMETHEUS, &request).await?;
+            let covered = covered(&json(&answer, 200)?, &addresses);
+            if let Err(seen) = &covered {
+                reporter.message(format!("Prometheus: {seen}"));
+            }
+            covered
+        };
+        until(limits::SMOKE, limits::SMOKE_PAUSE, asked).await.map_err(|seen| {
+            Failure::new(Code::NotHealthy, format!("smoke test: Prometheus' targets: {seen}"))
+        })
+    }
+
+    async fn grafana(&self, http: &Http) -> Result<usize, Failure> {
+        let present = |kind: &str, name: &str| {
+            self.objects.iter().find(|object| object.kind() == kind && object.name() == name)
+        };
+        if present("Deployment", "grafana").is_none() {
+            return Ok(0);
+        }
+        let dashboards = present("ConfigMap", "grafana-dashboards")
+            .and_then(|map| map.value().get("data")?.as_object())
+            .map_or(0, serde_json::Map::len);
+        let healthy = |answer: &Answer| match json(answer, 200)?.get("database").and_then(Value::as_str) {
+            Some("ok") => Ok(()),
+            seen => Err(format!("database is {seen:?}, expected ok")),
+        };
+        self.expect(http, GRAFANA, Request::get("/api/health"), healthy).await?;
+        let all = |answer: &Answer| {
+            let found = json(answer, 200)?.as_array().map_or(0, Vec::len);
+            if found == dashboards {
+                Ok(())
+            } else {
+                Err(format!("{found} dashboards, expected {dashboards}"))
+            }
+        };
+        self.expect(http, GRAFANA, Request::get("/api/search?type=dash-db"), all).await?;
+        let source = |answer: &Answer| {
+            let settings = json(answer, 200)?;
+            let sources = settings.get("datasources").and_then(Value::as_object);
+            let known = sources.into_iter().flat_map(|all| all.values());
+            let mut kinds = known.filter_map(|source| source.get("type")?.as_str());
+            kinds
+                .any(|kind| kind == "prometheus")
+                .then_some(())
+                .ok_or_else(|| "no datasource Prometheus".to_owned())
+        };
+        self.expect(http, GRAFANA, Request::get("/api/frontend/settings"), source).await?;
+        Ok(3)
+    }
+}
+
+/// The answer's JSON, when it has the expected status.
+fn json(answer: &Answer, status: u16) -> Result<Value, String> {
+    if answer.status != status {
+        let said: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+        return Err(format!("status {}, expected {status}: {said}", answer.status));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON: {error}"))
+}
+
+/// Whether each pod is a target that is up. Returns how many there are.
+fn covered(targets: &Value, addresses: &[String]) -> Result<usize, String> {
+    if addresses.is_empty() {
+        return Err("no pod of the service is ready".to_owned());
+    }
+    let active = targets.pointer("/data/activeTargets").and_then(Value::as_array);
+    let up: Vec<&str> = active
+        .into_iter()
+        .flatten()
+        .filter(|target| target.get("health").and_then(Value::as_str) == Some("up"))
+        .filter_map(|target| target.pointer("/labels/instance")?.as_str()?.rsplit_once(':'))
+        .map(|(host, _)| host)
+        .collect();
+    let missing: Vec<&str> =
+        addresses.iter().map(String::as_str).filter(|address| !up.contains(address)).collect();
+    if missing.is_empty() {
+        return Ok(addresses.len());
+    }
+    Err(format!(
+        "{} of {} pods are up targets, not {}",
+        addresses.len() - missing.len(),
+        addresses.len(),
+        missing.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_pod_must_be_a_target_that_is_up() {
+        let target = |instance: &str, health: &str| json!({"labels": {"instance": instance, "job": "service"}, "health": health});
+        let targets = json!({"data": {"activeTargets": [
+            target("10.0.0.1:8000", "up"), target("10.0.0.2:8000", "down"), target("10.0.0.9:8000", "up"),
+        ]}});
+        let addresses = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+        assert_eq!(covered(&targets, &addresses(&["10.0.0.1"])), Ok(1));
+        assert_eq!(
+            covered(&targets, &addresses(&["10.0.0.1", "10.0.0.2"])),
+            Err("1 of 2 pods are up targets, not 10.0.0.2".to_owned())
+        );
+        assert_eq!(covered(&targets, &[]), Err("no pod of the service is ready".to_owned()));
+    }
+}
