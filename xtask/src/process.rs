@@ -192,6 +192,7 @@ impl Program {
     /// Becomes that program: the same process goes on as it, so that Ctrl-C, signals and the status are its own. Where
     /// a process cannot do that (Windows), runs it as [`Program::interactive`] does and ends with its status. Returns
     /// only when it could not be started.
+    #[cfg_attr(unix, expect(clippy::unused_async, reason = "it waits where a process cannot become another"))]
     pub async fn replace(&self) -> ProcessError {
         #[cfg(unix)]
         {
