@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{Event, Events, Outcome, StepId, StepReporter};
 use crate::failure::Failure;
 use crate::limits;
-use crate::plan::{Action, On, Plan, Step};
+use crate::plan::{Action, Need, On, Plan, Step};
 
 /// What an action brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Halt {
 pub struct Report {
     /// What failed, in the order of failing. Failures of optional steps are not among them.
     pub failures: Vec<Failure>,
-    /// Whether it was stopped from outside.
+    /// Whether it was stopped from outside before everything was done.
     pub cancelled: bool,
 }
 
@@ -90,8 +90,10 @@ enum State {
     Running,
     Changed,
     Unchanged,
-    /// Failed, skipped or cancelled: what needs it is skipped.
+    /// Failed or skipped: what needs it is skipped.
     Lost,
+    /// Stopped from outside: what needs it ends likewise.
+    Cancelled,
 }
 
 /// What a waiting step may do now.
@@ -131,9 +133,9 @@ pub async fn execute(
         states.insert(id, conclude(id, plan.step(id), result, events, &mut report));
     }
     for (id, step) in plan.numbered().filter(|(id, _)| states[id] == State::Waiting) {
-        finish(events, id, step, Outcome::Cancelled, std::time::Duration::ZERO);
+        finish(events, id, step, Outcome::Cancelled, Duration::ZERO);
+        report.cancelled = true;
     }
-    report.cancelled = cancel.is_cancelled();
     report
 }
 
@@ -148,12 +150,12 @@ fn settle(plan: &Plan, states: &mut BTreeMap<StepId, State>, events: &Events) {
             Verdict::Wait | Verdict::Run => {}
             Verdict::Unchanged => {
                 states.insert(id, State::Unchanged);
-                finish(events, id, step, Outcome::Unchanged, std::time::Duration::ZERO);
+                finish(events, id, step, Outcome::Unchanged, Duration::ZERO);
             }
             Verdict::Skip(lost) => {
                 states.insert(id, State::Lost);
                 let because = plan.step(lost).action.to_string();
-                finish(events, id, step, Outcome::Skipped { because }, std::time::Duration::ZERO);
+                finish(events, id, step, Outcome::Skipped { because }, Duration::ZERO);
             }
         }
     }
@@ -163,7 +165,8 @@ fn verdict(step: &Step, states: &BTreeMap<StepId, State>) -> Verdict {
     if let Some(need) = step.needs.iter().find(|need| states[&need.step] == State::Lost) {
         return Verdict::Skip(need.step);
     }
-    if step.needs.iter().any(|need| matches!(states[&need.step], State::Waiting | State::Running)) {
+    let open = |need: &Need| matches!(states[&need.step], State::Waiting | State::Running | State::Cancelled);
+    if step.needs.iter().any(open) {
         return Verdict::Wait;
     }
     let mut on_change = step.needs.iter().filter(|need| need.on == On::Changed).peekable();
@@ -173,7 +176,7 @@ fn verdict(step: &Step, states: &BTreeMap<StepId, State>) -> Verdict {
     Verdict::Run
 }
 
-type StepResult = (Option<Result<Effect, Failure>>, std::time::Duration);
+type StepResult = (Option<Result<Effect, Failure>>, Duration);
 
 /// One step's operation; `None` when it was cancelled.
 async fn run_step(
@@ -202,6 +205,8 @@ async fn run_step(
         result
     };
     let result = tokio::select! {
+        // What is done is told as done, though the run is stopped at the same time.
+        biased;
         result = work => Some(result),
         () = cancel.cancelled() => None,
     };
@@ -223,7 +228,10 @@ fn conclude(
     let (state, outcome) = match result {
         Some(Ok(effect)) if effect.changed => (State::Changed, Outcome::Done { detail: effect.detail }),
         Some(Ok(_)) => (State::Unchanged, Outcome::Unchanged),
-        None => (State::Lost, Outcome::Cancelled),
+        None => {
+            report.cancelled = true;
+            (State::Cancelled, Outcome::Cancelled)
+        }
         Some(Err(failure)) => {
             let message = failure.message.clone();
             if step.optional {
@@ -238,6 +246,9 @@ fn conclude(
     state
 }
 
-fn finish(events: &Events, step: StepId, planned: &Step, outcome: Outcome, took: std::time::Duration) {
+fn finish(events: &Events, step: StepId, planned: &Step, outcome: Outcome, took: Duration) {
     events.send(Event::StepFinished { step, title: planned.action.to_string(), outcome, took });
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Tables of stack and observed → printed plan, and properties.
