@@ -6,6 +6,7 @@
 
 mod down;
 mod observed;
+mod order;
 mod print;
 mod step;
 mod up;

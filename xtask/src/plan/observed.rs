@@ -25,6 +25,19 @@ pub struct Observed {
     pub mounted_files: BTreeMap<ServiceName, String>,
 }
 
+impl Observed {
+    /// The container that stands for a service whose configuration has this hash. Of several it is one that fits rather
+    /// than one that does not, then one that runs, then the first.
+    pub fn container(&self, service: &ServiceName, config_hash: &str) -> Option<&Container> {
+        let of_service = self.containers.iter().filter(|container| container.service == *service);
+        of_service.min_by_key(|container| {
+            let fits = container.config_hash == config_hash;
+            let runs = matches!(container.state, ContainerState::Running(_));
+            (!fits, !runs, &container.id)
+        })
+    }
+}
+
 /// The engine's identifier of a container (64 hexadecimal digits).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerId(pub String);

@@ -1,5 +1,6 @@
 //! What a plan consists of: steps, each with its cause and what it needs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -178,7 +179,9 @@ pub enum Cause {
     Created,
     /// A one-shot that still runs.
     NotCompleted,
-    /// A network it joins is missing or configured anew.
+    /// A network it joins is missing.
+    NetworkMissing(String),
+    /// A network it joins is configured anew.
     NetworkReplaced(String),
     /// A volume it mounts is missing.
     VolumeMissing(String),
@@ -211,7 +214,8 @@ impl fmt::Display for Cause {
             Self::Started => f.write_str("started"),
             Self::Created => f.write_str("created"),
             Self::NotCompleted => f.write_str("not completed yet"),
-            Self::NetworkReplaced(network) => write!(f, "network {network} is another"),
+            Self::NetworkMissing(network) => write!(f, "network {network} missing"),
+            Self::NetworkReplaced(network) => write!(f, "network {network} changed"),
             Self::VolumeMissing(volume) => write!(f, "volume {volume} missing"),
             Self::Asked => f.write_str("asked for"),
             Self::Orphan => f.write_str("orphan"),
@@ -250,15 +254,47 @@ impl Plan {
             .collect()
     }
 
-    /// Adds a step and gives its number. Needs are put in order and doubles dropped.
-    pub(super) fn push(&mut self, action: Action, cause: Cause, needs: Vec<Need>, optional: bool) -> StepId {
-        let mut needs = needs;
+    /// Adds a step and gives its number. Needs are put in order, and what another need implies is dropped.
+    pub(super) fn push(
+        &mut self,
+        action: Action,
+        cause: Cause,
+        mut needs: Vec<Need>,
+        optional: bool,
+    ) -> StepId {
         needs.sort();
         needs.dedup();
+        // A step ends well only after everything it needs has.
+        let implied: BTreeSet<StepId> = needs.iter().flat_map(|need| self.behind(need.step)).collect();
+        let on_change: BTreeSet<StepId> =
+            needs.iter().filter(|need| need.on == On::Changed).map(|need| need.step).collect();
+        needs.retain(|need| {
+            need.on == On::Changed || !(implied.contains(&need.step) || on_change.contains(&need.step))
+        });
         let id = StepId(u32::try_from(self.steps.len()).expect("a plan is short") + 1);
         debug_assert!(needs.iter().all(|need| need.step < id), "a need points backwards");
         self.steps.push(Step { action, cause, needs, optional });
         id
+    }
+
+    /// Every step that must be done before this one.
+    fn behind(&self, step: StepId) -> BTreeSet<StepId> {
+        let mut behind = BTreeSet::new();
+        let mut open = vec![step];
+        while let Some(step) = open.pop() {
+            let needs = self.step(step).needs.iter().map(|need| need.step);
+            open.extend(needs.filter(|&need| behind.insert(need)));
+        }
+        behind
+    }
+
+    /// Makes a step one that the run does not succeed without, and so everything it needs.
+    pub(super) fn require(&mut self, step: StepId) {
+        let step = &mut self.steps[step.0 as usize - 1];
+        step.optional = false;
+        for need in step.needs.clone() {
+            self.require(need.step);
+        }
     }
 }
 

@@ -1,0 +1,66 @@
+//! The words of every action and cause, and what an event is told of a plan.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::engine::World;
+use super::{SHOP, settled, stack};
+use crate::plan::{Action, Cause, ContainerId, Plan, Step};
+
+#[test]
+fn what_no_other_table_shows() {
+    let mut world = settled(SHOP);
+    let container = world.container("redis").seen.clone();
+    let step = |action| Step { action, cause: Cause::Asked, needs: Vec::new(), optional: false };
+    let plan = Plan {
+        steps: vec![
+            step(Action::RemoveNetwork(world.networks[0].clone())),
+            step(Action::RemoveVolume(world.volumes[0].clone())),
+            step(Action::StopContainer { container, grace: Duration::ZERO }),
+        ],
+        notes: vec!["a note".to_owned()],
+    };
+    assert_snapshot!(plan, @"
+          1  remove network default  asked for
+          2  remove volume data      asked for
+          3  stop container redis    asked for
+        note: a note
+        ");
+}
+
+#[test]
+fn an_action_knows_its_service() {
+    let plan = World::new(stack(SHOP)).plan();
+    let about: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| step.action.service().map_or_else(|| "-".to_owned(), ToString::to_string))
+        .collect();
+    assert_snapshot!(about.join(" "), @"- - - - - - postgres migrate redis service watcher postgres postgres migrate migrate redis redis service service watcher watcher");
+}
+
+#[test]
+fn a_plan_is_announced_as_it_is_printed() {
+    let plan = World::new(stack("services: {one: {image: 'one:1'}}")).plan();
+    let announced = plan.announced();
+    assert_eq!(announced.len(), plan.steps.len());
+    let text: Vec<String> = announced
+        .iter()
+        .map(|step| format!("{} {} ({}) {:?}", step.step.0, step.title, step.cause, step.needs))
+        .collect();
+    assert_snapshot!(text.join("\n"), @"
+        1 obtain image one:1 from registry (missing) []
+        2 create network default (missing) []
+        3 create container one (missing) [StepId(1), StepId(2)]
+        4 start container one (created) [StepId(3)]
+        5 await one healthy (started) [StepId(4)]
+        ");
+    assert!(!plan.is_empty());
+}
+
+#[test]
+fn a_container_is_named_by_twelve_digits() {
+    assert_eq!(ContainerId("0123456789abcdef".to_owned()).to_string(), "0123456789ab");
+    assert_eq!(ContainerId("short".to_owned()).to_string(), "short");
+}

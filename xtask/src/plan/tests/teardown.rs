@@ -1,0 +1,123 @@
+//! `down` and `stop`: the order comes from labels alone.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::engine::World;
+use super::{SHOP, service, settled, stack};
+use crate::plan::{Action, ContainerState, Keep, Plan, down, stop};
+use crate::stack::ServiceName;
+
+fn grace(name: &ServiceName) -> Duration {
+    Duration::from_secs(if name.as_str() == "postgres" { 30 } else { 10 })
+}
+
+/// The shop as an engine tells it when its file is gone.
+fn without_file() -> World {
+    let mut world = settled(SHOP);
+    world.stack = stack("services: {}");
+    world
+}
+
+fn graces(plan: &Plan) -> Vec<(String, u64)> {
+    let containers = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::RemoveContainer { container, grace } | Action::StopContainer { container, grace } => {
+            Some((container.service.to_string(), grace.as_secs()))
+        }
+        _ => None,
+    });
+    containers.collect()
+}
+
+#[test]
+fn down_stops_dependents_first_and_keeps_the_data() {
+    let mut world = without_file();
+    let plan = down(&world.observe(), Keep::Data, &grace);
+    assert_snapshot!(plan, @"
+        1  remove container watcher   down
+        2  remove container service   down  after 1
+        3  remove container migrate   down  after 2
+        4  remove container postgres  down  after 3
+        5  remove container redis     down  after 2
+        6  remove network default     down  after 4, 5
+        ");
+    assert!(graces(&plan).contains(&("postgres".to_owned(), 30)));
+    world.carry_out(&plan);
+    assert!(world.containers.is_empty() && world.networks.is_empty());
+    assert_eq!(world.volumes.len(), 1);
+}
+
+#[test]
+fn down_with_volumes_kills_at_once() {
+    let mut world = without_file();
+    let plan = down(&world.observe(), Keep::Nothing, &grace);
+    assert_snapshot!(plan, @"
+        1  remove container watcher   down
+        2  remove container service   down
+        3  remove container migrate   down
+        4  remove container postgres  down
+        5  remove container redis     down
+        6  remove network default     down  after 1, 2, 3, 4, 5
+        7  remove volume data         down  after 1, 2, 3, 4, 5
+        ");
+    assert!(graces(&plan).iter().all(|(_, seconds)| *seconds == 0));
+    world.carry_out(&plan);
+    assert!(world.containers.is_empty() && world.networks.is_empty() && world.volumes.is_empty());
+}
+
+#[test]
+fn down_of_nothing_is_nothing() {
+    let world = World::new(stack(SHOP));
+    assert_snapshot!(down(&world.observe(), Keep::Nothing, &grace), @"nothing to do");
+}
+
+#[test]
+fn down_cuts_a_cycle_of_labels() {
+    let mut world = without_file();
+    world.container("postgres").seen.depends_on = vec![service("service"), service("postgres")];
+    let plan = down(&world.observe(), Keep::Data, &grace);
+    assert_snapshot!(plan, @"
+        1  remove container watcher   down
+        2  remove container migrate   down
+        3  remove container postgres  down  after 2
+        4  remove container service   down  after 1, 3
+        5  remove container redis     down  after 4
+        6  remove network default     down  after 5
+        ");
+    world.carry_out(&plan);
+    assert!(world.containers.is_empty());
+}
+
+#[test]
+fn down_takes_every_container_of_a_service_and_those_of_none() {
+    let mut world = without_file();
+    world.plant("redis", ContainerState::Created);
+    world.container("watcher").seen.service = service("");
+    assert_snapshot!(down(&world.observe(), Keep::Data, &grace), @"
+        1  remove container           down
+        2  remove container service   down  after 1
+        3  remove container migrate   down  after 2
+        4  remove container postgres  down  after 3
+        5  remove container redis     down  after 2
+        6  remove container redis     down  after 2
+        7  remove network default     down  after 4, 5, 6
+        ");
+}
+
+#[test]
+fn stop_keeps_containers_and_touches_only_those_that_run() {
+    let mut world = without_file();
+    world.set_state("watcher", ContainerState::Created);
+    world.set_state("redis", ContainerState::Paused);
+    let plan = stop(&world.observe(), &grace);
+    assert_snapshot!(plan, @"
+        1  stop container service   down
+        2  stop container postgres  down  after 1
+        3  stop container redis     down  after 1
+        ");
+    assert_eq!(graces(&plan).len(), 3);
+    world.carry_out(&plan);
+    assert_snapshot!(stop(&world.observe(), &grace), @"nothing to do");
+    assert_eq!(world.containers.len(), 5);
+}

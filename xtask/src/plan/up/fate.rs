@@ -1,0 +1,237 @@
+//! What becomes of each service: decided in the order of dependencies, because what happens to one decides over those
+//! that depend on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PlanError;
+use super::scope::{Scope, Standing};
+use crate::images::Availability;
+use crate::plan::{Cause, Container, ContainerState, Health};
+use crate::stack::{ImageReference, MountSource, Service, ServiceName, VolumeName};
+
+/// What becomes of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fate {
+    /// Nothing is done about it: its image cannot be had and it is optional, or it depends on such a service.
+    Absent,
+    /// Its container does not fit, and for the same reasons there is none to come in its place.
+    Remove(Cause),
+    /// It is as it should be.
+    Keep,
+    /// Its container runs but is not well yet.
+    Await(Cause),
+    /// Its container fits but does not run.
+    Start(Cause),
+    /// Its container is paused.
+    Unpause,
+    /// Its container fits; its process must read a mounted file again.
+    Reload(String),
+    /// It has no container.
+    Create,
+    /// Its container does not fit.
+    Replace(Cause),
+    /// Its container does not fit if one of these builds changes its image.
+    ReplaceIfBuilt(BTreeSet<ImageReference>),
+}
+
+impl Fate {
+    /// Whether the service gets a new container.
+    pub(super) fn makes_container(&self) -> bool {
+        matches!(self, Self::Create | Self::Replace(_) | Self::ReplaceIfBuilt(_))
+    }
+
+    /// Whether the service does without a container, or with whatever it has.
+    pub(super) fn is_out(&self) -> bool {
+        matches!(self, Self::Absent | Self::Remove(_))
+    }
+}
+
+/// Every service's fate.
+pub(super) type Fates<'a> = BTreeMap<&'a ServiceName, Fate>;
+
+/// Settles the fate of every service in scope.
+pub(super) fn settle<'a>(scope: &Scope<'a>) -> Result<Fates<'a>, PlanError> {
+    let mut judge = Judge { scope, fates: Fates::new() };
+    for (name, service) in &scope.services {
+        let fate = judge.fate(name, service)?;
+        judge.fates.insert(name, fate);
+    }
+    Ok(judge.fates)
+}
+
+/// What a person should know of the services that are left out.
+pub(super) fn notes(scope: &Scope<'_>, fates: &Fates<'_>) -> Vec<String> {
+    let out = scope.services.iter().filter(|(name, _)| fates[name].is_out());
+    out.map(|(name, service)| {
+        let why = match scope.observed.images.get(&service.image) {
+            Some(Availability::Unavailable(reasons)) if scope.build(&service.image).is_none() => {
+                format!("no source has {} ({})", service.image, reasons.join("; "))
+            }
+            _ => "something it depends on is left out".to_owned(),
+        };
+        let what = match (&fates[name], service.homeport.optional) {
+            (Fate::Absent, _) if scope.containers.contains_key(name) => "is left as it is",
+            (_, true) => "is optional and left out",
+            (_, false) => "is left out",
+        };
+        format!("{name} {what}: {why}")
+    })
+    .collect()
+}
+
+/// The named volumes a service mounts.
+pub(super) fn named_volumes(service: &Service) -> impl Iterator<Item = &VolumeName> {
+    service.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume(name) => Some(name),
+        _ => None,
+    })
+}
+
+struct Judge<'s, 'a> {
+    scope: &'s Scope<'a>,
+    /// Of the services judged so far: all that the next one depends on.
+    fates: Fates<'a>,
+}
+
+impl Judge<'_, '_> {
+    fn fate(&self, name: &ServiceName, service: &Service) -> Result<Fate, PlanError> {
+        let due = self.due(name, service);
+        let deserted = service.depends_on.keys().any(|dependency| self.fates[dependency].is_out());
+        let unavailable = match self.scope.observed.images.get(&service.image) {
+            Some(Availability::Unavailable(reasons)) if self.scope.build(&service.image).is_none() => {
+                Some(reasons)
+            }
+            _ => None,
+        };
+        match (due, unavailable) {
+            (due, _) if deserted => Ok(left_out(due)),
+            (due, Some(_)) if due.makes_container() && service.homeport.optional => Ok(left_out(due)),
+            (due, Some(reasons)) if due.makes_container() => {
+                Err(self.image_unavailable(&service.image, reasons))
+            }
+            (due, _) => Ok(due),
+        }
+    }
+
+    fn image_unavailable(&self, image: &ImageReference, reasons: &[String]) -> PlanError {
+        let users = self.scope.services.iter().filter(|(_, service)| service.image == *image);
+        PlanError::ImageUnavailable {
+            image: image.clone(),
+            services: users.map(|(name, _)| (*name).clone()).collect(),
+            reasons: reasons.to_vec(),
+        }
+    }
+
+    /// What ought to become of it, as if every image could be had and every dependency were there.
+    fn due(&self, name: &ServiceName, service: &Service) -> Fate {
+        let Some(container) = self.scope.containers.get(name) else { return Fate::Create };
+        if let Some(cause) = self.misfit(service, container) {
+            return Fate::Replace(cause);
+        }
+        if self.scope.wanted.recreate.contains(name) {
+            return Fate::Replace(Cause::Asked);
+        }
+        for dependency in service.depends_on.keys() {
+            // One that never started knows nothing of the dependency that goes.
+            if container.state != ContainerState::Created
+                && matches!(self.fates[dependency], Fate::Create | Fate::Replace(_))
+            {
+                return Fate::Replace(Cause::DependencyReplaced(dependency.to_string()));
+            }
+        }
+        let mended = self.mended(name, container);
+        let builds = self.builds(service);
+        let files = self.scope.observed.mounted_files.get(name).map_or("", String::as_str);
+        if container.files_hash != files {
+            return match &service.homeport.reload {
+                Some(signal)
+                    if matches!(container.state, ContainerState::Running(_))
+                        && mended == Fate::Keep
+                        && builds.is_empty() =>
+                {
+                    Fate::Reload(signal.clone())
+                }
+                _ => Fate::Replace(Cause::FilesChanged),
+            };
+        }
+        match mended {
+            mended if builds.is_empty() => mended,
+            // A container that is not well while its image is being built is not worth mending.
+            Fate::Start(cause) | Fate::Await(cause) => Fate::Replace(cause),
+            Fate::Unpause => Fate::Replace(Cause::Paused),
+            _ => Fate::ReplaceIfBuilt(builds),
+        }
+    }
+
+    /// Why a container does not fit its service any more, if it does not.
+    fn misfit(&self, service: &Service, container: &Container) -> Option<Cause> {
+        if container.state == ContainerState::Dead {
+            return Some(Cause::HalfRemoved);
+        }
+        if container.config_hash != service.config_hash() {
+            return Some(Cause::ConfigurationChanged);
+        }
+        for name in service.networks.keys() {
+            match self.scope.stack.networks.get(name).map(|network| self.scope.network(name, network)) {
+                Some(Standing::Missing) => return Some(Cause::NetworkMissing(name.to_string())),
+                Some(Standing::Changed(_)) => return Some(Cause::NetworkReplaced(name.to_string())),
+                Some(Standing::Fits) | None => {}
+            }
+        }
+        for volume in named_volumes(service) {
+            if !self.scope.observed.volumes.iter().any(|seen| seen.name == *volume) {
+                return Some(Cause::VolumeMissing(volume.to_string()));
+            }
+        }
+        match self.scope.observed.images.get(&service.image) {
+            Some(Availability::Present { stale: Some(_), .. }) => Some(Cause::RecipeChanged),
+            Some(Availability::Present { id, .. }) if *id != container.image_id => Some(Cause::ImageChanged),
+            Some(Availability::Obtainable(_)) if self.scope.build(&service.image).is_none() => {
+                Some(Cause::ImageChanged)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a container that fits needs to be well.
+    fn mended(&self, name: &ServiceName, container: &Container) -> Fate {
+        let one_shot = self.scope.is_one_shot(name);
+        match container.state {
+            ContainerState::Running(_) | ContainerState::Restarting if one_shot => {
+                Fate::Await(Cause::NotCompleted)
+            }
+            ContainerState::Running(Health::Healthy | Health::None) => Fate::Keep,
+            ContainerState::Running(Health::Starting | Health::Unhealthy) | ContainerState::Restarting => {
+                Fate::Await(Cause::NotHealthy)
+            }
+            ContainerState::Paused => Fate::Unpause,
+            ContainerState::Exited(0) if one_shot => Fate::Keep,
+            ContainerState::Exited(status) => {
+                Fate::Start(Cause::Stopped(format!("ended with status {status}")))
+            }
+            ContainerState::Created => Fate::Start(Cause::Stopped("never started".to_owned())),
+            ContainerState::Dead => Fate::Replace(Cause::HalfRemoved),
+        }
+    }
+
+    /// The builds that decide over a service: its own image's and those of what it depends on.
+    fn builds(&self, service: &Service) -> BTreeSet<ImageReference> {
+        let own = self.scope.build(&service.image).map(|_| service.image.clone());
+        let of_dependencies =
+            service.depends_on.keys().filter_map(|dependency| match &self.fates[dependency] {
+                Fate::ReplaceIfBuilt(builds) => Some(builds.iter().cloned()),
+                _ => None,
+            });
+        own.into_iter().chain(of_dependencies.flatten()).collect()
+    }
+}
+
+/// What becomes of a service that cannot get a new container: one that fits is left alone, one that does not would stand
+/// in the way of what it does not fit any more.
+fn left_out(due: Fate) -> Fate {
+    match due {
+        Fate::Keep => Fate::Keep,
+        Fate::Replace(cause) => Fate::Remove(cause),
+        _ => Fate::Absent,
+    }
+}

@@ -1,0 +1,121 @@
+//! Whom a plan is about: the services that are wanted, and which of the project's containers stands for each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{PlanError, Wanted};
+use crate::plan::{Container, NetworkSeen, Observed};
+use crate::stack::{Condition, ImageReference, Network, NetworkName, Service, ServiceName, Stack};
+
+/// What every pass looks at.
+pub(super) struct Scope<'a> {
+    pub(super) stack: &'a Stack,
+    pub(super) observed: &'a Observed,
+    pub(super) wanted: &'a Wanted,
+    /// The services the plan is about, each after what it depends on.
+    pub(super) services: Vec<(&'a ServiceName, &'a Service)>,
+    /// The container that each service keeps or replaces; further ones are duplicates.
+    pub(super) containers: BTreeMap<&'a ServiceName, &'a Container>,
+    /// Whether containers of services that the stack does not name are removed.
+    pub(super) with_orphans: bool,
+}
+
+/// Whether a network is as the stack wants it.
+pub(super) enum Standing<'a> {
+    Fits,
+    Missing,
+    Changed(&'a NetworkSeen),
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(
+        stack: &'a Stack,
+        observed: &'a Observed,
+        wanted: &'a Wanted,
+    ) -> Result<Self, PlanError> {
+        let whole = wanted.services.is_empty();
+        let mut roots: BTreeSet<&ServiceName> =
+            if whole { stack.services.keys().collect() } else { wanted.services.iter().collect() };
+        let mut scope = Self {
+            stack,
+            observed,
+            wanted,
+            services: in_order(stack, &roots)?,
+            containers: BTreeMap::new(),
+            with_orphans: whole,
+        };
+        if !whole && scope.makes_a_network() {
+            // Every container may hang on the old network, and could not start on the new one.
+            roots.extend(
+                observed.containers.iter().map(|c| &c.service).filter(|s| stack.services.contains_key(s)),
+            );
+            scope.services = in_order(stack, &roots)?;
+            scope.with_orphans = true;
+        }
+        for (name, service) in &scope.services {
+            if let Some(container) = observed.container(name, &service.config_hash()) {
+                scope.containers.insert(name, container);
+            }
+        }
+        Ok(scope)
+    }
+
+    fn makes_a_network(&self) -> bool {
+        let used: BTreeSet<&NetworkName> =
+            self.services.iter().flat_map(|(_, service)| service.networks.keys()).collect();
+        let wanted = self.stack.networks.iter().filter(|(name, _)| used.contains(name));
+        wanted.into_iter().any(|(name, network)| !matches!(self.network(name, network), Standing::Fits))
+    }
+
+    /// Whether the engine has this network as the stack wants it.
+    pub(super) fn network(&self, name: &NetworkName, network: &Network) -> Standing<'a> {
+        match self.observed.networks.iter().find(|seen| seen.name == *name) {
+            None => Standing::Missing,
+            Some(seen) if seen.config_hash == crate::plan::config_hash(network) => Standing::Fits,
+            Some(seen) => Standing::Changed(seen),
+        }
+    }
+
+    /// Whether others wait for it to complete: the file's own way of saying that it does not stay.
+    pub(super) fn is_one_shot(&self, name: &ServiceName) -> bool {
+        let mut services = self.stack.services.values();
+        services.any(|service| service.depends_on.get(name) == Some(&Condition::Completed))
+    }
+
+    /// The workspace package that makes an image, and why it is to be built; `None` when it need not be.
+    pub(super) fn build(&self, image: &ImageReference) -> Option<(&'a str, &'a str)> {
+        let cause = self.observed.stale_builds.get(image)?;
+        let mut makers = self.stack.services.values().filter(|service| service.image == *image);
+        makers.find_map(|service| Some((service.homeport.package.as_deref()?, cause.as_str())))
+    }
+}
+
+/// These services with everything they depend on, each after what it depends on.
+fn in_order<'a>(
+    stack: &'a Stack,
+    roots: &BTreeSet<&ServiceName>,
+) -> Result<Vec<(&'a ServiceName, &'a Service)>, PlanError> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    for root in roots {
+        visit(stack, root, &mut seen, &mut order)?;
+    }
+    Ok(order)
+}
+
+fn visit<'a>(
+    stack: &'a Stack,
+    name: &ServiceName,
+    seen: &mut BTreeSet<ServiceName>,
+    order: &mut Vec<(&'a ServiceName, &'a Service)>,
+) -> Result<(), PlanError> {
+    if !seen.insert(name.clone()) {
+        return Ok(());
+    }
+    let (name, service) =
+        stack.services.get_key_value(name).ok_or_else(|| PlanError::UnknownService(name.clone()))?;
+    for dependency in service.depends_on.keys() {
+        visit(stack, dependency, seen, order)?;
+    }
+    order.push((name, service));
+    Ok(())
+}
