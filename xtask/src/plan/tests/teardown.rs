@@ -16,7 +16,7 @@ fn grace(name: &ServiceName) -> Duration {
 /// The shop as an engine tells it when its file is gone.
 fn without_file() -> World {
     let mut world = settled(SHOP);
-    world.stack = stack("services: {}");
+    world.stack.services.clear();
     world
 }
 
