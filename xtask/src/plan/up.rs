@@ -438,7 +438,15 @@ impl<'a> Planner<'a> {
             .flat_map(|(_, service)| service.networks.keys())
             .collect();
         for (name, network) in stack.networks.iter().filter(|(name, _)| used.contains(name)) {
-            let seen = self.observed.networks.iter().find(|seen| seen.name == *name);
+            let mut all = self.observed.networks.iter().filter(|seen| seen.name == *name);
+            let seen = all.next();
+            // No container can be started on either of two networks of one name.
+            for duplicate in all {
+                let needs = self.networks.get(name).map(|&step| done(step)).into_iter().collect();
+                let action = Action::RemoveNetwork(duplicate.clone());
+                let step = self.plan.push(action, Cause::Duplicate, needs, false);
+                self.networks.insert(name, step);
+            }
             let (cause, needs) = match seen {
                 Some(seen) if seen.config_hash == super::config_hash(network) => continue,
                 Some(seen) => {
@@ -447,6 +455,7 @@ impl<'a> Planner<'a> {
                         .iter()
                         .filter(|(_, service)| service.networks.contains_key(name))
                         .filter_map(|(service, _)| removed.get(service))
+                        .chain(self.networks.get(name))
                         .map(|&step| done(step))
                         .collect();
                     let action = Action::RemoveNetwork(seen.clone());
@@ -565,7 +574,15 @@ impl<'a> Planner<'a> {
                 self.plan.push(Action::UnpauseContainer(container), Cause::Paused, dependencies, optional)
             }
             Fate::Start(cause) => {
-                self.plan.push(Action::StartContainer(name.clone()), cause, dependencies, optional)
+                let mut needs = dependencies;
+                needs.extend(
+                    service
+                        .networks
+                        .keys()
+                        .filter_map(|network| self.networks.get(network))
+                        .map(|&s| done(s)),
+                );
+                self.plan.push(Action::StartContainer(name.clone()), cause, needs, optional)
             }
             Fate::Create | Fate::Replace(_) | Fate::ReplaceIfBuilt(_) => {
                 let mut needs = dependencies;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine;
+use crate::engine::{self, OwnImage};
 use crate::program::{Ended, Planned, Program, Running};
 
 /// The service's image in the full stack: one that no other checkout on this engine builds under the same name.
@@ -29,6 +29,8 @@ pub(crate) struct Checkout {
     name: String,
     environment: Vec<(String, String)>,
     compose: String,
+    /// Removed after the containers that use it.
+    image: Option<OwnImage>,
     _slot: Slot,
 }
 
@@ -48,6 +50,7 @@ impl Checkout {
             name: name(test),
             environment: vec![("PORT".to_owned(), free_port().to_string())],
             compose: compose.to_owned(),
+            image: None,
             _slot: slot,
         };
         checkout.write("compose/compose.yaml", compose);
@@ -60,13 +63,26 @@ impl Checkout {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace").to_owned();
         let name = name(test);
-        let mut environment: Vec<(String, String)> =
+        let environment: Vec<(String, String)> =
             ["SERVICE", "POSTGRES", "REDIS", "PROMETHEUS", "GRAFANA"]
                 .map(|service| (format!("HOMEPORT_{service}_PORT"), free_port().to_string()))
                 .into();
-        environment.push((SERVICE_IMAGE.to_owned(), format!("{name}:dev")));
         let compose = std::fs::read_to_string(root.join("compose/compose.yaml")).expect("it is in git");
-        Self { root, directory: None, name, environment, compose, _slot: slot }
+        Self { root, directory: None, name, environment, compose, image: None, _slot: slot }
+            .with_own_image(SERVICE_IMAGE)
+    }
+
+    /// Lets this variable name an image of the project's own.
+    pub(crate) fn with_own_image(mut self, variable: &str) -> Self {
+        let image = OwnImage::new(&format!("{}:1", self.name));
+        self.environment.push((variable.to_owned(), image.reference().to_owned()));
+        self.image = Some(image);
+        self
+    }
+
+    /// The image of the project's own.
+    pub(crate) fn image(&self) -> &OwnImage {
+        self.image.as_ref().expect("it has one")
     }
 
     /// The project's name, which all its objects begin with.
@@ -144,9 +160,6 @@ impl Drop for Checkout {
             self.restore();
         }
         let ended = self.run(&["down", "--volumes", "--verify"]);
-        if self.directory.is_none() {
-            engine::remove_image(self.variable(SERVICE_IMAGE));
-        }
         // A second panic would hide the first.
         if !std::thread::panicking() {
             ended.expect(0);

@@ -10,13 +10,16 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, NetworkCreateRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
-    RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    CreateContainerOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
+    ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
 };
 use tokio::runtime::Runtime;
 
 /// The label that makes an object one of a project's.
 pub(crate) const PROJECT_LABEL: &str = xtask::engine::labels::PROJECT;
+
+/// The label that tells which of the Compose file's networks or volumes an object is.
+pub(crate) const OBJECT_LABEL: &str = xtask::engine::labels::OBJECT;
 
 static ENGINE: LazyLock<(Runtime, Docker)> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("threads can be started");
@@ -38,7 +41,7 @@ fn ask<T>(question: impl AsyncFnOnce(&Docker) -> T) -> T {
 /// Fails unless the engine has the images that a Compose file names.
 pub(crate) fn need_images(compose: &str) {
     let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
-    for image in images.filter(|image| !image.starts_with("nowhere/")) {
+    for image in images.filter(|image| !image.starts_with("${")) {
         let found = ask(async |docker| docker.inspect_image(image).await);
         assert!(found.is_ok(), "the engine lacks {image}; `cargo xtask test e2e` gets it first");
     }
@@ -85,10 +88,44 @@ pub(crate) fn runs(name: &str) -> bool {
     container(name).and_then(|container| container.state?.running).unwrap_or(false)
 }
 
-/// Removes an image, if there is one of this name.
-pub(crate) fn remove_image(reference: &str) {
-    let force = RemoveImageOptions { force: true, ..Default::default() };
-    let _ = ask(async |docker| docker.remove_image(reference, Some(force), None).await);
+/// Kills a container's main process.
+pub(crate) fn kill_container(name: &str) {
+    ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
+}
+
+/// Whether any container runs a command that contains this.
+pub(crate) fn is_running(command: &str) -> bool {
+    let running = ask(async |docker| docker.list_containers(None::<ListContainersOptions>).await)
+        .expect("the engine lists");
+    running.into_iter().any(|container| container.command.is_some_and(|line| line.contains(command)))
+}
+
+/// The name of an image that a test lets the program make; the image is removed at the end.
+#[derive(Debug)]
+pub(crate) struct OwnImage(String);
+
+impl OwnImage {
+    pub(crate) fn new(reference: &str) -> Self {
+        Self(reference.to_owned())
+    }
+
+    /// Its name.
+    pub(crate) fn reference(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was made.
+    pub(crate) fn exists(&self) -> bool {
+        ask(async |docker| docker.inspect_image(&self.0).await).is_ok()
+    }
+}
+
+impl Drop for OwnImage {
+    fn drop(&mut self) {
+        let force = RemoveImageOptions { force: true, ..Default::default() };
+        // There is none when the test ended before it was made.
+        let _ = ask(async |docker| docker.remove_image(&self.0, Some(force), None).await);
+    }
 }
 
 /// Something in the engine that the program under test did not make; removed at the end of the test.

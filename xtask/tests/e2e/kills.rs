@@ -1,7 +1,7 @@
 //! `kill -9` at every step: the next command goes on from what it finds, and nothing is left that it does not know.
 
 use crate::checkout::Checkout;
-use crate::engine::{self, PROJECT_LABEL, Planted, runs};
+use crate::engine::{self, OBJECT_LABEL, PROJECT_LABEL, Planted, runs};
 use crate::program::Planned;
 
 const CHAIN: &str = include_str!("stacks/chain.yaml");
@@ -99,4 +99,31 @@ fn what_is_planted_is_named_by_verify() {
     }
     assert!(down.stderr().contains("left-behind"), "{}", down.stderr());
     assert_eq!(engine::objects(checkout.name()).len(), 3, "it removed what is not ours");
+}
+
+#[test]
+fn a_network_that_was_made_twice_is_one_again() {
+    let checkout = Checkout::small("twice", CHAIN);
+    let network = format!("{}-default", checkout.name());
+    let made = |checkout: &Checkout| {
+        Planted::network(&network, &[(PROJECT_LABEL, checkout.name()), (OBJECT_LABEL, "default")])
+    };
+    let duplicates = |checkout: &Checkout| {
+        let steps = checkout.plan().into_iter().filter(|step| step.cause == "duplicate");
+        steps.map(|step| step.title).collect::<Vec<_>>()
+    };
+
+    // Beside one that containers use, and while some of them do not run.
+    checkout.up();
+    let _second = made(&checkout);
+    assert_eq!(duplicates(&checkout), ["remove network default"]);
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
+
+    // Before anything uses one.
+    checkout.run(&["down"]).expect(0);
+    let (_third, _fourth, _fifth) = (made(&checkout), made(&checkout), made(&checkout));
+    assert_eq!(duplicates(&checkout), ["remove network default", "remove network default"]);
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
 }
