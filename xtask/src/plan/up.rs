@@ -230,12 +230,7 @@ impl<'a> Planner<'a> {
             (false, Fate::Start(cause) | Fate::Await(cause)) => Fate::Replace(cause),
             (false, _) => Fate::Replace(Cause::ImageRebuilt),
         };
-        if fate == Fate::Keep
-            && let Some(fate) = self.files_fate(name, service, container)
-        {
-            return Ok(fate);
-        }
-        Ok(fate)
+        Ok(self.files_fate(name, service, container, &fate).unwrap_or(fate))
     }
 
     fn image_unavailable(&self, image: &ImageReference, reasons: &[String]) -> PlanError {
@@ -299,16 +294,26 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What a change in mounted files asks for: a signal where the service has named one, else a new container.
-    fn files_fate(&self, name: &ServiceName, service: &Service, container: &Container) -> Option<Fate> {
+    /// What a change in mounted files asks for, where `fate` would keep the container: a signal to one that is well and
+    /// has named one, else a new container.
+    fn files_fate(
+        &self,
+        name: &ServiceName,
+        service: &Service,
+        container: &Container,
+        fate: &Fate,
+    ) -> Option<Fate> {
         let files = self.observed.mounted_files.get(name).map_or("", String::as_str);
         if container.files_hash == files {
             return None;
         }
-        Some(match &service.homeport.reload {
-            Some(signal) => Fate::Reload(signal.clone()),
-            None => Fate::Replace(Cause::FilesChanged),
-        })
+        match (fate, &service.homeport.reload) {
+            (Fate::Keep, Some(signal)) => Some(Fate::Reload(signal.clone())),
+            (Fate::Keep | Fate::Start(_) | Fate::Await(_), _) | (Fate::ReplaceIfBuilt(_), None) => {
+                Some(Fate::Replace(Cause::FilesChanged))
+            }
+            _ => None,
+        }
     }
 
     /// Whether others wait for it to complete: the file's own way of saying that it does not stay.

@@ -20,7 +20,7 @@ fn one_changed_service_is_replaced_with_what_depends_on_it() {
     assert_eq!(checkout.plan(), [], "a stack that is up asks for nothing");
 
     // In the middle of the chain: what it stands on and what stands beside it stay.
-    checkout.edit("set, prepared, \"yes\"", "set, prepared, again");
+    checkout.edit(&[("set, prepared, \"yes\"", "set, prepared, again")]);
     let run = checkout.run(&["dev", "--detach", "--format", "json"]).expect(0);
     assert_eq!(
         causes(&run.plan()),
@@ -47,7 +47,7 @@ fn one_changed_service_is_replaced_with_what_depends_on_it() {
     checkout.up();
     let bystander =
         CHAIN.find("  bystander:").expect("it is there")..CHAIN.find("volumes:\n  store-data").expect("too");
-    checkout.edit(&CHAIN[bystander], "");
+    checkout.edit(&[(&CHAIN[bystander], "")]);
     let run = checkout.run(&["dev", "--detach", "--format", "json"]).expect(0);
     assert_eq!(causes(&run.plan()), [("remove container bystander", "orphan")]);
     assert_eq!(checkout.plan(), []);

@@ -63,10 +63,9 @@ impl Checkout {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace").to_owned();
         let name = name(test);
-        let environment: Vec<(String, String)> =
-            ["SERVICE", "POSTGRES", "REDIS", "PROMETHEUS", "GRAFANA"]
-                .map(|service| (format!("HOMEPORT_{service}_PORT"), free_port().to_string()))
-                .into();
+        let environment: Vec<(String, String)> = ["SERVICE", "POSTGRES", "REDIS", "PROMETHEUS", "GRAFANA"]
+            .map(|service| (format!("HOMEPORT_{service}_PORT"), free_port().to_string()))
+            .into();
         let compose = std::fs::read_to_string(root.join("compose/compose.yaml")).expect("it is in git");
         Self { root, directory: None, name, environment, compose, image: None, _slot: slot }
             .with_own_image(SERVICE_IMAGE)
@@ -142,10 +141,13 @@ impl Checkout {
         std::fs::write(&path, text).expect("it can be written");
     }
 
-    /// Changes the Compose file as it was at the beginning.
-    pub(crate) fn edit(&self, from: &str, to: &str) {
-        assert_eq!(self.compose.matches(from).count(), 1, "{from:?} in the Compose file");
-        self.write("compose/compose.yaml", &self.compose.replace(from, to));
+    /// Saves the Compose file as it was at the beginning, but with these places changed.
+    pub(crate) fn edit(&self, changes: &[(&str, &str)]) {
+        let text = changes.iter().fold(self.compose.clone(), |text, (from, to)| {
+            assert_eq!(text.matches(from).count(), 1, "{from:?} in the Compose file");
+            text.replace(from, to)
+        });
+        self.write("compose/compose.yaml", &text);
     }
 
     /// Puts the Compose file back.

@@ -50,6 +50,17 @@ fn until_note(run: &mut Running, text: &str) {
 #[test]
 fn logs_are_shown_and_ctrl_c_stops_what_runs() {
     let checkout = watched("logs");
+    // It begins to speak long before it is ready.
+    checkout.edit(&[
+        (
+            "echo \"replaced reads $$(cat /etc/watched/text)\"\n",
+            "echo \"replaced reads $$(cat /etc/watched/text)\"\n        sleep 3 && touch /tmp/ready\n",
+        ),
+        (
+            "    environment: {VERSION: \"1\"}\n",
+            "    healthcheck: {test: [CMD, test, -f, /tmp/ready], interval: 1s}\n",
+        ),
+    ]);
     let mut run = checkout.start(&["dev"]);
     run.until("watching for saves");
     checkout.write("compose/replaced/text", "two");
@@ -113,7 +124,7 @@ fn a_save_reaches_what_it_concerns_and_nothing_else() {
     assert_eq!(containers(&checkout), second);
 
     // The Compose file.
-    checkout.edit("VERSION: \"1\"", "VERSION: \"2\"");
+    checkout.edit(&[("VERSION: \"1\"", "VERSION: \"2\"")]);
     let plan = until_plan(&mut run, "what the edit asks for");
     assert_eq!(plan[0], "remove container replaced (configuration changed)");
     until_note(&mut run, "saved to served in");
@@ -132,7 +143,7 @@ fn a_broken_compose_file_is_shown_while_the_stack_serves_on() {
     until_note(&mut run, "watching for saves");
     let before = containers(&checkout);
 
-    checkout.edit("VERSION: \"1\"", "VERSION: [1");
+    checkout.edit(&[("VERSION: \"1\"", "VERSION: [1")]);
     let problem = until_event(&mut run, "a problem", |event| event["event"] == "problem");
     assert!(
         problem["lines"][0].as_str().is_some_and(|line| line.contains("compose/compose.yaml")),

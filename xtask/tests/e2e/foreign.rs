@@ -26,7 +26,7 @@ fn objects_of_others_outlive_every_command() {
     assert_eq!(theirs.len(), planted.len());
 
     checkout.up();
-    checkout.edit("--dir, /data", "--dir, /data, --save, ''");
+    checkout.edit(&[("--dir, /data", "--dir, /data, --save, ''")]);
     checkout.up();
     checkout.run(&["down"]).expect(0);
     checkout.up();

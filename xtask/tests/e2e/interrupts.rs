@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[test]
 fn while_waiting_for_a_service() {
     let checkout = Checkout::small("int-wait", SINGLE);
-    checkout.edit("[CMD, redis-cli, -e, ping]", "[CMD, \"false\"]");
+    checkout.edit(&[("[CMD, redis-cli, -e, ping]", "[CMD, \"false\"]")]);
     let mut run = checkout.start(&["dev", "--detach"]);
     run.until_line("that it waits", |line| {
         line.starts_with("start") && line.ends_with("await store healthy")

@@ -46,13 +46,13 @@ fn a_replacement_that_is_killed_at_any_step_converges() {
     let checkout = Checkout::small("kill-replace", CHAIN);
     let versions = ["yes", "no"].map(|value| format!("set, prepared, \"{value}\""));
     checkout.up();
-    checkout.edit(&versions[0], &versions[1]);
+    checkout.edit(&[(&versions[0], &versions[1])]);
     let steps: Vec<u64> = steps(&checkout.plan()).collect();
     let mut is_new = true;
     for halt in steps.iter().flat_map(|step| [format!("before:{step}"), format!("after:{step}")]) {
         // Every round replaces the other way.
         if is_new {
-            checkout.edit(&versions[0], &versions[1])
+            checkout.edit(&[(&versions[0], &versions[1])])
         } else {
             checkout.restore()
         }

@@ -54,7 +54,7 @@ fn a_port_that_a_container_holds() {
 #[test]
 fn a_compose_file_that_is_not_understood() {
     let checkout = Checkout::small("compose", SINGLE);
-    checkout.edit("    stop_grace_period: 5s\n", "    secrets: [token]\n    restart: sometimes\n");
+    checkout.edit(&[("    stop_grace_period: 5s\n", "    secrets: [token]\n    restart: sometimes\n")]);
     for command in [&["dev", "--detach"] as &[_], &["dev", "--dry-run"], &["status"]] {
         let run = checkout.run(command).expect(3);
         for fault in [
@@ -71,10 +71,10 @@ fn a_compose_file_that_is_not_understood() {
 #[test]
 fn a_container_that_dies_at_start() {
     let checkout = Checkout::small("dies", SINGLE);
-    checkout.edit(
+    checkout.edit(&[(
         "    command: [redis-server, --dir, /data]\n",
         "    entrypoint: [sh, -c, \"echo reading settings; echo no settings >&2; exit 3\"]\n",
-    );
+    )]);
     let run = checkout.run(&["dev", "--detach"]).expect(5);
     assert_golden("container-exited", &checkout, &run);
     // The same again: it is tried again, not taken for done.
@@ -90,7 +90,8 @@ fn a_container_that_dies_at_start() {
 #[test]
 fn a_health_check_that_never_passes() {
     let checkout = Checkout::small("unhealthy", SINGLE);
-    checkout.edit("[CMD, redis-cli, -e, ping]", "[CMD, sh, -c, \"echo the index is not built; exit 1\"]");
+    checkout
+        .edit(&[("[CMD, redis-cli, -e, ping]", "[CMD, sh, -c, \"echo the index is not built; exit 1\"]")]);
     let run = checkout.run(&["dev", "--detach"]).expect(6);
     for told in ["error[not-healthy]", "the index is not built", "Ready to accept connections"] {
         assert!(run.stderr().contains(told), "{told:?} is not in\n{}", run.stderr());
@@ -103,7 +104,7 @@ fn a_health_check_that_never_passes() {
 #[test]
 fn an_image_that_nobody_has() {
     let checkout = Checkout::small("no-image", SINGLE);
-    checkout.edit("image: redis:8", "image: nowhere/nothing:1");
+    checkout.edit(&[("image: redis:8", "image: nowhere/nothing:1")]);
     let run = checkout.run(&["dev", "--detach", "--offline"]).expect(4);
     assert_golden("image-unavailable", &checkout, &run);
 }
@@ -111,10 +112,10 @@ fn an_image_that_nobody_has() {
 #[test]
 fn an_optional_service_whose_image_nobody_has_is_left_out_and_said() {
     let checkout = Checkout::small("optional", SINGLE);
-    checkout.edit(
+    checkout.edit(&[(
         "\nvolumes:\n",
         "\n  extra:\n    image: nowhere/nothing:1\n    x-homeport: {optional: true}\n\nvolumes:\n",
-    );
+    )]);
     let run = checkout.run(&["dev", "--detach", "--offline"]).expect(0);
     assert_golden("optional-left-out", &checkout, &run);
     let status = checkout.run(&["status", "--format", "json"]).expect(0).event("summary");
@@ -159,7 +160,7 @@ fn outside_of_a_checkout() {
 #[test]
 fn a_failure_in_json_is_one_event_with_code_and_status() {
     let checkout = Checkout::small("json-failure", SINGLE);
-    checkout.edit("    stop_grace_period: 5s\n", "    secrets: [token]\n");
+    checkout.edit(&[("    stop_grace_period: 5s\n", "    secrets: [token]\n")]);
     let run = checkout.run(&["dev", "--detach", "--format", "json"]).expect(3);
     let failed = run.event("failed");
     assert_eq!(
