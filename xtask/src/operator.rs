@@ -11,7 +11,7 @@ use crate::failure::{Code, Failure};
 use crate::images::{self, HostBuild, ImageError};
 use crate::limits;
 use crate::plan::{Action, ContainerId};
-use crate::project::Project;
+use crate::project::{Project, note_reload};
 use crate::stack::{ServiceName, Stack};
 
 /// Carries out the steps of a plan on one project's stack.
@@ -75,6 +75,9 @@ impl Operator for StackOperator<'_> {
             }
             Action::ReloadContainer { container, signal } => {
                 self.engine.signal_container(&container.id, signal).await?;
+                let files = self.mounted_files.get(&container.service).map_or("", String::as_str);
+                note_reload(self.project, project, &container.service, &container.id, files)
+                    .map_err(|error| self.unnoted(&container.service, &error))?;
                 Ok(Effect::changed())
             }
             Action::AwaitHealthy(name) => self.await_healthy(name, reporter).await,
@@ -122,6 +125,13 @@ impl StackOperator<'_> {
                 Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
             }
         }
+    }
+
+    fn unnoted(&self, name: &ServiceName, error: &std::io::Error) -> Failure {
+        let scratch = self.project.scratch();
+        let message =
+            format!("cannot note in {} that {name} has read its files again: {error}", scratch.display());
+        Failure::new(Code::ProjectInvalid, message)
     }
 
     async fn ended(

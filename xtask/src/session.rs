@@ -17,7 +17,7 @@ use crate::failure::{Code, Failure};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
 use crate::operator::StackOperator;
 use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
-use crate::project::{Project, digest_mounted_files};
+use crate::project::{Project, apply_reloads, digest_mounted_files};
 use crate::report::reports;
 use crate::stack::{Service, Stack};
 
@@ -55,7 +55,8 @@ impl Session {
             survey(&self.engine, &needed, &self.sources),
             self.stale_builds(),
         );
-        let objects = objects?;
+        let mut objects = objects?;
+        apply_reloads(&self.project, &self.stack.project, &mut objects.containers);
         Ok(Observed {
             images: images?,
             stale_builds: stale_builds?.into_iter().collect(),

@@ -140,11 +140,32 @@ impl Engine {
         Ok(containers)
     }
 
-    async fn networks(&self, project: &ProjectName) -> Result<Vec<NetworkSeen>, EngineError> {
+    /// The project's networks. Of two that have one name, the one that containers use comes first.
+    pub(super) async fn networks(&self, project: &ProjectName) -> Result<Vec<NetworkSeen>, EngineError> {
         let options = ListNetworksOptions { filters: Some(labels::of_project(project)) };
         let list =
             ask("list", "networks", limits::ENGINE_ANSWER, self.docker.list_networks(Some(options))).await?;
-        Ok(list.into_iter().filter_map(network).collect())
+        let networks: Vec<NetworkSeen> = list.into_iter().filter_map(network).collect();
+        let names: BTreeSet<&NetworkName> = networks.iter().map(|network| &network.name).collect();
+        if names.len() == networks.len() {
+            return Ok(networks);
+        }
+        let mut used = Vec::with_capacity(networks.len());
+        for network in networks {
+            used.push((!self.is_used(&network).await?, network));
+        }
+        used.sort_by(|(unused, a), (also_unused, b)| (unused, &a.id).cmp(&(also_unused, &b.id)));
+        Ok(used.into_iter().map(|(_, network)| network).collect())
+    }
+
+    async fn is_used(&self, network: &NetworkSeen) -> Result<bool, EngineError> {
+        let object = format!("network {}", network.name);
+        let look = self.docker.inspect_network(&network.id, None);
+        match ask("inspect", object, limits::ENGINE_ANSWER, look).await {
+            Ok(seen) => Ok(seen.containers.is_some_and(|containers| !containers.is_empty())),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn volumes(&self, project: &ProjectName) -> Result<Vec<VolumeSeen>, EngineError> {

@@ -203,8 +203,25 @@ impl Engine {
             labels: Some(object_labels(project, name.as_str(), &config_hash(network))),
             ..Default::default()
         };
-        ask("create", object, limits::ENGINE_OPERATION, self.docker.create_network(request)).await?;
+        let made =
+            ask("create", object, limits::ENGINE_OPERATION, self.docker.create_network(request)).await?;
+        self.keep_one_network(project, name, &made.id).await?;
         Ok(Done::Now)
+    }
+
+    /// The engine takes two networks of one name, and then starts no container on either. The request of a run that was
+    /// killed may have been under way when this one looked: then both are there now, and this one's goes again.
+    async fn keep_one_network(
+        &self,
+        project: &ProjectName,
+        name: &NetworkName,
+        made: &str,
+    ) -> Result<(), EngineError> {
+        let twice = self.networks(project).await?.iter().filter(|seen| seen.name == *name).count() > 1;
+        if twice {
+            self.remove_network(made, name).await?;
+        }
+        Ok(())
     }
 
     /// Removes a network.

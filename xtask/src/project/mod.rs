@@ -5,12 +5,14 @@
 mod environment;
 mod lock;
 mod mounted_files;
+mod reloads;
 
 use std::path::{Path, PathBuf};
 
 pub use environment::{EnvironmentError, ensure_environment, random_secret};
 pub use lock::{Lock, lock};
-pub use mounted_files::digest_mounted_files;
+pub use mounted_files::{digest_mounted_files, is_editors_own};
+pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
 use crate::stack::{self, Stack};

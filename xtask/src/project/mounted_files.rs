@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::stack::{MountSource, ServiceName, Stack, hex};
 
 /// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
-/// Directories are read whole; what cannot be read counts as absent, the engine says so when it mounts it.
+/// Directories are read whole, except for what editors leave there; what cannot be read counts as absent, the engine says so when it mounts it.
 pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName, String> {
     let mut digests = BTreeMap::new();
     for (name, service) in &stack.services {
@@ -40,10 +40,19 @@ pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName,
     digests
 }
 
+/// Whether a file is an editor's own and nobody's source: backup copies, swap files, vim's probe for write access.
+pub fn is_editors_own(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return true };
+    name.ends_with('~')
+        || name.starts_with(".#")
+        || name == "4913"
+        || [".swp", ".swx", ".swo", ".tmp"].iter().any(|ending| name.ends_with(ending))
+}
+
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     if let Ok(entries) = std::fs::read_dir(path) {
-        for entry in entries.flatten() {
-            collect(&entry.path(), files);
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| !is_editors_own(path)) {
+            collect(&path, files);
         }
     } else if path.is_file() {
         files.push(path.to_owned());
@@ -59,8 +68,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("rules/deep")).unwrap();
         std::fs::write(root.path().join("rules/deep/a.yaml"), "one").unwrap();
+        std::fs::write(root.path().join("rules/deep/.a.yaml.swp"), "half").unwrap();
         let mut files = Vec::new();
         collect(&root.path().join("rules"), &mut files);
         assert_eq!(files, [root.path().join("rules/deep/a.yaml")]);
+    }
+
+    #[test]
+    fn editors_own_files_do_not_count() {
+        for path in ["/p/src/.main.rs.swp", "/p/src/main.rs~", "/p/src/.#main.rs", "/p/src/4913"] {
+            assert!(is_editors_own(Path::new(path)), "{path}");
+        }
+        for path in ["/p/src/main.rs", "/p/Cargo.lock", "/p/compose/.env"] {
+            assert!(!is_editors_own(Path::new(path)), "{path}");
+        }
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Follows what is logged from now on, and the last lines of what is there.
-    pub(super) fn new(_: &Session) -> Self {
+    /// Follows what is logged from now on.
+    pub(super) fn new() -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             followed: BTreeMap::new(),

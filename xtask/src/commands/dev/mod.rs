@@ -72,6 +72,8 @@ async fn foreground(
     let (sender, mut saves) = mpsc::channel::<Vec<PathBuf>>(1);
     let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
+    // Before anything starts: what a service says at its start is shown too.
+    let mut logs = follow::Follower::new();
     let first = session.bring_up(wanted).await;
     match first {
         Ok(up) => context.events.send(Event::Summary { services: up.services }),
@@ -85,7 +87,6 @@ async fn foreground(
         Err(failure) => return Err(failure),
     }
     context.events.note("watching for saves; Ctrl-C stops the stack");
-    let mut logs = follow::Follower::new(&session);
     loop {
         logs.attend(&session).await?;
         tokio::select! {
@@ -101,8 +102,10 @@ async fn foreground(
         }
     }
     drop(watcher);
+    // What services say while they stop is worth seeing.
+    let stopped = stop(&session).await;
     logs.stop();
-    stop(&session).await
+    stopped
 }
 
 /// The problems that stand: shown until the next good run.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::{Code, Failure};
 use crate::limits;
+use crate::project::is_editors_own;
 
 /// What is watched, below the checkout's top. What is not there is left out.
 const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
@@ -29,7 +30,7 @@ pub(super) fn start(root: &Path, saves: mpsc::Sender<Vec<PathBuf>>) -> Result<Wa
         if let Ok(event) = event
             && !matches!(event.kind, EventKind::Access(_))
         {
-            for path in event.paths.into_iter().filter(|path| matters(path)) {
+            for path in event.paths.into_iter().filter(|path| !is_editors_own(path)) {
                 let _ = sender.send(path);
             }
         }
@@ -60,30 +61,5 @@ async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender
         burst.sort();
         burst.dedup();
         permit.send(burst);
-    }
-}
-
-/// Editors' own files are nobody's source: backup copies, swap files, vim's probe for write access.
-fn matters(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let editors = name.ends_with('~')
-        || name.starts_with(".#")
-        || name == "4913"
-        || [".swp", ".swx", ".swo", ".tmp"].iter().any(|ending| name.ends_with(ending));
-    !editors
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn editors_own_files_do_not_count() {
-        for path in ["/p/src/.main.rs.swp", "/p/src/main.rs~", "/p/src/.#main.rs", "/p/src/4913"] {
-            assert!(!matters(Path::new(path)), "{path}");
-        }
-        for path in ["/p/src/main.rs", "/p/Cargo.lock", "/p/compose/.env"] {
-            assert!(matters(Path::new(path)), "{path}");
-        }
     }
 }

@@ -53,6 +53,11 @@ fn make_networks<'a>(
         let Some(optional) = optional(scope, fates, |service| service.networks.contains_key(name)) else {
             continue;
         };
+        // No container can be started on either of two networks of one name.
+        for duplicate in scope.observed.networks.iter().filter(|seen| seen.name == *name).skip(1) {
+            let action = Action::RemoveNetwork(duplicate.clone());
+            made.insert(name, plan.push(action, Cause::Duplicate, emptied.clone(), optional));
+        }
         let (cause, needs) = match scope.network(name, network) {
             Standing::Fits => continue,
             Standing::Missing => (Cause::Missing, emptied.clone()),

@@ -31,7 +31,10 @@ pub(super) fn bring_up<'a>(plan: &mut Plan, scope: &Scope<'a>, fates: &Fates<'a>
     let created = create_containers(plan, scope, fates, ground);
     let mut milestones: BTreeMap<&ServiceName, Milestones> = BTreeMap::new();
     for &(name, service) in &scope.services {
-        let needs = dependencies(service, &milestones);
+        let mut needs = dependencies(service, &milestones);
+        if matches!(fates[name], Fate::Start(_)) {
+            needs.extend(ground.objects.of(service).map(done));
+        }
         let service =
             Rising { name, optional: service.homeport.optional, created: created.get(name).copied() };
         let reached = service.start_and_await(plan, scope, &fates[name], needs, &ground.removals.vacating);

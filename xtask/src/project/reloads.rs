@@ -1,0 +1,64 @@
+//! Which version of its mounted files a container was last told to read again. The engine keeps no such thing and lets no
+//! label of a container be changed, so it is noted beside the run logs. It says nothing the engine says too, so the two
+//! cannot disagree; lost, it costs one signal more.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Project;
+use crate::plan::{Container, ContainerId};
+use crate::stack::{ProjectName, ServiceName};
+
+/// One service's last reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Reload {
+    /// The container that was told; another one has read the files when it began.
+    container: String,
+    /// The digest of the files.
+    files: String,
+}
+
+fn path(project: &Project, name: &ProjectName) -> PathBuf {
+    project.scratch().join(format!("{name}.reloads.json"))
+}
+
+fn read(project: &Project, name: &ProjectName) -> BTreeMap<String, Reload> {
+    let text = std::fs::read(path(project, name)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Gives containers that were told to read their files again the digest of what they read then.
+pub fn apply_reloads(project: &Project, name: &ProjectName, containers: &mut [Container]) {
+    let reloads = read(project, name);
+    for container in containers {
+        if let Some(reload) = reloads.get(container.service.as_str())
+            && reload.container == container.id.0
+        {
+            container.files_hash.clone_from(&reload.files);
+        }
+    }
+}
+
+/// Notes that a container was told to read its files again. The project's lock is held by the caller.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn note_reload(
+    project: &Project,
+    name: &ProjectName,
+    service: &ServiceName,
+    container: &ContainerId,
+    files: &str,
+) -> std::io::Result<()> {
+    let mut reloads = read(project, name);
+    let reload = Reload { container: container.0.clone(), files: files.to_owned() };
+    reloads.insert(service.to_string(), reload);
+    // Through a file beside it, so that a kill leaves the old or the new one.
+    let mut file = tempfile::NamedTempFile::new_in(project.scratch())?;
+    file.write_all(&serde_json::to_vec(&reloads)?)?;
+    file.persist(path(project, name)).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! What a test sees in the engine, and what it plants there, past the program under test.
+//!
+//! Must not: touch anything but by a name that a test made.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use bollard::Docker;
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, NetworkCreateRequest, VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
+    ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+};
+use tokio::runtime::Runtime;
+
+/// The label that makes an object one of a project's.
+pub(crate) const PROJECT_LABEL: &str = xtask::engine::labels::PROJECT;
+
+/// The label that tells which of the Compose file's networks or volumes an object is.
+pub(crate) const OBJECT_LABEL: &str = xtask::engine::labels::OBJECT;
+
+static ENGINE: LazyLock<(Runtime, Docker)> = LazyLock::new(|| {
+    let runtime = Runtime::new().expect("threads can be started");
+    let docker = runtime.block_on(async {
+        let docker = Docker::connect_with_defaults().expect("DOCKER_HOST can be read");
+        docker
+            .negotiate_version()
+            .await
+            .expect("these tests need a container engine; `cargo xtask doctor --fix` mends that")
+    });
+    (runtime, docker)
+});
+
+fn ask<T>(question: impl AsyncFnOnce(&Docker) -> T) -> T {
+    let (runtime, docker) = &*ENGINE;
+    runtime.block_on(question(docker))
+}
+
+/// Fails unless the engine has the images that a Compose file names.
+pub(crate) fn need_images(compose: &str) {
+    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    for image in images.filter(|image| !image.starts_with("${")) {
+        let found = ask(async |docker| docker.inspect_image(image).await);
+        assert!(found.is_ok(), "the engine lacks {image}; `cargo xtask test e2e` gets it first");
+    }
+}
+
+/// Every container, network and volume whose name begins with the project's, as `container NAME`.
+pub(crate) fn objects(project: &str) -> Vec<String> {
+    let mut found = ask(async |docker| {
+        let everything = ListContainersOptions { all: true, ..Default::default() };
+        let containers = docker.list_containers(Some(everything)).await.expect("the engine lists containers");
+        let networks =
+            docker.list_networks(None::<ListNetworksOptions>).await.expect("the engine lists networks");
+        let volumes =
+            docker.list_volumes(None::<ListVolumesOptions>).await.expect("the engine lists volumes");
+        let containers = containers.into_iter().flat_map(|container| container.names.unwrap_or_default());
+        let containers = containers.map(|name| ("container", name.trim_start_matches('/').to_owned()));
+        let networks = networks.into_iter().filter_map(|network| Some(("network", network.name?)));
+        let volumes = volumes.volumes.unwrap_or_default().into_iter().map(|volume| ("volume", volume.name));
+        containers.chain(networks).chain(volumes).collect::<Vec<_>>()
+    });
+    found.retain(|(_, name)| {
+        name.strip_prefix(project).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    let mut found: Vec<String> = found.into_iter().map(|(kind, name)| format!("{kind} {name}")).collect();
+    found.sort();
+    found
+}
+
+/// A container as the engine shows it; `None` when there is none of this name.
+pub(crate) fn container(name: &str) -> Option<ContainerInspectResponse> {
+    ask(async |docker| docker.inspect_container(name, None).await).ok()
+}
+
+/// The identifier of a container, which a replacement changes.
+#[track_caller]
+pub(crate) fn container_id(name: &str) -> String {
+    container(name)
+        .and_then(|container| container.id)
+        .unwrap_or_else(|| panic!("there is no container {name}"))
+}
+
+/// Whether a container runs.
+pub(crate) fn runs(name: &str) -> bool {
+    container(name).and_then(|container| container.state?.running).unwrap_or(false)
+}
+
+/// Kills a container's main process.
+pub(crate) fn kill_container(name: &str) {
+    ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
+}
+
+/// Whether any container runs a command that contains this.
+pub(crate) fn is_running(command: &str) -> bool {
+    let running = ask(async |docker| docker.list_containers(None::<ListContainersOptions>).await)
+        .expect("the engine lists");
+    running.into_iter().any(|container| container.command.is_some_and(|line| line.contains(command)))
+}
+
+/// The name of an image that a test lets the program make; the image is removed at the end.
+#[derive(Debug)]
+pub(crate) struct OwnImage(String);
+
+impl OwnImage {
+    pub(crate) fn new(reference: &str) -> Self {
+        Self(reference.to_owned())
+    }
+
+    /// Its name.
+    pub(crate) fn reference(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was made.
+    pub(crate) fn exists(&self) -> bool {
+        ask(async |docker| docker.inspect_image(&self.0).await).is_ok()
+    }
+}
+
+impl Drop for OwnImage {
+    fn drop(&mut self) {
+        let force = RemoveImageOptions { force: true, ..Default::default() };
+        // There is none when the test ended before it was made.
+        let _ = ask(async |docker| docker.remove_image(&self.0, Some(force), None).await);
+    }
+}
+
+/// Something in the engine that the program under test did not make; removed at the end of the test.
+#[derive(Debug)]
+pub(crate) enum Planted {
+    Container(String),
+    Network(String),
+    Volume(String),
+}
+
+impl Planted {
+    /// A container that was made and never started.
+    pub(crate) fn container(name: &str, labels: &[(&str, &str)]) -> Self {
+        let body = ContainerCreateBody {
+            image: Some("redis:8".to_owned()),
+            labels: Some(owned(labels)),
+            ..Default::default()
+        };
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        ask(async |docker| docker.create_container(Some(options), body).await).expect("it can be made");
+        Self::Container(name.to_owned())
+    }
+
+    /// A network.
+    pub(crate) fn network(name: &str, labels: &[(&str, &str)]) -> Self {
+        let request =
+            NetworkCreateRequest { name: name.to_owned(), labels: Some(owned(labels)), ..Default::default() };
+        ask(async |docker| docker.create_network(request).await).expect("it can be made");
+        Self::Network(name.to_owned())
+    }
+
+    /// A volume.
+    pub(crate) fn volume(name: &str, labels: &[(&str, &str)]) -> Self {
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            labels: Some(owned(labels)),
+            ..Default::default()
+        };
+        ask(async |docker| docker.create_volume(request).await).expect("it can be made");
+        Self::Volume(name.to_owned())
+    }
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        // A test may have let the program remove it.
+        let _ = ask(async |docker| match self {
+            Self::Container(name) => {
+                let force = RemoveContainerOptions { force: true, v: true, link: false };
+                docker.remove_container(name, Some(force)).await
+            }
+            Self::Network(name) => docker.remove_network(name).await,
+            Self::Volume(name) => docker.remove_volume(name, None::<RemoveVolumeOptions>).await,
+        });
+    }
+}
+
+fn owned(labels: &[(&str, &str)]) -> HashMap<String, String> {
+    labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

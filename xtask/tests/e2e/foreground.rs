@@ -1,0 +1,176 @@
+//! `dev` as a person leaves it running: logs, every save brought to where it runs, faults shown while the stack serves on,
+//! and the end.
+
+use serde_json::Value;
+
+use crate::checkout::{Checkout, until};
+use crate::engine::{container_id, runs};
+use crate::program::{Running, event};
+
+const WATCHED: &str = include_str!("stacks/watched.yaml");
+
+fn watched(test: &str) -> Checkout {
+    let checkout = Checkout::small(test, WATCHED);
+    checkout.write("compose/replaced/text", "one");
+    checkout.write("compose/reloaded/text", "one");
+    checkout
+}
+
+fn containers(checkout: &Checkout) -> [String; 2] {
+    ["replaced", "reloaded"].map(|service| container_id(&format!("{}-{service}", checkout.name())))
+}
+
+/// Waits for an event; each line of standard output has to be one.
+fn until_event(run: &mut Running, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    event(&run.until_line(what, |line| is_it(&event(line))))
+}
+
+fn until_log(run: &mut Running, service: &str, line: &str) {
+    until_event(run, line, |event| {
+        event["event"] == "log" && event["service"] == service && event["line"] == line
+    });
+}
+
+fn until_plan(run: &mut Running, what: &str) -> Vec<String> {
+    let planned = until_event(run, what, |event| event["event"] == "planned");
+    let steps = planned["steps"].as_array().expect("steps").iter();
+    steps
+        .map(|step| {
+            format!("{} ({})", step["title"].as_str().expect("text"), step["cause"].as_str().expect("text"))
+        })
+        .collect()
+}
+
+fn until_note(run: &mut Running, text: &str) {
+    until_event(run, text, |event| {
+        event["event"] == "note" && event["text"].as_str().is_some_and(|note| note.starts_with(text))
+    });
+}
+
+#[test]
+fn logs_are_shown_and_ctrl_c_stops_what_runs() {
+    let checkout = watched("logs");
+    // It begins to speak long before it is ready.
+    checkout.edit(&[
+        (
+            "echo \"replaced reads $$(cat /etc/watched/text)\"\n",
+            "echo \"replaced reads $$(cat /etc/watched/text)\"\n        sleep 3 && touch /tmp/ready\n",
+        ),
+        (
+            "    environment: {VERSION: \"1\"}\n",
+            "    healthcheck: {test: [CMD, test, -f, /tmp/ready], interval: 1s}\n",
+        ),
+    ]);
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    checkout.write("compose/replaced/text", "two");
+    let line = run.until("replaced reads two");
+    assert!(line.starts_with("replaced"), "whose line it is comes first: {line}");
+    run.interrupt();
+    let ended = run.end().expect(0);
+    assert_eq!(ended.stdout(), "", "progress and logs go to standard error");
+    for service in ["replaced", "reloaded"] {
+        assert!(!runs(&format!("{}-{service}", checkout.name())), "{service} runs on");
+        assert!(
+            ended.stderr().contains(&format!("{service} reads one")),
+            "the first lines are shown too:\n{}",
+            ended.stderr()
+        );
+    }
+    // What was stopped is kept, with what it said, and started again.
+    let before = containers(&checkout);
+    assert!(checkout.run(&["logs", "replaced"]).expect(0).stdout().contains("replaced reads two"));
+    checkout.up();
+    assert_eq!(containers(&checkout), before);
+    assert_eq!(checkout.plan(), []);
+}
+
+#[test]
+fn a_save_reaches_what_it_concerns_and_nothing_else() {
+    let checkout = watched("saves");
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    until_note(&mut run, "watching for saves");
+    let first = containers(&checkout);
+
+    // A mounted file, for a service that has to begin anew.
+    checkout.write("compose/replaced/text", "two");
+    assert_eq!(
+        until_plan(&mut run, "what the save asks for"),
+        [
+            "remove container replaced (mounted files changed)",
+            "create container replaced (mounted files changed)",
+            "start container replaced (created)",
+            "await replaced healthy (started)",
+        ]
+    );
+    until_log(&mut run, "replaced", "replaced reads two");
+    let second = containers(&checkout);
+    assert_ne!(second[0], first[0]);
+    assert_eq!(second[1], first[1]);
+
+    // A mounted file, for a service that reads it again.
+    checkout.write("compose/reloaded/text", "two");
+    assert_eq!(
+        until_plan(&mut run, "what the save asks for"),
+        ["send SIGHUP to reloaded (mounted files changed)"]
+    );
+    until_log(&mut run, "reloaded", "reloaded reads two");
+    assert_eq!(containers(&checkout), second);
+
+    // A save without a change; and an editor's own file, which is no save at all.
+    checkout.write("compose/replaced/.text.swp", "x");
+    checkout.write("compose/replaced/text", "two");
+    assert_eq!(until_plan(&mut run, "that nothing is to be done"), [""; 0]);
+    assert_eq!(containers(&checkout), second);
+
+    // The Compose file.
+    checkout.edit(&[("VERSION: \"1\"", "VERSION: \"2\"")]);
+    let plan = until_plan(&mut run, "what the edit asks for");
+    assert_eq!(plan[0], "remove container replaced (configuration changed)");
+    until_note(&mut run, "saved to served in");
+    assert_eq!(containers(&checkout)[1], first[1]);
+
+    run.interrupt();
+    let ended = run.end().expect(0);
+    assert_eq!(ended.stderr(), "", "with --format json everything is on standard output");
+    assert_eq!(ended.event("run-finished")["exit"], 0);
+}
+
+#[test]
+fn a_broken_compose_file_is_shown_while_the_stack_serves_on() {
+    let checkout = watched("broken");
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    until_note(&mut run, "watching for saves");
+    let before = containers(&checkout);
+
+    checkout.edit(&[("VERSION: \"1\"", "VERSION: [1")]);
+    let problem = until_event(&mut run, "a problem", |event| event["event"] == "problem");
+    assert!(
+        problem["lines"][0].as_str().is_some_and(|line| line.contains("compose/compose.yaml")),
+        "{problem}"
+    );
+    assert_eq!(containers(&checkout), before);
+    assert!(runs(&format!("{}-replaced", checkout.name())));
+
+    checkout.restore();
+    until_event(&mut run, "that it is mended", |event| event["event"] == "problem-solved");
+    assert_eq!(containers(&checkout), before, "mended is as it was");
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
+fn a_service_that_ends_is_told_and_started_again_by_dev() {
+    let checkout = watched("ends");
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    let container = format!("{}-replaced", checkout.name());
+    crate::engine::kill_container(&container);
+    let warning = run.until("replaced ended with status 137");
+    assert!(warning.contains("cargo xtask logs replaced"), "{warning}");
+    checkout.write("compose/replaced/text", "two");
+    run.until("replaced reads two");
+    until("it runs again", || runs(&container).then_some(()));
+    run.interrupt();
+    run.end().expect(0);
+}

@@ -1,0 +1,112 @@
+//! Ctrl-C: the first stops cleanly, the second at once, and the next command goes on from there. And two at once.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::checkout::{Checkout, until};
+use crate::engine::{self, runs};
+use crate::program::event;
+
+const SINGLE: &str = include_str!("stacks/single.yaml");
+const STUBBORN: &str = include_str!("stacks/stubborn.yaml");
+const BUILT: &str = include_str!("stacks/built.yaml");
+
+/// How soon a program is to end when nothing is left for it to do. A busy machine is given ten times what is usual.
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn while_waiting_for_a_service() {
+    let checkout = Checkout::small("int-wait", SINGLE);
+    checkout.edit(&[("[CMD, redis-cli, -e, ping]", "[CMD, \"false\"]")]);
+    let mut run = checkout.start(&["dev", "--detach"]);
+    run.until_line("that it waits", |line| {
+        line.starts_with("start") && line.ends_with("await store healthy")
+    });
+    run.interrupt();
+    let ended = run.end().expect(130);
+    assert!(ended.took < SOON, "it took {:?}", ended.took);
+    for told in ["error[interrupted]", "the same command goes on from here", "cancelled"] {
+        assert!(ended.stderr().contains(told), "{told:?} is not in\n{}", ended.stderr());
+    }
+    checkout.restore();
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
+}
+
+#[test]
+fn while_an_image_is_built() {
+    let checkout = Checkout::small("int-build", BUILT).with_own_image("IMAGE");
+    let recipe = "# The image of this test's service.\nFROM redis:8\n";
+    checkout.write(
+        "compose/images/built/Dockerfile",
+        &format!("{recipe}RUN echo it is under way && sleep 3600\n"),
+    );
+    let mut run = checkout.start(&["dev", "--detach", "--format", "json"]);
+    run.until_line("that the recipe runs", |line| {
+        let event = event(line);
+        event["event"] == "output"
+            && event["line"].as_str().is_some_and(|line| line.ends_with("it is under way"))
+    });
+    run.interrupt();
+    let ended = run.end().expect(130);
+    assert!(ended.took < SOON, "it took {:?}", ended.took);
+    assert_eq!(ended.event("failed")["code"], "interrupted");
+    until("nothing is being built any more", || (!engine::is_running("sleep 3600")).then_some(()));
+    assert!(!checkout.image().exists(), "half an image is none");
+
+    checkout.write("compose/images/built/Dockerfile", recipe);
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
+    assert!(checkout.image().exists());
+}
+
+#[test]
+fn twice_ends_at_once() {
+    let checkout = Checkout::small("int-twice", STUBBORN);
+    let container = format!("{}-stubborn", checkout.name());
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    run.interrupt();
+    run.until("I stay");
+    run.interrupt();
+    let ended = run.end().expect(130);
+    assert!(ended.took < SOON, "it took {:?}", ended.took);
+    assert!(runs(&container), "it was not killed");
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
+}
+
+#[test]
+fn terminate_is_as_good_as_ctrl_c() {
+    let checkout = Checkout::small("terminate", SINGLE);
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    run.terminate();
+    run.end().expect(0);
+    assert!(!runs(&format!("{}-store", checkout.name())));
+}
+
+#[test]
+fn two_at_once() {
+    let checkout = Checkout::small("two", SINGLE);
+    let mut first = checkout.xtask(&["dev", "--detach"]).env("HOMEPORT_HALT", "before:1").start();
+    first.until("halted");
+    for command in [&["dev", "--detach"] as &[_], &["dev"], &["down"]] {
+        let second = checkout.run(command).expect(4);
+        let holder = format!("cargo xtask dev (pid {}) is at work on it", first.pid());
+        assert!(second.stderr().contains("error[project-busy]"), "{}", second.stderr());
+        assert!(second.stderr().contains(&holder), "{holder:?} is not in\n{}", second.stderr());
+    }
+    // Looking is allowed.
+    let status = checkout.run(&["status", "--format", "json"]).expect(0).event("summary");
+    assert_eq!(status["services"][0]["state"], json!("absent"));
+    checkout.run(&["logs"]).expect(0);
+    // Another project of the same checkout is nobody's business.
+    let other = format!("{}-other", checkout.name());
+    checkout.xtask(&["down", "--verify"]).env("HOMEPORT_PROJECT", &other).run().expect(0);
+
+    first.interrupt();
+    first.end().expect(130);
+    checkout.up();
+}

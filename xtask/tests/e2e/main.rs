@@ -1,0 +1,18 @@
+//! The task runner as a program against the real engine: what a person types, and what they see, get and keep.
+//!
+//! Each test is one story in a project of its own (`e2e-PID-NAME`), which its [`checkout::Checkout`] takes down again,
+//! proving that nothing is left. One binary, so that it is linked once. It needs a container engine and the stack's
+//! images: `cargo xtask test e2e` gets them first.
+
+mod changes;
+mod checkout;
+mod engine;
+mod foreground;
+mod foreign;
+mod full_stack;
+mod golden;
+mod http;
+mod interrupts;
+mod kills;
+mod program;
+mod refusals;
