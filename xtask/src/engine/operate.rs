@@ -1,7 +1,7 @@
 //! Changes in the engine: one operation a function, each safe to repeat.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
@@ -35,18 +35,24 @@ impl Engine {
         let name = blueprint.container_name();
         let object = format!("container {name}");
         let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
-        let request = self.docker.create_container(Some(options), blueprint.body());
-        match ask("create", &object, limits::ENGINE_OPERATION, request).await {
-            Ok(_) => {}
-            Err(error) if error.is_conflict() => {
-                let ours = self.is_ours(blueprint.project, &name).await?;
-                return if ours {
-                    Ok(Done::Before)
-                } else {
-                    Err(EngineError::Foreign { verb: "create", object })
-                };
+        let begun = Instant::now();
+        loop {
+            let request = self.docker.create_container(Some(options.clone()), blueprint.body());
+            let error = match ask("create", &object, limits::ENGINE_OPERATION, request).await {
+                Ok(_) => break,
+                Err(error) if error.is_conflict() => error,
+                Err(error) => return Err(error),
+            };
+            match self.is_ours(blueprint.project, &name).await {
+                Ok(true) => return Ok(Done::Before),
+                Ok(false) => return Err(EngineError::Foreign { verb: "create", object }),
+                // The name is taken by one that is not there yet: a run that was killed asked for it a moment ago.
+                Err(missing) if missing.is_not_found() && begun.elapsed() < limits::ENGINE_OPERATION => {
+                    tokio::time::sleep(limits::PROBE_PAUSE).await;
+                }
+                Err(missing) if missing.is_not_found() => return Err(error),
+                Err(other) => return Err(other),
             }
-            Err(error) => return Err(error),
         }
         for (network, settings) in blueprint.further_endpoints() {
             let request = NetworkConnectRequest { container: name.clone(), endpoint_config: Some(settings) };
