@@ -1,6 +1,5 @@
 //! `cargo xtask`: reads the command line, starts the screen, hands over to the command. Decides nothing else.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
@@ -12,7 +11,7 @@ use xtask::failure::{Code, Failure};
 use xtask::interrupt;
 use xtask::project::Project;
 use xtask::run_log::RunLog;
-use xtask::ui::{Screen, Settings, Terminal, show_failure};
+use xtask::ui::{Screen, Settings, Terminal, print_text, show_failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,8 +35,9 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut std::io::stdout());
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut script);
+        return print_text(&String::from_utf8_lossy(&script)).map_err(|_| Code::Internal);
     }
     let early = |failure: Failure| {
         show_failure(cli.format, &terminal, &failure);
@@ -99,7 +99,7 @@ fn settings(cli: &Cli, terminal: Terminal) -> Settings {
         Command::Logs(arguments) => {
             settings.data_on_stdout = true;
             settings.pretty = arguments.pretty;
-            settings.log_names = arguments.services.len() != 1 || std::io::stdout().is_terminal();
+            settings.log_names = arguments.services.len() != 1 || terminal.stdout_is_terminal;
         }
         Command::Status | Command::Doctor { .. } => settings.data_on_stdout = true,
         _ => {}

@@ -58,14 +58,14 @@ fn only_the_services_asked_for_are_brought_up_with_what_they_need() {
     let checkout = Checkout::small("chosen", CHAIN);
     checkout.run(&["dev", "--detach", "prepare"]).expect(0);
     let status = checkout.run(&["status", "--format", "json"]).expect(0).event("summary");
-    let states: Vec<(&str, &str)> = status["services"]
+    let rows: Vec<(&str, &str)> = status["services"]
         .as_array()
         .expect("a row a service")
         .iter()
         .map(|row| (row["service"].as_str().expect("its name"), row["state"].as_str().expect("its state")))
         .collect();
     assert_eq!(
-        states,
+        rows,
         [("bystander", "absent"), ("front", "absent"), ("prepare", "completed"), ("store", "healthy")]
     );
 }

@@ -34,11 +34,14 @@ fn objects_of_others_outlive_every_command() {
     assert_eq!(engine::objects(checkout.name()), theirs);
 }
 
+/// Plants an object of a kind, by name and labels.
+type Plant = fn(&str, &[(&str, &str)]) -> Planted;
+
 #[test]
 fn a_name_that_somebody_else_has_taken_is_a_failure_that_says_so() {
     let checkout = Checkout::small("taken-name", SINGLE);
     let name = |what: &str| format!("{}-{what}", checkout.name());
-    let table: [(&str, fn(&str, &[(&str, &str)]) -> Planted); 3] = [
+    let table: [(&str, Plant); 3] = [
         ("container store", |name, labels| Planted::container(name, labels)),
         ("network default", |name, labels| Planted::network(name, labels)),
         ("volume store-data", |name, labels| Planted::volume(name, labels)),

@@ -54,7 +54,7 @@ fn every_route_answers(base: &str) -> String {
     assert_eq!(http::get(&format!("{base}/health")).status, 200);
 
     let ready = http::get(&format!("{base}/ready"));
-    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ready")), "{}", ready.body);
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ok")), "{}", ready.body);
 
     let visitors = http::get(&format!("{base}/api/visitors")).json();
     assert!(visitors["visitors"].as_u64().is_some_and(|count| count >= 1), "{visitors}");
@@ -174,27 +174,23 @@ fn one_command_brings_up_the_whole_stack_and_one_takes_it_away() {
 
 #[test]
 fn the_whole_stack_converges_after_a_kill_at_its_longest_steps() {
-    let checkout = Checkout::full("stack-kill");
-    let plan = checkout.plan();
-    let step = |title: &str| {
-        plan.iter()
-            .find(|step| step.title.starts_with(title))
-            .unwrap_or_else(|| panic!("no step {title}"))
-            .step
-    };
+    let checkout = Checkout::full("killed-stack");
     let halts = [
-        format!("after:{}", step("build image")),
+        ("after", "build image"),
         // initdb is at work in the volume.
-        format!("before:{}", step("await postgres healthy")),
-        format!("after:{}", step("start container migrate")),
-        format!("before:{}", step("await service healthy")),
+        ("before", "await postgres healthy"),
+        ("after", "start container migrate"),
+        ("before", "await service healthy"),
     ];
-    for halt in halts {
+    for (when, title) in halts {
+        let plan = checkout.plan();
+        let step = plan.iter().find(|step| step.title.starts_with(title));
+        let halt = format!("{when}:{}", step.unwrap_or_else(|| panic!("no step {title}")).step);
         let mut run = checkout.xtask(&["dev", "--detach"]).env("HOMEPORT_HALT", &halt).start();
         run.until("halted");
         run.kill();
         checkout.up();
-        assert_eq!(checkout.plan(), [], "after a kill {halt}");
+        assert_eq!(checkout.plan(), [], "after a kill {when} {title}");
         assert_eq!(http::get(&format!("{}/ready", base(&checkout))).status, 200);
         checkout.run(&["down", "--volumes", "--verify"]).expect(0);
         assert_eq!(engine::objects(checkout.name()), Vec::<String>::new());

@@ -52,9 +52,9 @@ fn a_replacement_that_is_killed_at_any_step_converges() {
     for halt in steps.iter().flat_map(|step| [format!("before:{step}"), format!("after:{step}")]) {
         // Every round replaces the other way.
         if is_new {
-            checkout.edit(&[(&versions[0], &versions[1])])
+            checkout.edit(&[(&versions[0], &versions[1])]);
         } else {
-            checkout.restore()
+            checkout.restore();
         }
         is_new = !is_new;
         kill_at(&checkout, &["dev", "--detach"], &halt);

@@ -42,7 +42,7 @@ fn a_port_that_somebody_else_holds() {
 
 #[test]
 fn a_port_that_a_container_holds() {
-    let checkout = Checkout::small("port-held", SINGLE);
+    let checkout = Checkout::small("held-port", SINGLE);
     checkout.up();
     let other = format!("{}-other", checkout.name());
     let run = checkout.xtask(&["dev", "--detach"]).env("HOMEPORT_PROJECT", &other).run().expect(4);

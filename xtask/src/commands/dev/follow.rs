@@ -1,4 +1,4 @@
-//! Follows the logs of the containers that run, and notices when one ends.
+//! Follows the logs of a stack's containers, and notices when one ends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,63 +11,72 @@ use tokio::task::JoinHandle;
 use crate::engine::LogOptions;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::plan::{ContainerId, ContainerState};
+use crate::limits;
+use crate::plan::{Container, ContainerId, ContainerState};
 use crate::session::Session;
+use crate::stack::Condition;
 
 /// The logs that are being followed, one task a container.
 pub(super) struct Follower {
-    followed: BTreeMap<ContainerId, JoinHandle<()>>,
+    followed: BTreeMap<ContainerId, Followed>,
     ended: Arc<Notify>,
+    /// Seconds since the epoch.
     since: i32,
+}
+
+struct Followed {
+    task: JoinHandle<()>,
+    /// When the container began; one that begins again is followed again.
+    started: i32,
+    /// Whether its end was told.
+    told: bool,
 }
 
 impl Follower {
     /// Follows what is logged from now on.
     pub(super) fn new() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            followed: BTreeMap::new(),
-            ended: Arc::new(Notify::new()),
-            since: i32::try_from(now.as_secs()).unwrap_or(i32::MAX),
-        }
+        Self { followed: BTreeMap::new(), ended: Arc::new(Notify::new()), since: seconds(SystemTime::now()) }
     }
 
-    /// Begins to follow containers that are new, and tells of those that ended by themselves.
+    /// Begins to follow containers that are new, those included that have ended meanwhile; and tells of those that ended
+    /// by themselves.
     pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
         let objects = session.engine.observe(&session.stack.project).await?;
         for container in &objects.containers {
+            let Some(started) = started(container) else { continue };
             let runs = matches!(container.state, ContainerState::Running(_));
-            match self.followed.get(&container.id) {
-                None if runs => {
-                    let task = self.follow(session, &container.id, container.service.to_string());
-                    self.followed.insert(container.id.clone(), task);
+            match self.followed.get_mut(&container.id) {
+                Some(followed)
+                    if followed.started == started
+                        && (runs || followed.told || !followed.task.is_finished()) => {}
+                Some(followed) if followed.started == started => {
+                    followed.told = true;
+                    tell_end(session, container);
                 }
-                Some(task) if task.is_finished() && !runs => {
-                    self.followed.remove(&container.id);
-                    if let ContainerState::Exited(status) = container.state {
-                        let name = &container.service;
-                        session.events.warning(format!(
-                            "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save or `dev` starts it again"
-                        ));
-                    }
+                _ if runs || started >= self.since => {
+                    let task = self.follow(session, container, started);
+                    self.followed.insert(container.id.clone(), Followed { task, started, told: false });
                 }
                 _ => {}
             }
         }
-        self.followed.retain(|id, task| {
-            !task.is_finished() || objects.containers.iter().any(|container| container.id == *id)
+        self.followed.retain(|id, followed| {
+            !followed.task.is_finished() || objects.containers.iter().any(|container| container.id == *id)
         });
         Ok(())
     }
 
-    fn follow(&self, session: &Session, container: &ContainerId, service: String) -> JoinHandle<()> {
-        let options = LogOptions { follow: true, tail: None, since: Some(self.since) };
-        let mut lines = session.engine.logs(container, &options);
+    fn follow(&self, session: &Session, container: &Container, started: i32) -> JoinHandle<()> {
+        let options = LogOptions { follow: true, tail: None, since: Some(self.since.max(started)) };
+        let mut lines = session.engine.logs(&container.id, &options);
+        let service = container.service.to_string();
         let (events, ended) = (session.events.clone(), Arc::clone(&self.ended));
         tokio::spawn(async move {
             while let Some(line) = lines.next().await {
                 events.send(Event::Log { service: service.clone(), stderr: line.stderr, line: line.text });
             }
+            // The log ends a moment before the engine says that the container has.
+            tokio::time::sleep(limits::PROBE_PAUSE).await;
             ended.notify_one();
         })
     }
@@ -79,8 +88,36 @@ impl Follower {
 
     /// Follows nothing more.
     pub(super) fn stop(self) {
-        for task in self.followed.into_values() {
-            task.abort();
+        for followed in self.followed.into_values() {
+            followed.task.abort();
         }
     }
+}
+
+/// That a container ended is worth telling, unless it is one that others wait for to complete, and it did.
+fn tell_end(session: &Session, container: &Container) {
+    let name = &container.service;
+    let awaited = session
+        .stack
+        .services
+        .values()
+        .any(|service| service.depends_on.get(name) == Some(&Condition::Completed));
+    match container.state {
+        ContainerState::Exited(0) if awaited => {}
+        ContainerState::Exited(status) => session.events.warning(format!(
+            "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save or `dev` starts it again"
+        )),
+        _ => {}
+    }
+}
+
+/// When a container last began.
+fn started(container: &Container) -> Option<i32> {
+    humantime::parse_rfc3339_weak(container.started_at.as_deref()?).ok().map(seconds)
+}
+
+/// Seconds since the epoch, as the engine counts.
+fn seconds(time: SystemTime) -> i32 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i32::try_from(since.as_secs()).unwrap_or(i32::MAX)
 }
