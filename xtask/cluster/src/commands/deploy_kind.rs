@@ -169,7 +169,7 @@ async fn dry_run(
         .run(title, async |reporter| Ok(Finished::unchanged(ours::find(&kind, reporter).await?)))
         .await?;
     let ours: Ours = match found {
-        Found::Ours(ours) if !arguments.recreate => ours,
+        Found::Ours(ours) if !arguments.recreate => *ours,
         Found::Absent | Found::Ours(_) | Found::OursBroken(_) => {
             let count = manifests.architecture.len() + manifests.platform.len();
             return context.print(&format!("make kind cluster {}\ncreate {count} objects\n", kind.name()));

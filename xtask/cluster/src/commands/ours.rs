@@ -24,7 +24,7 @@ pub(super) struct Ours {
 /// What is there of our name.
 pub(super) enum Found {
     Absent,
-    Ours(Ours),
+    Ours(Box<Ours>),
     /// Made by this checkout, or being made when the run was killed; it does not answer.
     OursBroken(String),
     /// It answers and has another owner, or does not answer and nothing says that it is ours.
@@ -69,7 +69,7 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
     let cluster = Cluster::by_kubeconfig(kind.name(), &kubeconfig).await?;
     match cluster.node_label(OWNER_LABEL, limits::CLUSTER_ANSWER).await {
         Ok(Some(owner)) if owner == kind.name() => {
-            Ok(Found::Ours(Ours { kind: kind.clone(), cluster, node: node.clone() }))
+            Ok(Found::Ours(Box::new(Ours { kind: kind.clone(), cluster, node: node.clone() })))
         }
         Ok(owner) => {
             let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("project {owner}"));
@@ -86,7 +86,7 @@ fn broken(kind: &Kind, half_made: bool, seen: String) -> Found {
 /// Finds it, for commands that need it to be there.
 pub(super) async fn existing(kind: &Kind, reporter: &StepReporter) -> Result<Ours, Failure> {
     match find(kind, reporter).await? {
-        Found::Ours(ours) => Ok(ours),
+        Found::Ours(ours) => Ok(*ours),
         Found::Absent => {
             Err(Failure::new(Code::ClusterUnusable, format!("there is no kind cluster {}", kind.name()))
                 .hint("`cargo xtask deploy-kind` makes it"))
@@ -107,7 +107,7 @@ pub(super) async fn ensure(
         Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
         Found::Ours(ours) if !recreate => {
             kind.forget_intent()?;
-            return Ok(Finished::unchanged(ours));
+            return Ok(Finished::unchanged(*ours));
         }
         Found::OursBroken(seen) if !recreate && !half_made => {
             return Err(Failure::new(
@@ -133,7 +133,7 @@ pub(super) async fn ensure(
     let begun = std::time::Instant::now();
     loop {
         match find(kind, reporter).await? {
-            Found::Ours(ours) => return Ok(Finished::changed(ours, "made")),
+            Found::Ours(ours) => return Ok(Finished::changed(*ours, "made")),
             Found::OursBroken(_) | Found::Foreign(_) if begun.elapsed() < limits::CLUSTER_READY => {
                 tokio::time::sleep(limits::LOOK_PAUSE).await;
             }
