@@ -114,13 +114,11 @@ impl Measured {
     pub fn live(&self) -> String {
         let (rate, middle, high) = self.last_second;
         let errors = self.failed;
-        let mut text =
-            format!("{rate}/s, p50 {}, p99 {}, {errors} failed", milliseconds(middle), milliseconds(high));
-        if let Some(seen) = self.scaling {
+        let pods = self.scaling.map_or_else(String::new, |seen| {
             let cpu = seen.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent} %"));
-            text.push_str(&format!(", {} pods (wanted {}, CPU {cpu})", seen.current, seen.desired));
-        }
-        text
+            format!(", {} pods (wanted {}, CPU {cpu})", seen.current, seen.desired)
+        });
+        format!("{rate}/s, p50 {}, p99 {}, {errors} failed{pods}", milliseconds(middle), milliseconds(high))
     }
 
     /// All of it on one line.

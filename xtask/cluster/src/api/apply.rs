@@ -97,26 +97,17 @@ impl Changes {
 
     /// The difference as text, an object's lines below its name.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for (key, change) in &self.items {
-            let lines: &[String] = match change {
-                Change::Unchanged => continue,
-                Change::Create => {
-                    text.push_str(&format!("create {key}\n"));
-                    &[]
-                }
-                Change::Remove => {
-                    text.push_str(&format!("remove {key}\n"));
-                    &[]
-                }
-                Change::Update(lines) => {
-                    text.push_str(&format!("change {key}\n"));
-                    lines
-                }
+        let told = |(key, change): &(Key, Change)| {
+            let (verb, lines): (&str, &[String]) = match change {
+                Change::Unchanged => return None,
+                Change::Create => ("create", &[]),
+                Change::Remove => ("remove", &[]),
+                Change::Update(lines) => ("change", lines),
             };
-            lines.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
-        }
-        text
+            let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+            Some(format!("{verb} {key}\n{lines}"))
+        };
+        self.items.iter().filter_map(told).collect()
     }
 }
 
@@ -142,7 +133,7 @@ impl Cluster {
         let namespaces: BTreeSet<&str> = live
             .values()
             .filter_map(|object| {
-                (object.types.as_ref()?.kind == "Namespace").then(|| object.metadata.name.as_deref())?
+                (object.types.as_ref()?.kind == "Namespace").then_some(object.metadata.name.as_deref())?
             })
             .collect();
         let made_here: BTreeSet<&str> =

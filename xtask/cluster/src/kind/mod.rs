@@ -254,17 +254,19 @@ fn unusable(error: ProcessError) -> Failure {
 
 /// What kind is told: one node, ours by its label, the NodePorts on 127.0.0.1.
 fn configuration(project: &str, ports: &[Mapping]) -> String {
-    let mut text = format!(
+    let ports: String = ports
+        .iter()
+        .map(|port| {
+            format!(
+                "      - {{containerPort: {}, hostPort: {}, listenAddress: 127.0.0.1}}\n",
+                port.node, port.host
+            )
+        })
+        .collect();
+    format!(
         "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n  - role: control-plane\n    labels:\n      \
-         {OWNER_LABEL}: {project}\n    extraPortMappings:\n"
-    );
-    for port in ports {
-        text.push_str(&format!(
-            "      - {{containerPort: {}, hostPort: {}, listenAddress: 127.0.0.1}}\n",
-            port.node, port.host
-        ));
-    }
-    text
+         {OWNER_LABEL}: {project}\n    extraPortMappings:\n{ports}"
+    )
 }
 
 /// The node's image: the one that a variable names, else the newest of those that the engine has, else `None`: kind's
