@@ -24,7 +24,9 @@ fn bare(object: &Value) -> Value {
         top.remove("status");
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        SERVERS_OWN.iter().for_each(|key| drop(metadata.remove(*key)));
+        for key in SERVERS_OWN {
+            metadata.remove(key);
+        }
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.remove(CONTROLLERS_OWN);
         }

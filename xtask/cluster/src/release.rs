@@ -166,7 +166,9 @@ impl Place<'_> {
                     if !made.is_empty() {
                         self.steps.events().note(format!("made {} in the cluster", made.join(", ")));
                     }
-                    warning.into_iter().for_each(|text| self.steps.events().warning(text));
+                    if let Some(text) = warning {
+                        self.steps.events().warning(text);
+                    }
                     Ok(())
                 };
                 self.cluster.carry_out(&comparison.release, reporter, prepare).await?;

@@ -30,7 +30,9 @@ pub async fn ensure_secrets(
     objects: &[Object],
 ) -> Result<(Vec<&'static str>, Option<String>), Failure> {
     let mut referred = BTreeSet::new();
-    objects.iter().for_each(|object| references(object.value(), &mut referred));
+    for object in objects {
+        references(object.value(), &mut referred);
+    }
     let database = objects
         .iter()
         .find(|object| object.kind() == "ConfigMap" && object.name() == "app-config")

@@ -74,9 +74,9 @@ pub(super) async fn service(
     {
         return Ok(Finished::unchanged(ServiceImage::of(&found.id)));
     }
-    let built = build.build(&session.engine, reporter).await?;
-    let image = ServiceImage::of(&built.id);
-    if !built.changed {
+    let made = build.build(&session.engine, reporter).await?;
+    let image = ServiceImage::of(&made.id);
+    if !made.changed {
         return Ok(Finished::unchanged(image));
     }
     Ok(Finished::changed(image.clone(), image.version))

@@ -25,24 +25,20 @@ use crate::{manifests, revision};
 /// When there is nothing to go back to; as for `deploy-kind` otherwise.
 pub async fn run(context: &Context, arguments: &cli::Rollback) -> Result<(), Failure> {
     let steps = Steps::new(context.events.clone(), None::<Halt>);
-    match &arguments.context {
-        Some(name) => {
-            let cluster = Cluster::by_context(name).await?;
-            let place =
-                Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
-            go_back(context, &place, None).await
-        }
-        None => {
-            let (kind, project) = ours::of_project(context)?;
-            let _lock = ours::exclusively(context, &project, "rollback").await?;
-            let title = format!("kind cluster {}", kind.name());
-            let ours = steps
-                .run(title, async |reporter| Ok(Finished::unchanged(ours::existing(&kind, reporter).await?)))
-                .await?;
-            let gate = Gate::NodePorts(ours.node.clone());
-            let place = Place { cluster: &ours.cluster, gate: &gate, force: arguments.force, steps: &steps };
-            go_back(context, &place, Some(&ours.node)).await
-        }
+    if let Some(name) = &arguments.context {
+        let cluster = Cluster::by_context(name).await?;
+        let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
+        go_back(context, &place, None).await
+    } else {
+        let (kind, project) = ours::of_project(context)?;
+        let _lock = ours::exclusively(context, &project, "rollback").await?;
+        let title = format!("kind cluster {}", kind.name());
+        let ours = steps
+            .run(title, async |reporter| Ok(Finished::unchanged(ours::existing(&kind, reporter).await?)))
+            .await?;
+        let gate = Gate::NodePorts(ours.node.clone());
+        let place = Place { cluster: &ours.cluster, gate: &gate, force: arguments.force, steps: &steps };
+        go_back(context, &place, Some(&ours.node)).await
     }
 }
 

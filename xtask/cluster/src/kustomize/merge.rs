@@ -42,13 +42,13 @@ fn merge_at(base: &mut Value, patch: &Value, field: &str, parent: &str) -> Resul
             }
             Ok(())
         }
-        (Value::Array(base), Value::Array(patch)) => match merge_key(field, parent) {
-            Some(key) => merge_lists(base, patch, field, key),
-            None => {
-                base.clone_from(patch);
-                Ok(())
+        (Value::Array(base), Value::Array(patch)) => {
+            if let Some(key) = merge_key(field, parent) {
+                return merge_lists(base, patch, field, key);
             }
-        },
+            base.clone_from(patch);
+            Ok(())
+        }
         (base, patch) => {
             *base = patch.clone();
             Ok(())

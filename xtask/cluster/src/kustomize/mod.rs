@@ -139,12 +139,11 @@ fn documents(path: &Path, read: ReadFile<'_>) -> Result<Vec<Object>, KustomizeEr
 fn generate(directory: &Path, generator: &Generator, read: ReadFile<'_>) -> Result<Object, KustomizeError> {
     let mut data = Map::new();
     for file in &generator.files {
-        let (key, path) = match file.split_once('=') {
-            Some((key, path)) => (key.to_owned(), Path::new(path)),
-            None => {
-                let path = Path::new(file);
-                (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path)
-            }
+        let (key, path) = if let Some((key, path)) = file.split_once('=') {
+            (key.to_owned(), Path::new(path))
+        } else {
+            let path = Path::new(file);
+            (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path)
         };
         data.insert(key, Value::from(text(&tidy(&directory.join(path)), read)?));
     }
@@ -183,11 +182,11 @@ fn set_images(object: &mut Object, changes: &[ImageChange]) {
         let (name, tag) = split_tag(image);
         let Some(change) = changes.iter().find(|change| change.name == name) else { continue };
         let name = change.new_name.as_deref().unwrap_or(name);
-        let changed = match change.new_tag.as_deref().or(tag) {
+        let reference = match change.new_tag.as_deref().or(tag) {
             Some(tag) => format!("{name}:{tag}"),
             None => name.to_owned(),
         };
-        container["image"] = Value::from(changed);
+        container["image"] = Value::from(reference);
     }
 }
 

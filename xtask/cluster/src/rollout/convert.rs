@@ -5,10 +5,10 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod as ApiPod};
 
 use super::{Container, ContainerState, Pod, Workload};
 
-/// The annotation by which the Deployment's controller counts templates, on it and on its ReplicaSets.
+/// The annotation by which the Deployment's controller counts templates, on it and on its `ReplicaSet`s.
 const TEMPLATE_NUMBER: &str = "deployment.kubernetes.io/revision";
 
-/// One Deployment with its pods, out of all ReplicaSets and pods of its namespace.
+/// One Deployment with its pods, out of all `ReplicaSet`s and pods of its namespace.
 pub fn observe(deployment: &Deployment, sets: &[ReplicaSet], pods: &[ApiPod]) -> Workload {
     let spec = deployment.spec.as_ref();
     let status = deployment.status.clone().unwrap_or_default();
