@@ -57,6 +57,7 @@ impl Engine {
                 mounts: Some(mounts.collect()),
                 network_mode: Some("none".to_owned()),
                 readonly_rootfs: Some(true),
+                tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
                 ..Default::default()
             }),
             ..Default::default()
