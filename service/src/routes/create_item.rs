@@ -93,6 +93,10 @@ struct Body {
 
 fn parse(bytes: &[u8]) -> Result<NewItem, Problem> {
     let body: Body = serde_json::from_slice(bytes).map_err(|error| explain(bytes, &error))?;
+    // serde fills a struct from an array as well, member by member; the contract knows objects only.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::with_detail(Kind::InvalidRequest, "the body must be an object"));
+    }
     NewItem::new(body.name, body.value).map_err(refused)
 }
 
@@ -119,6 +123,8 @@ mod tests {
             (&deep(64), None),
             (&deep(65), Some(Kind::InvalidRequest)),
             (&deep(20_000), Some(Kind::InvalidRequest)),
+            (r#" ["n",1]"#, Some(Kind::InvalidRequest)),
+            ("[]", Some(Kind::InvalidRequest)),
             ("", Some(Kind::MalformedBody)),
             ("{", Some(Kind::MalformedBody)),
             (r#"{"name":"n","value":1} x"#, Some(Kind::MalformedBody)),
