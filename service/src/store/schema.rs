@@ -39,6 +39,15 @@ pub enum MigrateError {
         /// The last answer.
         cause: String,
     },
+    /// Postgres does not take the password; waiting does not change it.
+    #[error(
+        "postgres does not take the password of DB_USER; a database keeps the passwords of its first start, so put \
+         those back or remove its volume: {cause}"
+    )]
+    Refused {
+        /// Its answer.
+        cause: String,
+    },
     /// Another run held the lock all the time.
     #[error("another migration run held the lock for {0:?}")]
     Locked(Duration),
@@ -89,6 +98,10 @@ fn connect_patiently(
             Ok(connection) => return Ok(connection),
             Err(error) => error.to_string(),
         };
+        // A server that is still initializing listens on no network address: what it refuses once, it refuses always.
+        if cause.contains("password authentication failed") {
+            return Err(MigrateError::Refused { cause: cause.trim().to_owned() });
+        }
         if start.elapsed() + pause > wait {
             let address = format!("{}:{}", database.host, database.port);
             return Err(MigrateError::Connect { address, waited: start.elapsed(), cause });

@@ -13,6 +13,7 @@ tests![
     every_earlier_schema_is_brought_up_to_date_under_a_waiting_service,
     two_processes_at_once_migrate_once,
     a_held_lock_is_waited_for_and_then_given_up,
+    a_refused_password_is_not_waited_for,
     every_migration_can_be_taken_back,
     a_service_works_on_a_newer_schema,
 ];
@@ -89,6 +90,18 @@ async fn a_held_lock_is_waited_for_and_then_given_up() {
     assert!(end.lines[0]["error"].as_str().unwrap().contains("held the lock"), "{:?}", end.lines);
     drop(holder);
     assert_eq!(wire::run("migrate", &variables).await.status.code(), Some(0));
+}
+
+async fn a_refused_password_is_not_waited_for() {
+    let postgres = servers::postgres().await;
+    let database = postgres.empty_database().await;
+    // Long enough that the run's own bound would end the test first.
+    let changes = [("DB_PASSWORD", "not the password"), ("MIGRATE_WAIT_SECONDS", "600")];
+    let variables = servers::variables(postgres.port, &database, servers::redis().await.port, &changes);
+    let end = wire::run("migrate", &variables).await;
+    assert_eq!(end.status.code(), Some(5));
+    let error = end.lines[0]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("remove its volume"), "{:?}", end.lines);
 }
 
 async fn every_migration_can_be_taken_back() {
