@@ -73,6 +73,13 @@ pub struct Container {
     pub reason: Option<String>,
 }
 
+impl Container {
+    /// What a person calls it: its service, or its own name when a label of the service is missing.
+    pub fn title(&self) -> &str {
+        if self.service.as_str().is_empty() { &self.name } else { self.service.as_str() }
+    }
+}
+
 /// What a container is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerState {

@@ -136,9 +136,9 @@ impl fmt::Display for Action {
             Self::RemoveVolume(volume) => write!(f, "remove volume {}", volume.name),
             Self::CreateContainer(service) => write!(f, "create container {service}"),
             Self::StartContainer(service) => write!(f, "start container {service}"),
-            Self::UnpauseContainer(container) => write!(f, "unpause container {}", container.service),
-            Self::StopContainer { container, .. } => write!(f, "stop container {}", container.service),
-            Self::RemoveContainer { container, .. } => write!(f, "remove container {}", container.service),
+            Self::UnpauseContainer(container) => write!(f, "unpause container {}", container.title()),
+            Self::StopContainer { container, .. } => write!(f, "stop container {}", container.title()),
+            Self::RemoveContainer { container, .. } => write!(f, "remove container {}", container.title()),
             Self::ReloadContainer { container, signal } => {
                 write!(f, "send {signal} to {}", container.service)
             }

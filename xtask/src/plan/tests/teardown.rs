@@ -95,13 +95,13 @@ fn down_takes_every_container_of_a_service_and_those_of_none() {
     world.plant("redis", ContainerState::Created);
     world.container("watcher").seen.service = service("");
     assert_snapshot!(down(&world.observe(), Keep::Data, &grace), @"
-        1  remove container           down
-        2  remove container service   down  after 1
-        3  remove container migrate   down  after 2
-        4  remove container postgres  down  after 3
-        5  remove container redis     down  after 2
-        6  remove container redis     down  after 2
-        7  remove network default     down  after 4, 5, 6
+        1  remove container shop-watcher  down
+        2  remove container service       down  after 1
+        3  remove container migrate       down  after 2
+        4  remove container postgres      down  after 3
+        5  remove container redis         down  after 2
+        6  remove container redis         down  after 2
+        7  remove network default         down  after 4, 5, 6
         ");
 }
 
