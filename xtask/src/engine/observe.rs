@@ -213,9 +213,15 @@ fn container(inspection: ContainerInspectResponse) -> Option<Container> {
         _ => ContainerState::Created,
     };
     let reason = match seen {
-        ContainerState::Running(Health::Starting | Health::Unhealthy) => health
-            .and_then(|health| health.log.as_ref()?.last().and_then(last_probe))
-            .or_else(|| Some("its health check has not run yet".to_owned())),
+        ContainerState::Running(Health::Starting | Health::Unhealthy) => {
+            health.and_then(|health| health.log.as_ref()?.last().and_then(last_probe)).or_else(|| {
+                let unheard = match seen {
+                    ContainerState::Running(Health::Unhealthy) => "its last health checks failed",
+                    _ => "its health check has not run yet",
+                };
+                Some(unheard.to_owned())
+            })
+        }
         ContainerState::Exited(_) if state.oom_killed == Some(true) => {
             Some("out of memory: killed".to_owned())
         }
