@@ -164,8 +164,9 @@ fn project_name(root: &yaml::Node, context: &Context<'_>) -> Option<ProjectName>
     let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = name.starts_with(first) && name.chars().all(|c| first(c) || c == '-' || c == '_');
     if !valid {
+        let chosen = if source.project.is_some() { " (chosen by HOMEPORT_PROJECT)" } else { "" };
         let message = format!(
-            "the project's name {name:?} must begin with a lower-case letter or digit and contain only these, - and _"
+            "the project's name {name:?}{chosen} must begin with a lower-case letter or digit and contain only these, - and _"
         );
         faults.add(line, "name", message);
         return None;

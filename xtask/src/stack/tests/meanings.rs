@@ -246,8 +246,9 @@ fn the_project_is_named_by_the_caller_then_the_file_then_the_directory() {
     assert_eq!(name(None, "", "/a/_My.Dir 1"), Ok("mydir1".to_owned()));
     let refused = "compose.yaml: name: the project's name";
     assert!(
-        name(Some("Not Valid"), "", "/a/dir")
-            .is_err_and(|error| error.contains("the project's name \"Not Valid\""))
+        name(Some("Not Valid"), "", "/a/dir").is_err_and(
+            |error| error.contains("the project's name \"Not Valid\" (chosen by HOMEPORT_PROJECT)")
+        )
     );
     assert!(name(None, "", "/").is_err_and(|error| error.contains(&refused["compose.yaml: ".len()..])));
 }
