@@ -19,7 +19,7 @@ use crate::operator::StackOperator;
 use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
 use crate::project::{Project, apply_reloads, digest_mounted_files};
 use crate::report::reports;
-use crate::stack::{Service, Stack};
+use crate::stack::{MountSource, Service, Stack};
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -113,6 +113,7 @@ impl Session {
             }
         }
         self.events.send(Event::Planned { steps: plan.announced() });
+        self.refuse_absent_mounts(plan)?;
         self.refuse_taken_ports(plan).await?;
         let operator = StackOperator {
             engine: &self.engine,
@@ -151,6 +152,27 @@ impl Session {
         Ok(reports(&self.stack, &observed, SystemTime::now()))
     }
 
+    /// Before anything is touched: a file to mount that is not there would be refused by the engine only once the
+    /// container it replaces is gone.
+    fn refuse_absent_mounts(&self, plan: &Plan) -> Result<(), Failure> {
+        for step in plan.steps.iter().filter(|step| !step.optional) {
+            let Action::CreateContainer(name) = &step.action else { continue };
+            let Some(service) = self.stack.services.get(name) else { continue };
+            for mount in &service.mounts {
+                // Outside of the checkout the engine judges: it may run on another machine.
+                let MountSource::Bind(path) = &mount.source else { continue };
+                if path.starts_with(self.project.root()) && !path.exists() {
+                    let path = self.project.relative(path).display();
+                    let message =
+                        format!("cannot mount {path} in {name} at {}: it does not exist", mount.target);
+                    return Err(Failure::new(Code::ComposeInvalid, message)
+                        .hint(format!("create it, or mend the volumes of {name} in compose/compose.yaml")));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Before anything is touched: a port that somebody else holds is a failure that names the holder.
     async fn refuse_taken_ports(&self, plan: &Plan) -> Result<(), Failure> {
         let starting: Vec<(&str, &Service)> = plan
@@ -179,7 +201,10 @@ impl Session {
                     Code::PortTaken,
                     format!("cannot publish {name}: port {port} on 127.0.0.1 is {by}"),
                 )
-                .hint(format!("stop it, or choose another port: {}", port_variable(name, port))));
+                .hint(format!(
+                    "stop it, or choose another port: {}",
+                    another_port(&self.stack, name, port)
+                )));
             }
         }
         Ok(())
@@ -195,10 +220,17 @@ pub struct BroughtUp {
     pub services: Vec<ServiceReport>,
 }
 
-/// How a person chooses another port.
-fn port_variable(service: &str, port: u16) -> String {
+/// How a person chooses another port: the next one that nothing in the stack publishes.
+fn another_port(stack: &Stack, service: &str, port: u16) -> String {
+    let published: BTreeSet<u16> = stack
+        .services
+        .values()
+        .flat_map(|service| &service.ports)
+        .filter_map(|port| port.published)
+        .collect();
+    let free = (port..=u16::MAX).find(|port| !published.contains(port)).unwrap_or(port);
     let variable = service.to_uppercase().replace('-', "_");
-    format!("HOMEPORT_{variable}_PORT={} cargo xtask dev", port.wrapping_add(1))
+    format!("HOMEPORT_{variable}_PORT={free} cargo xtask dev")
 }
 
 /// The images that a stack needs, each once.
@@ -224,5 +256,27 @@ impl From<ConnectError> for Failure {
             _ => Code::EngineUnreachable,
         };
         Self::new(code, error.to_string()).hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Source, parse};
+
+    #[test]
+    fn another_port_is_none_of_the_stack() {
+        let text =
+            "services: {web-ui: {image: a, ports: ['80:1']}, other: {image: a, ports: ['81:1', '83:1']}}";
+        let source = Source {
+            path: std::path::Path::new("compose.yaml"),
+            text,
+            directory: std::path::Path::new("/stack"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        let stack = parse(&source).unwrap().stack;
+        assert_eq!(another_port(&stack, "web-ui", 80), "HOMEPORT_WEB_UI_PORT=82 cargo xtask dev");
     }
 }
