@@ -2,13 +2,15 @@
 
 use super::cursor::Cursor;
 use super::model::Homeport;
+use super::signal::signal;
 
 /// The extension; unlike those of others, a key in it that is unknown is a fault.
 pub(super) fn read(at: &Cursor<'_>) -> Homeport {
     let mut section = at.section();
     let optional = section.take("optional").and_then(|at| at.boolean()).unwrap_or(false);
     let mut text = |key| section.take(key).and_then(|at: Cursor<'_>| at.filled_text());
-    let (package, recipe, reload) = (text("package"), text("recipe"), text("reload"));
+    let (package, recipe) = (text("package"), text("recipe"));
+    let reload = section.take("reload").and_then(|at| at.parsed_text(signal));
     let url_path = section.take("url_path").and_then(|at| {
         let path = at.text()?;
         if !path.starts_with('/') {

@@ -25,6 +25,7 @@ mod port;
 mod quantity;
 mod resources;
 mod service;
+mod signal;
 mod words;
 mod yaml;
 
@@ -90,8 +91,19 @@ pub fn parse(source: &Source<'_>) -> Result<Parsed, StackError> {
     let faults = faults.into_sorted();
     match stack {
         Some(stack) if faults.is_empty() => Ok(Parsed { stack, warnings: warnings.into_sorted() }),
-        _ => Err(failed(faults)),
+        _ => Err(failed(with_unset_variables(faults, warnings.into_sorted()))),
     }
+}
+
+/// The faults, each beside the warnings about its own value: a name that is empty because its variable is not set is
+/// understood only with the variable.
+fn with_unset_variables(faults: Vec<Fault>, warnings: Vec<Fault>) -> Vec<Fault> {
+    let blamed =
+        |warning: &Fault| faults.iter().any(|fault| fault.line == warning.line && fault.key == warning.key);
+    let mut all: Vec<Fault> = warnings.into_iter().filter(blamed).collect();
+    all.extend(faults);
+    all.sort();
+    all
 }
 
 /// The whole document; `None` only after a fault.

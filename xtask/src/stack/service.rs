@@ -7,7 +7,9 @@ use super::Context;
 use super::cursor::{Cursor, Section};
 use super::model::{ImageReference, Mount, NetworkName, ProjectName, Restart, Service};
 use super::yaml::Value;
-use super::{build, dependency, environment, healthcheck, homeport, limits, mount, port, quantity, words};
+use super::{
+    build, dependency, environment, healthcheck, homeport, limits, mount, port, quantity, signal, words,
+};
 
 /// How long a stop may take when the file does not say (Compose Specification, `stop_grace_period`).
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -128,7 +130,7 @@ pub(super) fn read(
         shm_size: keys.take("shm_size").and_then(|at| at.parsed(quantity::bytes)).filter(|size| *size > 0),
         sysctls: keys.take("sysctls").map(|at| at.settings()).unwrap_or_default(),
         ulimits: keys.take("ulimits").map(|at| ulimits(&at)).unwrap_or_default(),
-        stop_signal: text(&mut keys, "stop_signal"),
+        stop_signal: text_at(&mut keys, "stop_signal").and_then(|at| at.parsed_text(signal::signal)),
         stop_grace_period: keys
             .take("stop_grace_period")
             .and_then(|at| at.parsed_text(quantity::duration))
@@ -141,7 +143,12 @@ pub(super) fn read(
 }
 
 fn text(keys: &mut Section<'_>, key: &'static str) -> Option<String> {
-    keys.take(key)?.text().filter(|text| !text.is_empty())
+    text_at(keys, key)?.text()
+}
+
+/// The place of a text; an empty one is as good as none.
+fn text_at<'a>(keys: &mut Section<'a>, key: &'static str) -> Option<Cursor<'a>> {
+    keys.take(key).filter(|at| at.text().is_none_or(|text| !text.is_empty()))
 }
 
 fn boolean(keys: &mut Section<'_>, key: &'static str) -> bool {

@@ -125,6 +125,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
 /// to its programmer.
 fn describe(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
     let error = error.without_snippet();
     let text = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} is written twice"),
@@ -135,7 +136,13 @@ fn describe(error: &serde_saphyr::Error) -> String {
         Error::AliasReplayLimitExceeded { .. } => {
             "its aliases unfold into more than a stack can be".to_owned()
         }
-        Error::Budget { breach, .. } => format!("it is larger or deeper than a stack can be ({breach:?})"),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("it nests deeper than {MAX_DEPTH} levels")
+        }
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
+            format!("it has more than {MAX_NODES} values, its aliases unfolded")
+        }
+        Error::Budget { .. } => "it is larger than a stack can be".to_owned(),
         _ => error.to_string(),
     };
     let text = text.split(" at line ").next().unwrap_or(&text);

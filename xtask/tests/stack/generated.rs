@@ -47,6 +47,11 @@ fn filled() -> impl Strategy<Value = String> {
     text().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text })
 }
 
+/// A signal, in the ways that it may be written.
+fn signal() -> impl Strategy<Value = String> {
+    select(vec!["SIGTERM", "hup", "USR1", "9", "SIGRTMIN+3"]).prop_map(str::to_owned)
+}
+
 fn name() -> impl Strategy<Value = String> {
     "[A-Za-z_][A-Za-z0-9_.]{0,6}"
 }
@@ -167,7 +172,7 @@ fn restart() -> impl Strategy<Value = Restart> {
 }
 
 fn homeport() -> impl Strategy<Value = Homeport> {
-    (any::<bool>(), of(filled()), of(filled()), of(text()), of(filled())).prop_map(
+    (any::<bool>(), of(filled()), of(filled()), of(text()), of(signal())).prop_map(
         |(optional, package, recipe, url_path, reload)| {
             let url_path = url_path.map(|path| format!("/{path}"));
             Homeport { optional, package, recipe, url_path, reload }
@@ -197,7 +202,7 @@ fn service(index: usize) -> impl Strategy<Value = Service> {
     ]);
     let run = (image, of(build()), of(vec(text(), 0..4)), of(vec(text(), 0..3)), texts());
     let attached = (ports(base), mounts(), networks(), depends_on, of(healthcheck()), restart());
-    let process = (of(filled()), of(filled()), of(filled()), any::<bool>(), any::<bool>(), of(filled()));
+    let process = (of(filled()), of(filled()), of(filled()), any::<bool>(), any::<bool>(), of(signal()));
     let secured = (btree_set(name(), 0..3), btree_set(name(), 0..3), btree_set(filled(), 0..3), limits());
     let rest = (of(bytes()), texts(), btree_map(name(), ulimit(), 0..3), duration(), texts(), homeport());
     (run, attached, process, secured, rest).prop_map(|(run, attached, process, secured, rest)| {

@@ -16,6 +16,8 @@ const SERVICE: &[(&str, &str)] = &[
     ("frobnicate: 1", "4: services.web.frobnicate: there is no such key here, or Homeport does not support it"),
     ("x-homeport: {optinal: true}", "4: services.web.x-homeport.optinal: there is no such key here (did you mean `optional`?)"),
     ("x-homeport: {x-deep: 1}", "4: services.web.x-homeport.x-deep: there is no such key here, or Homeport does not support it"),
+    ("x-homeport: {reload: SIGFOO}", "4: services.web.x-homeport.reload: \"SIGFOO\" is no signal; one is written like SIGHUP"),
+    ("stop_signal: '65'", "4: services.web.stop_signal: \"65\" is no signal; one is written like SIGHUP"),
     ("x-homeport: {url_path: dash}", "4: services.web.x-homeport.url_path: the path \"dash\" must begin with /"),
     // kinds
     ("user: 1000", "4: services.web.user: expected text (put it in quotes), found the number 1000"),
@@ -196,6 +198,7 @@ const FILES: &[(&str, &str)] = &[
     ("x-a: &a {bad: 1}\nservices:\n  web:\n    image: i\n    healthcheck: *a\n",
      "1: services.web.healthcheck.bad: there is no such key here, or Homeport does not support it\n5: services.web.healthcheck: needs a `test`, or `disable: true`\n"),
     ("services:\n  web: {image: i}\n---\nservices: {}\n", "4: not valid YAML: there is more than one document\n"),
+    ("services:\n  web:\n    image: ${NOPE}\n    user: ${NEITHER}\n", "3: services.web.image: must not be empty\n3: services.web.image: the variable NOPE is not set, its value here is empty\n"),
     ("services: {web: {image: 'open}}\n", "1: not valid YAML: unclosed quote\n"),
 ];
 
@@ -259,6 +262,10 @@ fn a_file_that_unfolds_without_end_is_refused_at_once() {
     }));
     let found = faults(&format!("x-a0: &a0 [lol]\n{levels}services: {{web: {{image: i, command: *a9}}}}\n"));
     assert!(found.contains("not valid YAML: "), "{found}");
+    assert!(!found.contains('{'), "in words, not as the library prints it: {found}");
+
+    let long = format!("services: {{web: {{image: i, command: [{}]}}}}", "a, ".repeat(20_001));
+    assert_eq!(faults(&long), "1: not valid YAML: it has more than 20000 values, its aliases unfolded\n");
 
     let deep = format!("services: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(faults(&deep).contains("not valid YAML: "));
