@@ -193,12 +193,31 @@ pub struct Logs {
     /// Only lines of the last while: `90s`, `10m`, `1h`.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub since: Option<std::time::Duration>,
-    /// Make the service's JSON lines readable (the default on a terminal), or not.
+    /// Only lines in which this regular expression is found.
+    #[arg(long, value_name = "PATTERN", value_parser = regex_lite::Regex::new)]
+    pub grep: Option<regex_lite::Regex>,
+    /// Only JSON lines of this level or above.
+    #[arg(long, value_enum)]
+    pub level: Option<Level>,
+    /// Make the service's JSON lines readable and leave out good answers to probes (the default on a terminal), or not.
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     pub pretty: Option<bool>,
     /// Only these services.
     #[arg(value_parser = service)]
     pub services: Vec<ServiceName>,
+}
+
+/// How much a line of a log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Level {
+    /// For whoever looks for a fault.
+    Debug,
+    /// What happens.
+    Info,
+    /// Likely to be unwanted.
+    Warn,
+    /// Something failed.
+    Error,
 }
 
 /// `test`

@@ -11,6 +11,7 @@ use xtask::failure::{Code, Failure};
 use xtask::interrupt;
 use xtask::project::Project;
 use xtask::run_log::RunLog;
+use xtask::stack::ServiceName;
 use xtask::ui::{Screen, Settings, Terminal, print_text, show_failure};
 
 fn main() -> ExitCode {
@@ -52,7 +53,7 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     let name = command_name(&cli.command);
     let (events, receiver) = Events::channel();
     let log = changes(&cli.command).then(|| RunLog::create(&project.scratch(), name, SystemTime::now()));
-    let screen = Screen::start(settings(&cli, terminal), receiver, log.and_then(Result::ok));
+    let screen = Screen::start(settings(&cli, terminal, &project), receiver, log.and_then(Result::ok));
     let reader_gone = screen.reader_gone();
     let begun = Instant::now();
     events.send(Event::RunStarted {
@@ -93,12 +94,20 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
 }
 
 /// How the screen shows this command.
-fn settings(cli: &Cli, terminal: Terminal) -> Settings {
+fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
     let mut settings = Settings::new(cli.format, terminal);
     match &cli.command {
         Command::Logs(arguments) => {
             settings.data_on_stdout = true;
             settings.pretty = arguments.pretty;
+            // A Compose file that cannot be read is the command's to tell.
+            let stack = project.stack().map(|(stack, _)| stack).ok();
+            let named =
+                |name: &ServiceName| arguments.services.is_empty() || arguments.services.contains(name);
+            settings.services = (stack.iter().flat_map(|stack| stack.services.keys()))
+                .filter(|name| named(name))
+                .map(ToString::to_string)
+                .collect();
             settings.log_names = arguments.services.len() != 1 || terminal.stdout_is_terminal;
         }
         Command::Status | Command::Doctor { .. } => settings.data_on_stdout = true,

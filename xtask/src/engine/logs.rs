@@ -1,5 +1,7 @@
 //! The logs of containers, as lines.
 
+use std::time::SystemTime;
+
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -10,6 +12,8 @@ use crate::plan::ContainerId;
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
+    /// When the engine took it in; `None` from an engine that does not say.
+    pub at: Option<SystemTime>,
     /// Whether it went to standard error.
     pub stderr: bool,
     /// The line, without its end.
@@ -34,6 +38,7 @@ impl Engine {
             follow: options.follow,
             stdout: true,
             stderr: true,
+            timestamps: true,
             since: options.since.unwrap_or(0),
             tail: options.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string()),
             ..Default::default()
@@ -42,7 +47,7 @@ impl Engine {
             let open = chunk.is_ok();
             async move { open }
         });
-        let mut partial = [String::new(), String::new()];
+        let mut partial = [Partial::default(), Partial::default()];
         chunks
             .filter_map(|chunk| async move { chunk.ok() })
             .map(Some)
@@ -58,27 +63,50 @@ impl Engine {
     }
 }
 
+/// What has come of a line whose end has not.
+#[derive(Debug, Default)]
+struct Partial {
+    at: Option<SystemTime>,
+    text: String,
+}
+
 /// Cuts a chunk into lines; what has no end yet waits in `partial` (one a stream). The end of the log (`None`) brings
 /// out what is left.
-fn split(partial: &mut [String; 2], chunk: Option<LogOutput>) -> Vec<LogLine> {
+fn split(partial: &mut [Partial; 2], chunk: Option<LogOutput>) -> Vec<LogLine> {
     let Some(chunk) = chunk else {
         return partial
             .iter_mut()
+            .map(std::mem::take)
             .enumerate()
-            .map(|(index, text)| LogLine { stderr: index == 1, text: std::mem::take(text) })
+            .map(|(index, waiting)| LogLine { at: waiting.at, stderr: index == 1, text: waiting.text })
             .filter(|line| !line.text.is_empty())
             .collect();
     };
     let stderr = matches!(chunk, LogOutput::StdErr { .. });
     let waiting = &mut partial[usize::from(stderr)];
-    waiting.push_str(&String::from_utf8_lossy(&chunk.into_bytes()));
+    let bytes = chunk.into_bytes();
+    let chunk = String::from_utf8_lossy(&bytes);
     let mut lines = Vec::new();
-    while let Some(end) = waiting.find('\n') {
-        let rest = waiting.split_off(end + 1);
-        let text = std::mem::replace(waiting, rest);
-        lines.push(LogLine { stderr, text: text.trim_end_matches(['\n', '\r']).to_owned() });
+    for piece in chunk.split_inclusive('\n') {
+        // The engine writes the time before each message; a long line is several.
+        let (at, piece) = timestamp(piece);
+        waiting.at = waiting.at.or(at);
+        waiting.text.push_str(piece);
+        if piece.ends_with('\n') {
+            let Partial { at, text } = std::mem::take(waiting);
+            lines.push(LogLine { at, stderr, text: text.trim_end_matches(['\n', '\r']).to_owned() });
+        }
     }
     lines
+}
+
+/// The time that a message begins with, and the rest.
+fn timestamp(text: &str) -> (Option<SystemTime>, &str) {
+    let Some((time, rest)) = text.split_once(' ') else { return (None, text) };
+    match humantime::parse_rfc3339(time) {
+        Ok(time) => (Some(time), rest),
+        Err(_) => (None, text),
+    }
 }
 
 #[cfg(test)]
@@ -87,14 +115,29 @@ mod tests {
 
     #[test]
     fn lines_are_whole_whatever_the_chunks() {
+        let second = |second| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
         let out = |text: &str| Some(LogOutput::StdOut { message: text.to_owned().into() });
         let err = |text: &str| Some(LogOutput::StdErr { message: text.to_owned().into() });
-        let mut partial = [String::new(), String::new()];
+        let mut partial = [Partial::default(), Partial::default()];
         let mut lines = Vec::new();
-        for chunk in [out("one\ntw"), err("warn"), out("o\r\nthree"), err("ing\n"), None] {
-            lines.extend(split(&mut partial, chunk).into_iter().map(|line| (line.stderr, line.text)));
+        let chunks = [
+            out("1970-01-01T00:00:01.000000000Z one\n1970-01-01T00:00:02.000000000Z tw"),
+            err("1970-01-01T00:00:03.000000000Z warn"),
+            out("1970-01-01T00:00:04.000000000Z o\r\n"),
+            out("2 times no time"),
+            err("1970-01-01T00:00:05.000000000Z ing\n"),
+            None,
+        ];
+        for chunk in chunks {
+            lines
+                .extend(split(&mut partial, chunk).into_iter().map(|line| (line.at, line.stderr, line.text)));
         }
-        let expected = [(false, "one"), (false, "two"), (true, "warning"), (false, "three")];
-        assert_eq!(lines, expected.map(|(stderr, text)| (stderr, text.to_owned())));
+        let expected = [
+            (Some(second(1)), false, "one"),
+            (Some(second(2)), false, "two"),
+            (Some(second(3)), true, "warning"),
+            (None, false, "2 times no time"),
+        ];
+        assert_eq!(lines, expected.map(|(at, stderr, text)| (at, stderr, text.to_owned())));
     }
 }

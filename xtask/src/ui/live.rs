@@ -48,6 +48,8 @@ pub(super) struct LiveRenderer {
     count: Option<ProgressBar>,
     ended: usize,
     total: usize,
+    /// How many of the ended ones were not begun, because something that they need failed.
+    skipped: usize,
     problems: BTreeMap<String, (Vec<String>, Vec<ProgressBar>)>,
     names: Names,
     started: Option<Instant>,
@@ -72,6 +74,7 @@ impl LiveRenderer {
             count: None,
             ended: 0,
             total: 0,
+            skipped: 0,
             problems: BTreeMap::new(),
             started: None,
             quiet: None,
@@ -165,6 +168,7 @@ impl LiveRenderer {
 
     fn end_step(&mut self, step: StepId, title: &str, ending: &Ending<'_>, took: Duration) -> io::Result<()> {
         let ended = self.steps.remove(&step);
+        let began = ended.is_some();
         self.ended += 1;
         let style = self.style();
         let service = ended.as_ref().and_then(|step| step.service.as_ref());
@@ -195,7 +199,17 @@ impl LiveRenderer {
             count.finish_and_clear();
             self.area.remove(&count);
         }
-        self.line(&line)?;
+        // What was never begun is no news, line by line: the plan's other steps are, and what failed.
+        let silent = !began && matches!(ending.word, "unchanged" | "skipped");
+        self.skipped += usize::from(silent && ending.word == "skipped");
+        if !silent {
+            self.line(&line)?;
+        }
+        if self.skipped > 0 && self.ended == self.total {
+            let steps =
+                if self.skipped == 1 { "1 step".to_owned() } else { format!("{} steps", self.skipped) };
+            self.line(&style.paint(Role::Caution, &format!("– {steps} skipped, which need what failed")))?;
+        }
         for text in ending.message.iter().flat_map(|message| message.lines()) {
             self.line(&format!("    {}", style.paint(Role::Bad, &sanitize(text, false))))?;
         }
@@ -255,6 +269,9 @@ impl LiveRenderer {
     }
 
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
+        if self.settings.is_pretty() && log_line::is_good_probe(line) {
+            return Ok(());
+        }
         let style = self.data_style();
         let pretty = if self.settings.is_pretty() { log_line::pretty(line, style) } else { None };
         let raw = self.settings.data_on_stdout && !self.settings.terminal.stdout_is_terminal;
@@ -291,7 +308,7 @@ impl Renderer for LiveRenderer {
                 self.line(&format!("{} {directory}", style.paint(Role::Strong, command)))
             }
             Event::Planned { steps } => {
-                (self.ended, self.total) = (0, steps.len());
+                (self.ended, self.total, self.skipped) = (0, steps.len(), 0);
                 self.line(&self.style().paint(Role::Faint, &words::planned(steps.len())))
             }
             Event::StepStarted { step, title, service } => {

@@ -16,7 +16,7 @@ const IDENTIFIER: &str = "request_id";
 /// Keys that are left out of a request's line: the endpoint and the address repeat what the path and the machine tell,
 /// and a request that came without a trace has its own identifier for one.
 const REPEATED: [&str; 3] = ["endpoint", "ip", "trace_id"];
-/// Paths that machines ask for every few seconds: a good answer to them is dimmed, so that people's requests stand out.
+/// Paths that machines ask for every few seconds: a good answer to them is left out, so that people's requests are seen.
 const PROBED: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// The cells that a path is given before it pushes the rest of its line out of the column: most paths of an API.
 const PATH: usize = 20;
@@ -27,15 +27,22 @@ pub fn level(line: &str) -> Option<String> {
     Some(fields.get("level")?.as_str()?.to_lowercase())
 }
 
+/// Whether the line tells of a probe that was answered well: nothing that a person looks for.
+pub fn is_good_probe(line: &str) -> bool {
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return false };
+    let path = fields.get("path").and_then(Value::as_str);
+    let status = fields.get("status").and_then(Value::as_u64);
+    path.is_some_and(|path| PROBED.contains(&path)) && status.is_some_and(|status| status < 400)
+}
+
 /// The readable form, or `None` when the line is no JSON object with a message or a request in it.
-pub fn pretty(line: &str, painter: Style) -> Option<String> {
+pub fn pretty(line: &str, style: Style) -> Option<String> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;
     }
     let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(line) else { return None };
     let mut words = Vec::new();
-    let style = if is_good_probe(&fields) { Style::PLAIN } else { painter };
     let request = request(&mut fields, style);
     let message = MESSAGE.iter().find_map(|key| text(fields.get(*key)?).map(|text| (*key, text)));
     if request.is_none() && message.is_none() {
@@ -67,15 +74,7 @@ pub fn pretty(line: &str, painter: Style) -> Option<String> {
         }
     }
     words.extend(identifier.map(|id| style.paint(Role::Faint, &sanitize(&id, false))));
-    let line = words.join(" ");
-    Some(if style == painter { line } else { painter.paint(Role::Faint, &line) })
-}
-
-/// Whether the line tells of a probe that was answered well.
-fn is_good_probe(fields: &Map<String, Value>) -> bool {
-    let path = fields.get("path").and_then(Value::as_str);
-    let status = fields.get("status").and_then(Value::as_u64);
-    path.is_some_and(|path| PROBED.contains(&path)) && status.is_some_and(|status| status < 400)
+    Some(words.join(" "))
 }
 
 /// Method, path, status and latency, taken out of the fields.
@@ -170,14 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn good_answers_to_probes_are_dimmed_as_a_whole() {
-        let probe = |status: u16| {
-            let line = format!(r#"{{"level":"INFO","method":"GET","path":"/health","status":{status}}}"#);
-            pretty(&line, Style::COLOUR).expect("a request")
-        };
-        let text = "INFO  GET  /health             ";
-        assert_eq!(probe(200), format!("\u{1b}[2m{text} 200\u{1b}[0m"));
-        assert!(probe(503).contains("\u{1b}[31m503"), "a bad one is not");
+    fn good_answers_to_probes_are_known() {
+        let table = [
+            (r#"{"method":"GET","path":"/health","status":200}"#, true),
+            (r#"{"method":"GET","path":"/metrics","status":200}"#, true),
+            (r#"{"method":"GET","path":"/ready","status":503}"#, false),
+            (r#"{"method":"GET","path":"/api/data","status":200}"#, false),
+            (r#"{"path":"/health","msg":"no request"}"#, false),
+            ("/health 200", false),
+        ];
+        for (line, expected) in table {
+            assert_eq!(is_good_probe(line), expected, "{line}");
+        }
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl PlainRenderer {
     }
 
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
+        if self.settings.is_pretty() && log_line::is_good_probe(line) {
+            return Ok(());
+        }
         let style = self.data_style();
         let prefix =
             if self.settings.log_names { self.names.prefix(service, "|", style) } else { String::new() };

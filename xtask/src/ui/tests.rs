@@ -248,12 +248,59 @@ fn what_a_key_leaves_behind_is_written_over() {
     assert_eq!(screen.contents(), "nothing to do\n✓ stop container redis 2.0s\n· y");
 }
 
+/// A compiler's error is not scrolled away by what it kept from beginning, nor a save that changed nothing told at length.
+#[test]
+fn steps_that_never_began_are_counted_not_listed() {
+    let screen = InMemoryTerm::new(ROWS, COLUMNS);
+    let mut renderer = live(&screen);
+    let ended = |step, title: &str, outcome, took| Event::StepFinished {
+        step: StepId(step),
+        title: title.to_owned(),
+        outcome,
+        took: Duration::from_secs(took),
+    };
+    let skipped = || Outcome::Skipped { because: "build service".to_owned() };
+    let step = |step| crate::event::PlannedStep {
+        step: StepId(step),
+        title: "x".to_owned(),
+        cause: "y".to_owned(),
+        needs: Vec::new(),
+    };
+    let started = Event::StepStarted { step: StepId(1), title: "build service".to_owned(), service: None };
+    let story = [
+        Event::Planned { steps: (1..=4).map(step).collect() },
+        started.clone(),
+        ended(1, "build service", Outcome::Failed { message: "no such type".to_owned() }, 1),
+        ended(2, "stop container service", skipped(), 0),
+        ended(3, "start container service", skipped(), 0),
+        ended(4, "pull something", Outcome::Unchanged, 0),
+        Event::Planned { steps: (1..=2).map(step).collect() },
+        started,
+        ended(1, "build service", Outcome::Unchanged, 1),
+        ended(2, "stop container service", Outcome::Unchanged, 0),
+    ];
+    for event in &story {
+        renderer.show(event, moment(Instant::now(), Duration::ZERO)).expect("memory takes everything");
+    }
+    let expected = [
+        "4 steps",
+        "✗ build service 1.0s",
+        "    no such type",
+        "– 2 steps skipped, which need what failed",
+        "2 steps",
+        "= build service 1.0s  unchanged",
+    ];
+    assert_eq!(screen.contents(), expected.join("\n"));
+}
+
 /// What a command answers with goes to standard output, and a pipe gets a service's lines as they were written.
 #[test]
 fn data_goes_to_standard_output_when_it_is_the_answer() {
     let raw = "1:M \u{1b}[32mready\u{1b}[0m {\"msg\":\"x\"}";
     let log = Event::Log { service: "redis".to_owned(), stderr: false, line: raw.to_owned() };
     let json = Event::Log { service: "redis".to_owned(), stderr: false, line: r#"{"msg":"x"}"#.to_owned() };
+    let answered = r#"{"method":"GET","path":"/health","status":200}"#;
+    let probe = Event::Log { service: "redis".to_owned(), stderr: false, line: answered.to_owned() };
     let start = Instant::now();
     for pretty in [None, Some(true)] {
         let pair = Pair::default();
@@ -264,10 +311,12 @@ fn data_goes_to_standard_output_when_it_is_the_answer() {
             ..Settings::new(Format::Human, pipe())
         };
         let mut renderer = PlainRenderer::new(settings, pair.streams());
-        for event in [&log, &json] {
+        for event in [&log, &json, &probe] {
             renderer.show(event, moment(start, Duration::ZERO)).expect("memory takes everything");
         }
-        let last = if pretty.is_some() { "x" } else { r#"{"msg":"x"}"# };
+        // Made readable, good answers to probes are left out.
+        let last =
+            if pretty.is_some() { "x".to_owned() } else { format!("{}\n{answered}", r#"{"msg":"x"}"#) };
         assert_eq!(pair.out.take(), format!("{raw}\n{last}\n"));
         assert_eq!(pair.err.take(), "");
     }

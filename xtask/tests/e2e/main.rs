@@ -14,5 +14,6 @@ mod golden;
 mod http;
 mod interrupts;
 mod kills;
+mod logs;
 mod program;
 mod refusals;
