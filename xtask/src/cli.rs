@@ -35,6 +35,8 @@ pub enum Command {
     /// The images of the stack: where they come from, and bundles for machines without a registry.
     #[command(subcommand)]
     Image(Image),
+    /// Publish the release image: version and revision as tags, the digest printed.
+    Push(Push),
     /// What is missing on this machine, and the command that mends it.
     Doctor {
         /// Mend what can be mended, after saying what will be done.
@@ -287,6 +289,25 @@ pub struct ImageBuild {
     /// Who compiles; by default the container when its base can be had, else this machine.
     #[arg(long, value_enum)]
     pub compiler: Option<Compiler>,
+}
+
+/// `push`
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The repository: `registry.example/team/app`, or `team/app` at Docker Hub; `HOMEPORT_REPOSITORY` when not given.
+    pub repository: Option<String>,
+    /// A tag in place of the version and the revision; may be repeated.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// The tag `latest` too.
+    #[arg(long)]
+    pub latest: bool,
+    /// Publish although files differ from the commit.
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// The file that what was pushed is written to, as JSON.
+    #[arg(long, value_name = "FILE", default_value = "target/homeport/pushed.json")]
+    pub output: std::path::PathBuf,
 }
 
 /// Who compiles a release.

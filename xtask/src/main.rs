@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
 use xtask::cli::{Cli, Command};
-use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, status, test};
+use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, push, status, test};
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
 use xtask::interrupt;
@@ -87,6 +87,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Test(arguments) => test::run(context, arguments).await,
         Command::Lint => lint::run(context).await,
         Command::Image(command) => image::run(context, command).await,
+        Command::Push(arguments) => push::run(context, arguments).await,
         Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
         Command::Ci { stages } => ci::run(context, stages).await,
         Command::Cluster(_) | Command::Completions { .. } => Ok(()),
@@ -120,7 +121,12 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
 fn changes(command: &Command) -> bool {
     matches!(
         command,
-        Command::Dev(_) | Command::Down(_) | Command::Test(_) | Command::Ci { .. } | Command::Image(_)
+        Command::Dev(_)
+            | Command::Down(_)
+            | Command::Test(_)
+            | Command::Ci { .. }
+            | Command::Image(_)
+            | Command::Push(_)
     )
 }
 
@@ -133,6 +139,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Test(_) => "test",
         Command::Lint => "lint",
         Command::Image(_) => "image",
+        Command::Push(_) => "push",
         Command::Doctor { .. } => "doctor",
         Command::Ci { .. } => "ci",
         Command::Cluster(_) => "cluster",

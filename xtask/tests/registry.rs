@@ -162,3 +162,132 @@ async fn a_registry_with_accounts_wants_the_right_one() {
     engine.pull_image(&image, Some(&right), |_| {}).await.expect("pulled");
     engine.remove_image(&image).await.expect("removed");
 }
+
+/// A checkout with one commit, whose Compose file names an image that its package makes.
+struct Checkout {
+    directory: tempfile::TempDir,
+    repository: String,
+}
+
+impl Checkout {
+    fn new() -> Self {
+        let repository = format!("images-trial/pushed-{}", std::process::id());
+        let checkout = Self { directory: tempfile::tempdir().expect("a directory"), repository };
+        let compose = format!(
+            "name: pushed\nservices:\n  app:\n    image: {}:dev\n    x-homeport: {{package: app}}\n",
+            checkout.repository
+        );
+        checkout.write("compose/compose.yaml", &compose);
+        checkout.write(".gitignore", "target\n");
+        checkout.git(&["init", "--quiet"]);
+        checkout.git(&["add", "."]);
+        checkout.git(&["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qm", "x"]);
+        checkout
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.directory.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .expect("these tests need git");
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
+    /// Stands for `image build`: an image under the version, labelled with the commit it was built from.
+    async fn build(&self, engine: &Engine, revision: &str) {
+        let reference = format!("{}:{}", self.repository, env!("CARGO_PKG_VERSION"));
+        let archive = tar::Builder::new(Vec::new()).into_inner().expect("in memory").into();
+        let label = format!("LABEL org.opencontainers.image.revision={revision}");
+        engine
+            .import_root_file_system(
+                &reference,
+                futures_util::stream::iter([Ok(archive)]),
+                vec![label, "CMD [\"/app\"]".to_owned()],
+                Duration::from_secs(30),
+            )
+            .await
+            .expect("imported");
+    }
+
+    /// Runs `push` as an account of the environment; gives the exit status and all that it said.
+    async fn push(&self, password: &str, arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("push")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_remove("CARGO_MANIFEST_DIR")
+            .env("HOMEPORT_REGISTRY_USER", "me")
+            .env("HOMEPORT_REGISTRY_PASSWORD", password)
+            .output()
+            .await
+            .expect("it runs");
+        let said =
+            [output.stdout, output.stderr].map(|stream| String::from_utf8(stream).expect("text")).concat();
+        assert!(!said.contains(PASSWORD), "a password is told:\n{said}");
+        (output.status.code().expect("it ends by itself"), said)
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_published_only_as_what_it_is() {
+    let Some(registry) = registry(Some(ACCOUNTS)).await else { return };
+    let engine = engine().await;
+    let checkout = Checkout::new();
+    let target = format!("{}/team/app", registry.address);
+    let refused = async |password: &str, exit: i32, words: &str| {
+        let (status, said) = checkout.push(password, &[&target]).await;
+        assert!(status == exit && said.contains(words), "exit status {status}:\n{said}");
+    };
+    refused(PASSWORD, 4, "cargo xtask image build").await;
+    checkout.build(&engine, "0123").await;
+    let commit = checkout.git(&["rev-parse", "HEAD"]);
+    refused(PASSWORD, 5, &format!("it was built from 0123, and {commit} is checked out")).await;
+    checkout.build(&engine, &commit).await;
+    checkout.write(".gitignore", "target\nmore\n");
+    refused(PASSWORD, 5, "files differ from the commit").await;
+    checkout.git(&["checkout", "--quiet", "."]);
+    refused("wrong", 5, "error[image-failed]").await;
+    for wrong in ["app", "registry.example/team/app:1"] {
+        let (status, said) = checkout.push(PASSWORD, &[wrong]).await;
+        assert_eq!(status, 2, "{said}");
+    }
+
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    assert_eq!(status, 0, "{said}");
+    let written = std::fs::read_to_string(checkout.directory.path().join("target/homeport/pushed.json"))
+        .expect("what was pushed is written");
+    let pushed: serde_json::Value = serde_json::from_str(&written).expect("JSON");
+    let tags = [env!("CARGO_PKG_VERSION"), &commit[..12]];
+    assert_eq!(pushed["tags"], serde_json::json!(tags), "and never `latest`");
+    assert_eq!(pushed["revision"], commit.as_str());
+    let digest = pushed["digest"].as_str().expect("a digest");
+    assert!(said.contains(digest), "{said}");
+    let account = Credentials {
+        server: registry.address.clone(),
+        username: "me".to_owned(),
+        password: PASSWORD.to_owned(),
+        identity_token: None,
+    };
+    for reference in tags.map(|tag| format!("{target}:{tag}")).iter().chain([&format!("{target}@{digest}")]) {
+        engine.registry_image(reference, Some(&account)).await.expect("the registry has it");
+    }
+    engine
+        .registry_image(&format!("{target}:latest"), Some(&account))
+        .await
+        .expect_err("nobody asked for it");
+    for reference in tags.map(|tag| format!("{target}:{tag}")).iter().chain([&format!(
+        "{}:{}",
+        checkout.repository,
+        env!("CARGO_PKG_VERSION")
+    )]) {
+        engine.remove_image(reference).await.expect("removed");
+    }
+}

@@ -8,6 +8,7 @@ pub mod down;
 pub mod image;
 pub mod lint;
 pub mod logs;
+pub mod push;
 pub mod status;
 pub mod test;
 

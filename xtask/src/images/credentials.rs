@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
 use super::ImageError;
-use super::reference::Parts;
+use super::reference::{DEFAULT_REGISTRY, Parts};
 use crate::engine::Credentials;
 use crate::limits;
 use crate::process::Program;
@@ -40,6 +40,9 @@ struct Account {
     identitytoken: String,
 }
 
+/// The account that the environment names, for a pipeline without Docker's configuration.
+const ENVIRONMENT: [&str; 2] = ["HOMEPORT_REGISTRY_USER", "HOMEPORT_REGISTRY_PASSWORD"];
+
 /// Where an account is to be found.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
@@ -54,6 +57,22 @@ enum Place {
         /// The registry, as it is asked for.
         server: String,
     },
+}
+
+/// The credentials to push with: those of the environment, else as [`credentials`] finds them.
+///
+/// # Errors
+/// As for [`credentials`].
+pub(super) async fn credentials_to_push(
+    reference: &ImageReference,
+) -> Result<Option<Credentials>, ImageError> {
+    let given = ENVIRONMENT.map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    if let [Some(username), Some(password)] = given {
+        let registry = Parts::of(reference).registry;
+        let server = if registry == DEFAULT_REGISTRY { DOCKER_HUB.to_owned() } else { registry };
+        return Ok(Some(Credentials { server, username, password, identity_token: None }));
+    }
+    credentials(reference).await
 }
 
 /// The credentials for the registry of a reference; `None` when Docker's configuration has none.
@@ -85,7 +104,7 @@ fn configuration_file() -> Option<PathBuf> {
 /// that before what the file itself holds, as in Docker's command line.
 fn place(text: &str, registry: &str) -> Result<Place, String> {
     let configuration: Configuration = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let server = if registry == "docker.io" { DOCKER_HUB } else { registry };
+    let server = if registry == DEFAULT_REGISTRY { DOCKER_HUB } else { registry };
     let helper = [server, registry].iter().find_map(|key| configuration.cred_helpers.get(*key));
     let helper = helper.cloned().or(Some(configuration.creds_store)).filter(|name| !name.is_empty());
     if let Some(name) = helper {

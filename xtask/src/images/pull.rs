@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ImageError;
-use super::credentials::credentials;
+use super::credentials::{credentials, credentials_to_push};
 use crate::engine::{Engine, EngineError, LayerProgress};
 use crate::event::StepReporter;
 use crate::limits;
@@ -34,7 +34,7 @@ pub async fn push(
     reference: &ImageReference,
     reporter: &StepReporter,
 ) -> Result<Option<String>, ImageError> {
-    let credentials = credentials(reference).await?;
+    let credentials = credentials_to_push(reference).await?;
     let name = reference.with_tag();
     again(reporter, async || {
         engine

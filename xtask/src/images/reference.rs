@@ -3,7 +3,7 @@
 use crate::stack::ImageReference;
 
 /// The registry of a reference that names none, as Docker reads it (distribution/reference, "familiar names").
-const DEFAULT_REGISTRY: &str = "docker.io";
+pub(super) const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// A reference taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ pub(crate) fn assert_golden(name: &str, checkout: &Checkout, run: &Ended) {
 fn every_help() {
     let checkout = Checkout::small("help", CHAIN);
     for command in
-        ["", "dev", "down", "status", "logs", "test", "lint", "image", "doctor", "ci", "completions"]
+        ["", "dev", "down", "status", "logs", "test", "lint", "image", "push", "doctor", "ci", "completions"]
     {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let run = checkout.run(&arguments).expect(0);

@@ -1,6 +1,7 @@
 //! `cargo xtask image …`: where the stack's images come from, and getting them.
 
 mod bundles;
+pub(crate) mod identity;
 mod release;
 
 use std::collections::BTreeMap;
