@@ -37,6 +37,8 @@ pub enum Command {
     Image(Image),
     /// Publish the release image: version and revision as tags, the digest printed.
     Push(Push),
+    /// Look for what is vulnerable, unlicensed, secret or too privileged.
+    Scan(Scan),
     /// What is missing on this machine, and the command that mends it.
     Doctor {
         /// Mend what can be mended, after saying what will be done.
@@ -289,6 +291,44 @@ pub struct ImageBuild {
     /// Who compiles; by default the container when its base can be had, else this machine.
     #[arg(long, value_enum)]
     pub compiler: Option<Compiler>,
+}
+
+/// `scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// Which checks; all when none is named.
+    #[arg(value_enum)]
+    pub checks: Vec<Check>,
+    /// RustSec's advisories, a directory or an archive of it, in place of fetching them; `HOMEPORT_ADVISORY_DB` when not
+    /// given.
+    #[arg(long, value_name = "PATH")]
+    pub advisory_db: Option<std::path::PathBuf>,
+    /// Fetch nothing.
+    #[arg(long)]
+    pub offline: bool,
+    /// The image to look into; the release image when not given.
+    #[arg(long, value_name = "REFERENCE")]
+    pub image: Option<String>,
+}
+
+/// One check of `scan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Check {
+    /// Advisories, licences, bans and sources, by cargo-deny and deny.toml.
+    Dependencies,
+    /// Secrets in the files that git knows.
+    Secrets,
+    /// The rules of Kubernetes manifests: unprivileged, bounded, nothing of the host.
+    Manifests,
+    /// The release image: user, shells, set-user-id, secrets, size, labels.
+    Image,
+    /// The bill of materials of the service's program, as CycloneDX under `target/homeport`.
+    Bill,
+}
+
+impl Check {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 5] = [Self::Secrets, Self::Manifests, Self::Image, Self::Bill, Self::Dependencies];
 }
 
 /// `push`

@@ -18,6 +18,7 @@ pub mod process;
 pub mod project;
 pub mod report;
 pub mod run_log;
+pub mod scan;
 pub mod session;
 pub mod stack;
 pub mod ui;

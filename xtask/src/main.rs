@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
 use xtask::cli::{Cli, Command};
-use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, push, status, test};
+use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, push, scan, status, test};
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
 use xtask::interrupt;
@@ -87,6 +87,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Test(arguments) => test::run(context, arguments).await,
         Command::Lint => lint::run(context).await,
         Command::Image(command) => image::run(context, command).await,
+        Command::Scan(arguments) => scan::run(context, arguments).await,
         Command::Push(arguments) => push::run(context, arguments).await,
         Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
         Command::Ci { stages } => ci::run(context, stages).await,
@@ -140,6 +141,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Lint => "lint",
         Command::Image(_) => "image",
         Command::Push(_) => "push",
+        Command::Scan(_) => "scan",
         Command::Doctor { .. } => "doctor",
         Command::Ci { .. } => "ci",
         Command::Cluster(_) => "cluster",

@@ -9,6 +9,7 @@ pub mod image;
 pub mod lint;
 pub mod logs;
 pub mod push;
+pub mod scan;
 pub mod status;
 pub mod test;
 

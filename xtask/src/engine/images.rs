@@ -18,6 +18,7 @@ use tokio_util::bytes::Bytes;
 use super::Engine;
 use super::error::{EngineError, ask, refusal};
 use crate::limits;
+use crate::scan::image::Configuration;
 
 /// An image in the engine's store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,31 @@ impl Engine {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What an image's configuration says of how it runs, in the words of the rules that judge it.
+    ///
+    /// # Errors
+    /// When the engine does not answer. An image that is not there is `None`.
+    pub async fn image_configuration(&self, reference: &str) -> Result<Option<Configuration>, EngineError> {
+        let request = self.docker.inspect_image(reference);
+        let inspection = match ask("inspect", image(reference), limits::ENGINE_ANSWER, request).await {
+            Ok(inspection) => inspection,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size = inspection.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let config = inspection.config.unwrap_or_default();
+        Ok(Some(Configuration {
+            user: config.user.unwrap_or_default(),
+            environment: config.env.unwrap_or_default(),
+            has_health_check: config
+                .healthcheck
+                .and_then(|check| check.test)
+                .is_some_and(|test| !test.is_empty()),
+            labels: config.labels.unwrap_or_default().into_keys().collect(),
+            size,
+        }))
     }
 
     /// Lists the images that have a reference.

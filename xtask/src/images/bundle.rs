@@ -226,6 +226,14 @@ fn compression(file: &mut File) -> io::Result<Compression> {
     })
 }
 
+/// Opens an archive for reading: plain, gzip or zstd, as its first bytes say.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open_archive(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    plain(File::open(path)?, |_| {})
+}
+
 /// The uncompressed content of a file. `on_read` is told how many bytes were read from the file itself.
 fn plain(mut file: File, on_read: impl Fn(u64) + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let compression = compression(&mut file)?;

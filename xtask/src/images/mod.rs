@@ -10,6 +10,7 @@ mod dockerfile;
 mod error;
 mod host_build;
 pub mod labels;
+pub mod layers;
 mod obtain;
 mod pull;
 mod recipe;
@@ -19,6 +20,7 @@ mod shelf;
 mod source;
 mod survey;
 
+pub use bundle::open_archive;
 pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};

@@ -30,9 +30,21 @@ pub(crate) fn assert_golden(name: &str, checkout: &Checkout, run: &Ended) {
 #[test]
 fn every_help() {
     let checkout = Checkout::small("help", CHAIN);
-    for command in
-        ["", "dev", "down", "status", "logs", "test", "lint", "image", "push", "doctor", "ci", "completions"]
-    {
+    for command in [
+        "",
+        "dev",
+        "down",
+        "status",
+        "logs",
+        "test",
+        "lint",
+        "image",
+        "push",
+        "scan",
+        "doctor",
+        "ci",
+        "completions",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let run = checkout.run(&arguments).expect(0);
         let name = if command.is_empty() { "help".to_owned() } else { format!("help-{command}") };

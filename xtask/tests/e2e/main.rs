@@ -17,3 +17,4 @@ mod kills;
 mod logs;
 mod program;
 mod refusals;
+mod scan;
