@@ -294,7 +294,7 @@ pub struct ImageBuild {
 }
 
 /// `scan`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Scan {
     /// Which checks; all when none is named.
     #[arg(value_enum)]
@@ -346,8 +346,17 @@ pub struct Push {
     #[arg(long)]
     pub allow_dirty: bool,
     /// The file that what was pushed is written to, as JSON.
-    #[arg(long, value_name = "FILE", default_value = "target/homeport/pushed.json")]
+    #[arg(long, value_name = "FILE", default_value = PUSHED)]
     pub output: std::path::PathBuf,
+}
+
+/// Where what was pushed is told when nothing else is asked for.
+const PUSHED: &str = "target/homeport/pushed.json";
+
+impl Default for Push {
+    fn default() -> Self {
+        Self { repository: None, tags: Vec::new(), latest: false, allow_dirty: false, output: PUSHED.into() }
+    }
 }
 
 /// Who compiles a release.
@@ -364,10 +373,20 @@ pub enum Compiler {
 pub enum Stage {
     /// Format, clippy, the Compose file, Prometheus rules.
     Lint,
+    /// Secrets in the repository, manifests, dependencies.
+    Security,
     /// All tests.
     Test,
     /// The stack, from nothing to healthy and down again, with nothing left.
     Stack,
+    /// The release image, looked into, with its bill of materials.
+    Build,
+    /// The image to the repository that `HOMEPORT_REPOSITORY` names.
+    Push,
+    /// The image to a kind cluster, rolled out and tried.
+    Deploy,
+    /// The same again, which must change nothing.
+    Verify,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]

@@ -61,6 +61,21 @@ pub enum Event {
         #[serde(serialize_with = "seconds")]
         took: Duration,
     },
+    /// A stage of the pipeline began.
+    StageStarted {
+        /// Its name.
+        stage: String,
+    },
+    /// A stage of the pipeline ended.
+    StageFinished {
+        /// Its name.
+        stage: String,
+        /// How it ended.
+        outcome: StageOutcome,
+        /// How long it took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
     /// Something a person should know that is no failure.
     Note {
         /// A sentence fragment.
@@ -173,6 +188,29 @@ pub struct Progress {
     /// Bytes done and bytes in all, when they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<(u64, u64)>,
+}
+
+/// How a stage of the pipeline ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum StageOutcome {
+    /// All is well.
+    Passed,
+    /// Something in it failed.
+    Failed {
+        /// What, in one line.
+        message: String,
+    },
+    /// A stage that it needs did not pass.
+    Skipped {
+        /// Which one.
+        because: String,
+    },
+    /// It could not be run.
+    NotRun {
+        /// Why.
+        why: String,
+    },
 }
 
 /// How a step ended.

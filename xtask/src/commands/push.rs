@@ -16,7 +16,7 @@ use crate::stack::ImageReference;
 use crate::ui::{Answer, Cell, Style, Table, bytes};
 
 /// The variable that names the repository to push to.
-const REPOSITORY_VARIABLE: &str = "HOMEPORT_REPOSITORY";
+pub const REPOSITORY_VARIABLE: &str = "HOMEPORT_REPOSITORY";
 
 /// The label that says which commit an image was built from (OCI image specification, "Pre-Defined Annotation Keys").
 const REVISION_LABEL: &str = "org.opencontainers.image.revision";

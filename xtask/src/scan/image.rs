@@ -92,6 +92,8 @@ fn of_file(name: &str, file: &File) -> Vec<Finding> {
 mod tests {
     use super::*;
 
+    type Plant = fn(&mut Configuration, &mut Vec<File>);
+
     fn good() -> (Configuration, Vec<File>) {
         let configuration = Configuration {
             user: "1000:1000".to_owned(),
@@ -108,7 +110,6 @@ mod tests {
     fn each_broken_rule_is_named() {
         let (configuration, files) = good();
         assert_eq!(image("i", &configuration, &files, 10), []);
-        type Plant = fn(&mut Configuration, &mut Vec<File>);
         let planted: [(&str, Plant); 10] = [
             ("i: runs as root; a user other than 0 is expected", |c, _| c.user = "0:0".to_owned()),
             ("i: names no user, so it runs as root", |c, _| c.user.clear()),

@@ -326,6 +326,15 @@ impl Renderer for LiveRenderer {
                 self.draw(at.instant);
                 Ok(())
             }
+            Event::StageStarted { stage } => {
+                self.line(&self.style().paint(Role::Strong, &format!("stage {stage}")))
+            }
+            Event::StageFinished { stage, outcome, took } => {
+                let (sign, word, role, remark) = words::stage_ending(outcome);
+                let remark = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
+                let took = words::duration(*took);
+                self.labelled(role, sign, &format!("stage {stage} {word} {took}{remark}"))
+            }
             Event::Note { text } => self.labelled(Role::Link, "·", text),
             Event::Warning { text } => self.labelled(Role::Caution, "! warning:", text),
             // A step's program has one line, the step's own; the run log has all of them.

@@ -10,7 +10,7 @@ use super::screen::{Moment, Renderer, Settings, Streams};
 use super::style::{Role, Style, sanitize};
 use super::words::{self, Ending};
 use super::{log_line, write_lines};
-use crate::event::{Event, PlannedStep, Progress, StepId};
+use crate::event::{Event, PlannedStep, Progress, StageOutcome, StepId};
 
 /// How often at most the progress of one step is told. Long enough that a log of a ten-minute pull has some hundred
 /// lines, short enough that no CI service takes the job for dead.
@@ -105,6 +105,21 @@ impl PlainRenderer {
         self.line(&format!("{word}  {title}{took}{remark}{message}"))
     }
 
+    fn stage_finished(&mut self, stage: &str, outcome: &StageOutcome, took: Duration) -> io::Result<()> {
+        let (_, word, role, remark) = words::stage_ending(outcome);
+        let took = words::duration(took);
+        let remark = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
+        if self.settings.terminal.workflow_commands {
+            self.line("::endgroup::")?;
+            if matches!(outcome, StageOutcome::Failed { .. } | StageOutcome::NotRun { .. }) {
+                let text = words::workflow_data(&format!("stage {stage} {word}{remark}"));
+                self.line(&format!("::error title=stage {}::{text}", words::workflow_data(stage)))?;
+            }
+        }
+        let word = self.style().paint(role, word);
+        self.line(&format!("stage {stage} {word} {took}{remark}"))
+    }
+
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
         if self.settings.is_pretty() && log_line::is_good_probe(line) {
             return Ok(());
@@ -142,6 +157,11 @@ impl Renderer for PlainRenderer {
                 self.running.remove(step);
                 self.finished(title, &Ending::of(title, outcome), *took)
             }
+            Event::StageStarted { stage } if self.settings.terminal.workflow_commands => {
+                self.line(&format!("::group::stage {}", words::workflow_data(stage)))
+            }
+            Event::StageStarted { stage } => self.labelled(Role::Strong, "stage", stage),
+            Event::StageFinished { stage, outcome, took } => self.stage_finished(stage, outcome, *took),
             Event::Note { text } => self.labelled(Role::Strong, "note", text),
             Event::Warning { text } => self.labelled(Role::Caution, "warning", text),
             // A builder says hundreds of lines: a failure carries the last of them, the run log has all.

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crate::doctor::{Check, Finding, Mend, Need, Remedy, Status};
-use crate::event::{Event, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StepId};
+use crate::event::{
+    Event, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StageOutcome, StepId,
+};
 use crate::failure::{Code, Failure};
 
 /// One name a variant, from a match that must be exhaustive.
@@ -18,7 +20,8 @@ macro_rules! kinds {
     };
 }
 
-kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished Note Warning Output Log
+kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
+    StageFinished Note Warning Output Log
     Summary Diagnosis Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
@@ -44,6 +47,7 @@ pub(super) fn samples() -> Vec<Sample> {
     let mut all = runs();
     all.extend(steps());
     all.extend(outcomes());
+    all.extend(stages());
     all.extend(texts());
     all.extend(ends());
     all
@@ -170,6 +174,24 @@ fn outcomes() -> Vec<Sample> {
                 900,
             ),
         ),
+    ]
+}
+
+fn stages() -> Vec<Sample> {
+    let finished = |outcome| Event::StageFinished {
+        stage: "lint".to_owned(),
+        outcome,
+        took: Duration::from_millis(4_200),
+    };
+    vec![
+        alone("stage started", Event::StageStarted { stage: "lint".to_owned() }),
+        alone("stage passed", finished(StageOutcome::Passed)),
+        alone(
+            "stage failed",
+            finished(StageOutcome::Failed { message: "checks found something".to_owned() }),
+        ),
+        alone("stage skipped", finished(StageOutcome::Skipped { because: "build".to_owned() })),
+        alone("stage not run", finished(StageOutcome::NotRun { why: "no repository is named".to_owned() })),
     ]
 }
 

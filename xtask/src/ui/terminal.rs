@@ -13,6 +13,10 @@ const COLUMNS: usize = 80;
 
 /// How the standard streams are to be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the place that is written to"
+)]
 pub struct Terminal {
     /// Whether lines on standard error may be redrawn: it is a capable terminal and this is no CI job.
     pub live: bool,
@@ -24,6 +28,8 @@ pub struct Terminal {
     pub columns: Option<usize>,
     /// The height in rows.
     pub rows: usize,
+    /// Whether lines may be workflow commands of GitHub Actions (groups, annotations).
+    pub workflow_commands: bool,
     /// How to paint standard error.
     pub stderr_style: Style,
     /// How to paint standard output.
@@ -47,6 +53,8 @@ pub struct Facts<'a> {
     pub term: Option<&'a str>,
     /// `CI`, set by every common CI service.
     pub ci: Option<&'a str>,
+    /// `GITHUB_ACTIONS`, `true` in a job of GitHub Actions.
+    pub github_actions: Option<&'a str>,
 }
 
 impl Terminal {
@@ -54,7 +62,7 @@ impl Terminal {
     pub fn detect() -> Self {
         let variable = |name| std::env::var(name).ok();
         let (no_color, clicolor_force) = (variable("NO_COLOR"), variable("CLICOLOR_FORCE"));
-        let (term, ci) = (variable("TERM"), variable("CI"));
+        let (term, ci, github_actions) = (variable("TERM"), variable("CI"), variable("GITHUB_ACTIONS"));
         Self::judge(Facts {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
@@ -66,6 +74,7 @@ impl Terminal {
             clicolor_force: clicolor_force.as_deref(),
             term: term.as_deref(),
             ci: ci.as_deref(),
+            github_actions: github_actions.as_deref(),
         })
     }
 
@@ -88,6 +97,7 @@ impl Terminal {
             stdout_is_terminal: facts.stdout_is_terminal,
             columns: (facts.stderr_is_terminal || facts.stdout_is_terminal).then_some(columns),
             rows,
+            workflow_commands: facts.github_actions == Some("true"),
             stderr_style: colour(facts.stderr_is_terminal),
             stdout_style: colour(facts.stdout_is_terminal),
         }

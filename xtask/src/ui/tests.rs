@@ -14,7 +14,7 @@ use super::plain::PlainRenderer;
 use super::samples::{self, Sample, samples};
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::{Facts, Format, Terminal};
-use crate::event::{Event, Outcome, Progress, StepId};
+use crate::event::{Event, Outcome, Progress, StageOutcome, StepId};
 
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 110;
@@ -291,6 +291,29 @@ fn steps_that_never_began_are_counted_not_listed() {
         "= build service 1.0s  unchanged",
     ];
     assert_eq!(screen.contents(), expected.join("\n"));
+}
+
+/// In a job of GitHub Actions a stage is a group, and one that failed is an annotation.
+#[test]
+fn stages_are_groups_of_a_workflow() {
+    let pair = Pair::default();
+    let terminal = Terminal::judge(Facts { github_actions: Some("true"), ..Facts::default() });
+    let mut renderer = PlainRenderer::new(Settings::new(Format::Human, terminal), pair.streams());
+    let outcome = StageOutcome::Failed { message: "100 % wrong".to_owned() };
+    for event in [
+        Event::StageStarted { stage: "lint".to_owned() },
+        Event::StageFinished { stage: "lint".to_owned(), outcome, took: Duration::from_secs(2) },
+    ] {
+        renderer.show(&event, moment(Instant::now(), Duration::ZERO)).expect("memory takes everything");
+    }
+    let expected = [
+        "::group::stage lint",
+        "::endgroup::",
+        "::error title=stage lint::stage lint failed: 100 %25 wrong",
+        "stage lint failed 2.0s: 100 % wrong",
+        "",
+    ];
+    assert_eq!(pair.err.take(), expected.join("\n"));
 }
 
 /// What a command answers with goes to standard output, and a pipe gets a service's lines as they were written.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::style::{Role, Style, sanitize, state_sign};
 use super::table::{Cell, Table};
 use crate::doctor::{Finding, Need, Status};
-use crate::event::{Event, Outcome, ServiceReport};
+use crate::event::{Event, Outcome, ServiceReport, StageOutcome};
 
 /// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
 pub fn duration(duration: Duration) -> String {
@@ -72,6 +72,23 @@ impl<'a> Ending<'a> {
         };
         Self { sign, word, role, remark, message }
     }
+}
+
+/// How a stage ended: the sign in a terminal, the word in plain lines, how both look, and what is worth telling.
+pub(super) fn stage_ending(outcome: &StageOutcome) -> (&'static str, &'static str, Role, Option<String>) {
+    match outcome {
+        StageOutcome::Passed => ("✓", "passed", Role::Good, None),
+        StageOutcome::Failed { message } => ("✗", "failed", Role::Bad, Some(message.clone())),
+        StageOutcome::Skipped { because } => {
+            ("–", "skipped", Role::Caution, Some(format!("it needs stage {because}")))
+        }
+        StageOutcome::NotRun { why } => ("–", "not run", Role::Caution, Some(why.clone())),
+    }
+}
+
+/// A text in a workflow command of GitHub Actions, whose own signs are escaped.
+pub(super) fn workflow_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A failure: what and where, the evidence, and after a blank line what to do.
