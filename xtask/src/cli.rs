@@ -59,6 +59,9 @@ pub enum Command {
         /// The stages; all of them when none is named.
         #[arg(value_enum)]
         stages: Vec<Stage>,
+        /// Mend the machine first (see `doctor`), as far as these stages need it.
+        #[arg(long)]
+        fix: bool,
     },
     /// Print a completion script for a shell.
     Completions {

@@ -90,7 +90,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Scan(arguments) => scan::run(context, arguments).await,
         Command::Push(arguments) => push::run(context, arguments).await,
         Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
-        Command::Ci { stages } => ci::run(context, stages).await,
+        Command::Ci { stages, fix } => ci::run(context, stages, *fix).await,
         Command::Cluster(_) | Command::Completions { .. } => Ok(()),
     }
 }

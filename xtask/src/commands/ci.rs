@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::doctor::Examination;
 use super::{Context, cluster, dev, down, image, lint, push, scan, test};
 use crate::cli::{self, Check, Stage};
+use crate::doctor::Need;
 use crate::event::{Event, StageOutcome};
 use crate::failure::{Code, Failure};
 use crate::ui::{Answer, Cell, Role, Style, Table};
@@ -50,10 +52,13 @@ struct Reports {
 /// # Errors
 /// The first stage's failure, with the command that reproduces it alone; [`Code::ChecksFailed`] when `CI` is set and a
 /// stage could not be run.
-pub async fn run(context: &Context, stages: &[Stage]) -> Result<(), Failure> {
+pub async fn run(context: &Context, stages: &[Stage], fix: bool) -> Result<(), Failure> {
     let mut stages: Vec<Stage> = if stages.is_empty() { ALL.to_vec() } else { stages.to_vec() };
     stages.sort();
     stages.dedup();
+    if fix {
+        mend(context, &stages).await?;
+    }
     let mut reports = Reports { stages: Vec::new() };
     let mut passed: BTreeMap<Stage, bool> = BTreeMap::new();
     let mut first: Option<(Stage, Failure)> = None;
@@ -89,6 +94,24 @@ pub async fn run(context: &Context, stages: &[Stage]) -> Result<(), Failure> {
                 .hint(format!("`cargo xtask ci {}` runs this stage alone", name(stage))))
         }
         None => reports.judge(),
+    }
+}
+
+/// Mends what the stages need of the machine.
+async fn mend(context: &Context, stages: &[Stage]) -> Result<(), Failure> {
+    let mut needs: Vec<Need> = stages.iter().map(|stage| machine(*stage)).collect();
+    needs.dedup();
+    let stack = context.project.stack().ok().map(|(stack, _)| stack);
+    Examination::new(context.project.root(), stack.as_ref(), &needs, false).ensure(&context.events).await
+}
+
+/// The command whose needs a stage has.
+const fn machine(stage: Stage) -> Need {
+    match stage {
+        Stage::Security => Need::Scan,
+        Stage::Test => Need::Test,
+        Stage::Deploy | Stage::Verify => Need::DeployKind,
+        Stage::Lint | Stage::Stack | Stage::Build | Stage::Push => Need::Dev,
     }
 }
 

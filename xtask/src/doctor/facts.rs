@@ -53,6 +53,8 @@ pub struct Facts {
     pub mmdebstrap: Tool,
     /// Debian's docker-registry, for the tests that push and pull; `None` outside CI, where they may be left out.
     pub docker_registry: Option<Tool>,
+    /// cargo-deny.
+    pub cargo_deny: Tool,
     /// This machine's clock.
     pub clock: Clock,
 }

@@ -16,10 +16,13 @@ pub enum Need {
     Test,
     /// `cargo xtask deploy-kind`
     DeployKind,
+    /// `cargo xtask scan`
+    Scan,
 }
 
 impl Need {
-    /// All of them.
+    /// What is looked at unless others are named: `scan` wants a program that takes minutes to compile, and whoever
+    /// scans asks for it.
     pub const ALL: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
 
     /// The command's name.
@@ -28,6 +31,7 @@ impl Need {
             Self::Dev => "dev",
             Self::Test => "test",
             Self::DeployKind => "deploy-kind",
+            Self::Scan => "scan",
         }
     }
 }
@@ -70,6 +74,8 @@ pub enum Check {
     Mmdebstrap,
     /// A registry to run, for tests.
     DockerRegistry,
+    /// cargo-deny.
+    CargoDeny,
     /// The clock.
     Clock,
 }
@@ -94,6 +100,7 @@ impl std::fmt::Display for Check {
             Self::Registry => "image registry",
             Self::Mmdebstrap => "mmdebstrap",
             Self::DockerRegistry => "docker-registry",
+            Self::CargoDeny => "cargo-deny",
             Self::Clock => "clock",
         };
         f.pad(name)
@@ -131,6 +138,11 @@ pub enum Mend {
     Install {
         /// Their names.
         packages: Vec<&'static str>,
+    },
+    /// Let cargo compile and install a program of crates.io.
+    Compile {
+        /// The crate.
+        name: &'static str,
     },
     /// Start the engine that is installed.
     StartEngine,

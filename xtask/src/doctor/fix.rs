@@ -17,6 +17,9 @@ use crate::process::{ProcessError, Program};
 /// How long fetching package lists and packages may take. The engine with what it needs has 100 MB: ten minutes is
 /// 1.4 Mbit/s.
 const INSTALL: Duration = Duration::from_secs(600);
+/// How long cargo may take to compile a program: cargo-deny takes some four minutes on two cores, and a busy machine is
+/// given several times that.
+const COMPILE: Duration = Duration::from_secs(1800);
 /// How long an engine may take to answer after its start. A first start makes its directories and networks: seconds; a
 /// machine that boots at the same time is given a minute.
 const ENGINE_START: Duration = Duration::from_secs(60);
@@ -39,6 +42,7 @@ pub enum Fixed {
 enum Action {
     Update,
     Install(Vec<&'static str>),
+    Compile(&'static str),
     StartEngine,
 }
 
@@ -47,6 +51,7 @@ impl Action {
     const fn program(&self) -> &'static str {
         match self {
             Self::Update | Self::Install(_) => "apt-get",
+            Self::Compile(_) => "cargo",
             Self::StartEngine => "engine",
         }
     }
@@ -57,6 +62,7 @@ impl std::fmt::Display for Action {
         match self {
             Self::Update => f.write_str("fetch the package lists"),
             Self::Install(packages) => write!(f, "install {}", packages.join(" ")),
+            Self::Compile(name) => write!(f, "compile and install {name}"),
             Self::StartEngine => f.write_str("start the engine"),
         }
     }
@@ -66,12 +72,16 @@ impl std::fmt::Display for Action {
 fn plan(findings: &[Finding]) -> Vec<(Action, String)> {
     let mut packages: Vec<&'static str> = Vec::new();
     let (mut installed_for, mut start_for) = (Vec::new(), None);
+    let mut compiled = Vec::new();
     for finding in findings.iter().filter(|finding| finding.status != Status::Ok) {
         let Some(mend) = finding.remedy.as_ref().and_then(|remedy| remedy.mend.as_ref()) else { continue };
         let cause = finding.check.to_string();
         if let Mend::Install { packages: wanted } | Mend::InstallEngine { packages: wanted } = mend {
             packages.extend(wanted.iter().filter(|name| !packages.contains(name)).collect::<Vec<_>>());
             installed_for.push(cause.clone());
+        }
+        if let Mend::Compile { name } = mend {
+            compiled.push((Action::Compile(name), format!("missing: {cause}")));
         }
         if matches!(mend, Mend::StartEngine | Mend::InstallEngine { .. }) {
             start_for = Some(cause);
@@ -83,6 +93,7 @@ fn plan(findings: &[Finding]) -> Vec<(Action, String)> {
         actions.push((Action::Update, cause.clone()));
         actions.push((Action::Install(packages), cause));
     }
+    actions.extend(compiled);
     actions.extend(start_for.map(|_| (Action::StartEngine, "no engine answers".to_owned())));
     actions
 }
@@ -131,6 +142,10 @@ fn words(action: &Action, platform: &Platform) -> Vec<String> {
             .chain(packages)
             .map(|&word| word.to_owned())
             .collect(),
+        // For this user alone: no privilege is asked for.
+        Action::Compile(name) => {
+            return ["cargo", "install", "--locked", name].map(str::to_owned).into();
+        }
         Action::StartEngine if platform.systemd => {
             ["systemctl", "enable", "--now", "docker"].map(str::to_owned).into()
         }
@@ -156,7 +171,8 @@ fn shown(action: &Action, platform: &Platform) -> String {
 async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) -> Result<(), Failure> {
     let words = words(action, platform);
     let log_before = engine_log().len();
-    let program = Program::new(&words[0], INSTALL).args(&words[1..]);
+    let limit = if matches!(action, Action::Compile(_)) { COMPILE } else { INSTALL };
+    let program = Program::new(&words[0], limit).args(&words[1..]);
     let mut last = Vec::new();
     let result = program
         .run(|_, line| {
@@ -270,6 +286,8 @@ mod tests {
             ]
         );
         assert_eq!(plan(&findings[2..]), []);
+        let deny = finding(Check::CargoDeny, Status::Missing, Some(Mend::Compile { name: "cargo-deny" }));
+        assert_eq!(plan(&[deny]), [(Action::Compile("cargo-deny"), "missing: cargo-deny".to_owned())]);
         let start = finding(Check::Engine, Status::Missing, Some(Mend::StartEngine));
         assert_eq!(plan(&[start]), [(Action::StartEngine, "no engine answers".to_owned())]);
     }
@@ -284,6 +302,7 @@ mod tests {
                 false,
                 "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc",
             ),
+            (Action::Compile("cargo-deny"), false, false, "cargo install --locked cargo-deny"),
             (
                 Action::StartEngine,
                 true,

@@ -45,13 +45,14 @@ impl Facts {
             ask_engine(from.engine),
             images(&from),
         );
-        let (rust, kind, docker_cli, compose, mmdebstrap, docker_registry) = tokio::join!(
+        let (rust, kind, docker_cli, compose, mmdebstrap, docker_registry, cargo_deny) = tokio::join!(
             version("rustc", &["--version"], from.root),
             version("kind", &["version"], from.root),
             version("docker", &["--version"], from.root),
             version("docker", &["compose", "version", "--short"], from.root),
             version("mmdebstrap", &["--version"], from.root),
             version("docker-registry", &["--version"], from.root),
+            version("cargo-deny", &["--version"], from.root),
         );
         let (kind_is_packaged, docker_cli_is_packaged) =
             tokio::join!(is_packaged("kind"), is_packaged("docker-cli"));
@@ -90,6 +91,7 @@ impl Facts {
             images,
             mmdebstrap,
             docker_registry: std::env::var_os("CI").map(|_| docker_registry),
+            cargo_deny,
             clock: Clock { now, others },
         }
     }

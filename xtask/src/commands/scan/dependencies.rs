@@ -58,7 +58,7 @@ pub(super) async fn check(
         Ok(()) | Err(ProcessError::Failed { .. }) => {}
         Err(ProcessError::Missing { .. }) => {
             return Ok(Verdict::NotRun(
-                "cargo-deny is not installed: `cargo install --locked cargo-deny`".to_owned(),
+                "cargo-deny is not installed: `cargo xtask doctor --fix --for scan`".to_owned(),
             ));
         }
         Err(error) => return Err(Failure::new(Code::MachineUnready, error.to_string())),

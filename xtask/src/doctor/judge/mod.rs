@@ -22,6 +22,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(network::reach(facts));
     findings.push(network::mmdebstrap(facts));
     findings.extend(programs::docker_registry(facts));
+    findings.push(programs::cargo_deny(facts));
     findings.push(programs::kind(facts));
     findings.push(programs::docker_cli(facts));
     findings.push(programs::compose(facts));

@@ -125,6 +125,20 @@ pub(super) fn docker_registry(facts: &Facts) -> Option<Finding> {
     Some(finding)
 }
 
+/// Judges the dependencies.
+pub(super) fn cargo_deny(facts: &Facts) -> Finding {
+    const NEEDED: &[Need] = &[Need::Scan];
+    let seen = match &facts.cargo_deny {
+        Tool::Version(text) => return ok(Check::CargoDeny, text, NEEDED),
+        Tool::Missing => "cargo-deny is not on PATH".to_owned(),
+        Tool::Broken(said) => format!("cargo-deny does not run: {said}"),
+    };
+    ok(Check::CargoDeny, seen, NEEDED).but(Status::Missing, "dependencies cannot be judged").mended_by(
+        vec!["cargo install --locked cargo-deny".to_owned()],
+        Some(Mend::Compile { name: "cargo-deny" }),
+    )
+}
+
 /// Needed by nothing but the comparison: said, never complained about.
 pub(super) fn compose(facts: &Facts) -> Finding {
     match &facts.compose {

@@ -56,6 +56,7 @@ fn sound() -> Facts {
         images: known(&[], false),
         mmdebstrap: Tool::Missing,
         docker_registry: None,
+        cargo_deny: Tool::Version("cargo-deny 0.20.2".to_owned()),
         clock: Clock { now, others: vec![("deb.debian.org".to_owned(), now - Duration::from_secs(2))] },
     }
 }
