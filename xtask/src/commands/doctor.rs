@@ -152,7 +152,7 @@ pub async fn command(
     offline: bool,
 ) -> Result<(), Failure> {
     // A file that cannot be read is `dev`'s to complain about; the machine can be looked at all the same.
-    let stack = context.project.stack().ok().map(|(stack, _)| stack);
+    let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
     let needs = if needs.is_empty() { Need::ALL } else { needs };
     let examination = Examination::new(context.project.root(), stack.as_ref(), needs, offline);
     run(&examination, fix, &context.events).await

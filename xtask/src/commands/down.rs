@@ -14,8 +14,7 @@ use crate::stack::Stack;
 /// # Errors
 /// When the engine refuses, or something is left although nothing should be.
 pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure> {
-    context.make_credentials()?;
-    let session = context.session(true).await?;
+    let (session, _) = context.session_as_found(true).await?;
     let project = session.stack.project.clone();
     let _lock = lock(&context.project, &project, "down").await?;
     let objects = session.engine.observe(&project).await?;

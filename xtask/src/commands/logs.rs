@@ -19,8 +19,7 @@ use crate::ui::log_line;
 /// # Errors
 /// When the Compose file is wrong, the engine does not answer, or a name is neither a service nor has a container.
 pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure> {
-    context.make_credentials()?;
-    let session = context.session(true).await?;
+    let (session, _) = context.session_as_found(true).await?;
     let objects = session.engine.observe(&session.stack.project).await?;
     for name in &arguments.services {
         let known = session.stack.services.contains_key(name)

@@ -22,8 +22,9 @@ use crate::event::Events;
 use crate::execute::Halt;
 use crate::failure::{Code, Failure};
 use crate::images::Sources;
-use crate::project::{Project, ensure_environment};
+use crate::project::{Added, Project, ensure_environment};
 use crate::session::Session;
+use crate::stack::Stack;
 use crate::ui::{Format, Terminal};
 
 /// The variable with which a test makes a run stand still: `before:N` or `after:N`, N a step of the plan.
@@ -51,6 +52,25 @@ impl Context {
     /// When the Compose file is wrong or no engine answers.
     pub async fn session(&self, offline: bool) -> Result<Session, Failure> {
         let (stack, warnings) = self.project.stack()?;
+        self.session_with(stack, warnings, offline).await
+    }
+
+    /// As [`Context::session`], for commands that make no credentials: they look at what there is or take it away, and
+    /// must do so in a checkout that has none. Also returns the names of the credentials that are missing.
+    ///
+    /// # Errors
+    /// As for [`Context::session`].
+    pub async fn session_as_found(&self, offline: bool) -> Result<(Session, Vec<String>), Failure> {
+        let (stack, warnings, missing) = self.project.stack_as_found()?;
+        Ok((self.session_with(stack, warnings, offline).await?, missing))
+    }
+
+    async fn session_with(
+        &self,
+        stack: Stack,
+        warnings: Vec<String>,
+        offline: bool,
+    ) -> Result<Session, Failure> {
         for warning in warnings {
             self.events.warning(warning);
         }
@@ -66,21 +86,20 @@ impl Context {
         })
     }
 
-    /// Makes the credentials that are missing, and says so.
+    /// Makes the credentials that are missing, says so, and returns them. Only for commands that start something with
+    /// them: whoever lost `compose/.env` and has data must meet new passwords nowhere else.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn make_credentials(&self) -> Result<(), Failure> {
+    pub fn make_credentials(&self) -> Result<Vec<Added>, Failure> {
         let added = ensure_environment(&self.project)?;
         if !added.is_empty() {
             let path = self.project.environment_file();
-            self.events.note(format!(
-                "made {} in {}",
-                added.join(", "),
-                self.project.relative(&path).display()
-            ));
+            let names: Vec<&str> = added.iter().map(|added| added.name.as_str()).collect();
+            let path = self.project.relative(&path).display();
+            self.events.note(format!("made {} in {path}", names.join(", ")));
         }
-        Ok(())
+        Ok(added)
     }
 
     /// Prints what the command answers with.

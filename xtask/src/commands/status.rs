@@ -9,8 +9,13 @@ use crate::failure::Failure;
 /// # Errors
 /// When the Compose file is wrong or the engine does not answer. Services that are not well are an answer, no failure.
 pub async fn run(context: &Context) -> Result<(), Failure> {
-    context.make_credentials()?;
-    let session = context.session(true).await?;
+    let (session, missing) = context.session_as_found(true).await?;
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        context
+            .events
+            .note(format!("compose/.env has no {missing} yet; `cargo xtask dev` makes what is missing"));
+    }
     context.events.send(Event::Summary { services: session.reports().await? });
     Ok(())
 }

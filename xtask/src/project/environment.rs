@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::Project;
 use crate::failure::{Code, Failure};
+use crate::plan::VolumeSeen;
+use crate::stack::{MountSource, Stack};
 
 /// Why the template cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,30 +30,84 @@ pub enum EnvironmentError {
     },
 }
 
+/// A variable that `compose/.env` lacked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Added {
+    /// Its name.
+    pub name: String,
+    /// The value it gets.
+    pub value: String,
+    /// Whether the value is random.
+    pub secret: bool,
+}
+
+/// The value of a secret that is not made yet, for commands that make none. No container was made with it, so that one
+/// whose secret is lost is not taken for one that fits.
+const STAND_IN: &str = "not-made-yet";
+
 /// Makes sure that `compose/.env` exists and has every variable of the template; those that are there are kept. Returns
-/// the names of the variables that were added.
+/// those that were added.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the template is wrong.
-pub fn ensure_environment(project: &Project) -> Result<Vec<String>, Failure> {
+pub fn ensure_environment(project: &Project) -> Result<Vec<Added>, Failure> {
+    let path = project.environment_file();
+    let mut random = std::fs::File::open("/dev/urandom").ok();
+    let missing = lacking(project, &read(&path)?, &mut |length| secret(random.as_mut(), length))?;
+    if !missing.is_empty() {
+        append(&path, &missing).map_err(|error| {
+            Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
+        })?;
+    }
+    Ok(missing)
+}
+
+/// What the template asks for and nothing has a value for, each with a stand-in.
+pub(super) fn stand_ins(
+    project: &Project,
+    present: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let missing = lacking(project, present, &mut |_| STAND_IN.to_owned())?;
+    Ok(missing.into_iter().map(|added| (added.name, added.value)).collect())
+}
+
+fn lacking(
+    project: &Project,
+    present: &BTreeMap<String, String>,
+    secret: &mut dyn FnMut(usize) -> String,
+) -> Result<Vec<Added>, Failure> {
     let template = project.environment_template();
     let text = match std::fs::read_to_string(&template) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(&template, &error)),
     };
-    let path = project.environment_file();
-    let present = read(&path)?;
-    let mut random = std::fs::File::open("/dev/urandom").ok();
-    let missing = complete(&text, &present, &mut |length| secret(random.as_mut(), length))
-        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", template.display())))?;
-    if missing.is_empty() {
-        return Ok(Vec::new());
+    complete(&text, present, secret)
+        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", template.display())))
+}
+
+/// What to say of data that was made with other secrets than those just added: a line for each volume that is there
+/// and whose service is given one of them.
+pub fn outlived_secrets(stack: &Stack, volumes: &[VolumeSeen], added: &[Added]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (service, described) in &stack.services {
+        let given: Vec<&str> = (added.iter().filter(|added| added.secret))
+            .filter(|added| described.environment.values().any(|value| value.contains(&added.value)))
+            .map(|added| added.name.as_str())
+            .collect();
+        for mount in &described.mounts {
+            let MountSource::Volume(volume) = &mount.source else { continue };
+            if !given.is_empty() && volumes.iter().any(|seen| seen.name == *volume) {
+                lines.push(format!(
+                    "volume {volume} holds data that {service} made with another {} than the one just put into \
+                     compose/.env, and {service} keeps to the old one: put the old file back, or give up the data with \
+                     `cargo xtask down --volumes`",
+                    given.join(", ")
+                ));
+            }
+        }
     }
-    append(&path, &missing).map_err(|error| {
-        Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
-    })?;
-    Ok(missing.into_iter().map(|(name, _)| name).collect())
+    lines
 }
 
 /// The variables of an env file; none when it does not exist.
@@ -75,7 +131,7 @@ fn complete(
     template: &str,
     present: &BTreeMap<String, String>,
     secret: &mut dyn FnMut(usize) -> String,
-) -> Result<Vec<(String, String)>, EnvironmentError> {
+) -> Result<Vec<Added>, EnvironmentError> {
     let mut missing = Vec::new();
     for (index, line) in template.lines().enumerate() {
         let (line_number, line) = (index + 1, line.trim());
@@ -88,14 +144,15 @@ fn complete(
         if present.contains_key(name) {
             continue;
         }
-        let value = match value.strip_prefix("<random:").and_then(|rest| rest.strip_suffix('>')) {
+        let length = value.strip_prefix("<random:").and_then(|rest| rest.strip_suffix('>'));
+        let made = match length {
             Some(length) => match length.parse() {
                 Ok(length @ 16..=128) => secret(length),
                 _ => return Err(EnvironmentError::BadLength { line: line_number, found: value.to_owned() }),
             },
             None => value.to_owned(),
         };
-        missing.push((name.to_owned(), value));
+        missing.push(Added { name: name.to_owned(), value: made, secret: length.is_some() });
     }
     Ok(missing)
 }
@@ -134,7 +191,7 @@ fn secret(random: Option<&mut std::fs::File>, length: usize) -> String {
 
 /// Adds lines to the file through a new one beside it, so that a kill leaves the old or the new one; only the user may
 /// read it.
-fn append(path: &Path, missing: &[(String, String)]) -> std::io::Result<()> {
+fn append(path: &Path, missing: &[Added]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     match std::fs::read_to_string(path) {
@@ -146,7 +203,7 @@ fn append(path: &Path, missing: &[(String, String)]) -> std::io::Result<()> {
         }
         Err(_) => file.write_all(b"# Generated by `cargo xtask dev` for this checkout; not for git.\n")?,
     }
-    for (name, value) in missing {
+    for Added { name, value, .. } in missing {
         writeln!(file, "{name}={value}")?;
     }
     file.persist(path).map_err(|error| error.error)?;
@@ -162,8 +219,43 @@ mod tests {
         let template = "# how\nDB_USER=hello\n\nDB_PASSWORD=<random:24>\nADMIN=<random:16>\n";
         let present = BTreeMap::from([("ADMIN".to_owned(), "mine".to_owned())]);
         let made = complete(template, &present, &mut |length| "x".repeat(length)).unwrap();
-        let expected = [("DB_USER", "hello".to_owned()), ("DB_PASSWORD", "x".repeat(24))];
-        assert_eq!(made, expected.map(|(name, value)| (name.to_owned(), value)));
+        let made: Vec<_> =
+            made.iter().map(|one| (one.name.as_str(), one.value.as_str(), one.secret)).collect();
+        assert_eq!(made, [("DB_USER", "hello", false), ("DB_PASSWORD", &"x".repeat(24), true)]);
+    }
+
+    #[test]
+    fn data_that_was_made_with_a_secret_that_is_lost_is_named() {
+        let text = "services:\n  store: {image: a, environment: {P: 'secret', Q: 'x-other-x'}, volumes: ['data:/d', 'more:/m']}\n  \
+                    page: {image: a, environment: {P: 'secret'}}\n  aside: {image: a, volumes: ['more:/m']}\nvolumes: {data: {}, more: {}}\n";
+        let source = crate::stack::Source {
+            path: Path::new("compose.yaml"),
+            text,
+            directory: Path::new("/stack"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        let stack = crate::stack::parse(&source).unwrap().stack;
+        let seen = |name: &str| VolumeSeen {
+            engine_name: format!("stack-{name}"),
+            name: crate::stack::VolumeName::new(name),
+            config_hash: String::new(),
+        };
+        let added = |name: &str, value: &str, secret| Added {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            secret,
+        };
+        let all = [added("FIRST", "secret", true), added("SECOND", "other", true), added("USER", "x", false)];
+        let told = outlived_secrets(&stack, &[seen("data")], &all);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("volume data holds data that store made with another FIRST, SECOND than"),
+            "{told:?}"
+        );
+        assert_eq!(outlived_secrets(&stack, &[], &all), [""; 0], "there is no data yet");
+        assert_eq!(outlived_secrets(&stack, &[seen("data")], &all[2..]), [""; 0], "a name is no secret");
     }
 
     #[test]
@@ -174,7 +266,8 @@ mod tests {
             ("A=<random:x>", "line 1: expected <random:N> with N from 16 to 128, found \"<random:x>\""),
         ];
         for (template, expected) in table {
-            let error = complete(template, &BTreeMap::new(), &mut |_| String::new()).unwrap_err();
+            let error =
+                complete(template, &BTreeMap::new(), &mut |_| String::new()).err().expect("it is wrong");
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -7,9 +7,10 @@ mod lock;
 mod mounted_files;
 mod reloads;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use environment::{EnvironmentError, ensure_environment, random_secret};
+pub use environment::{Added, EnvironmentError, ensure_environment, outlived_secrets, random_secret};
 pub use lock::{Lock, lock};
 pub use mounted_files::{digest_mounted_files, is_editors_own};
 pub use reloads::{apply_reloads, note_reload};
@@ -97,11 +98,33 @@ impl Project {
     /// # Errors
     /// When a file cannot be read, or is no stack: every fault with its key and line.
     pub fn stack(&self) -> Result<(Stack, Vec<String>), Failure> {
+        let generated = environment::read(&self.environment_file())?;
+        self.stack_of(&generated)
+    }
+
+    /// As [`Project::stack`], for commands that make no credentials: those that are missing have a stand-in, and are
+    /// named in the third place.
+    ///
+    /// # Errors
+    /// As for [`Project::stack`].
+    pub fn stack_as_found(&self) -> Result<(Stack, Vec<String>, Vec<String>), Failure> {
+        let mut variables = environment::read(&self.environment_file())?;
+        let mut missing = Vec::new();
+        for (name, stand_in) in environment::stand_ins(self, &variables)? {
+            if std::env::var_os(&name).is_none() {
+                missing.push(name.clone());
+            }
+            variables.insert(name, stand_in);
+        }
+        let (stack, warnings) = self.stack_of(&variables)?;
+        Ok((stack, warnings, missing))
+    }
+
+    fn stack_of(&self, generated: &BTreeMap<String, String>) -> Result<(Stack, Vec<String>), Failure> {
         let path = self.compose_file();
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::new(Code::ComposeInvalid, format!("cannot read {}: {error}", path.display()))
         })?;
-        let generated = environment::read(&self.environment_file())?;
         let variables = |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
         let chosen = std::env::var(PROJECT_VARIABLE).ok().filter(|name| !name.is_empty());
         let shown = self.relative(&path);

@@ -6,6 +6,7 @@
 
 mod changes;
 mod checkout;
+mod credentials;
 mod engine;
 mod foreground;
 mod foreign;

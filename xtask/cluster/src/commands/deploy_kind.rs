@@ -44,8 +44,7 @@ struct Manifests {
 pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), Failure> {
     let manifests = read(context.project.root())?;
     if arguments.fix {
-        context.make_credentials()?;
-        let (stack, _) = context.project.stack()?;
+        let (stack, ..) = context.project.stack_as_found()?;
         let needs = [Need::DeployKind];
         Examination::new(context.project.root(), Some(&stack), &needs, arguments.offline)
             .ensure(&context.events)

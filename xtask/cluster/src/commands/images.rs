@@ -205,6 +205,5 @@ pub(super) async fn send(
 
 /// A session, for commands that work on images.
 pub(super) async fn session(context: &Context, offline: bool) -> Result<Session, Failure> {
-    context.make_credentials()?;
-    context.session(offline).await
+    Ok(context.session_as_found(offline).await?.0)
 }

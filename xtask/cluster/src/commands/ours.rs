@@ -33,8 +33,7 @@ pub(super) enum Found {
 
 /// The kind cluster of this checkout's project.
 pub(super) fn of_project(context: &Context) -> Result<(Kind, ProjectName), Failure> {
-    context.make_credentials()?;
-    let (stack, _) = context.project.stack()?;
+    let (stack, ..) = context.project.stack_as_found()?;
     Ok((Kind::new(stack.project.as_str(), &context.project.scratch()), stack.project))
 }
 

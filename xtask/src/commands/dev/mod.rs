@@ -14,7 +14,7 @@ use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::plan::{self, Wanted};
-use crate::project::lock;
+use crate::project::{lock, outlived_secrets};
 use crate::session::Session;
 use crate::ui::Format;
 
@@ -24,18 +24,25 @@ use crate::ui::Format;
 /// As design.md's "The command line" lists them: a wrong Compose file, no engine, a step that failed, something that did
 /// not become healthy.
 pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure> {
-    context.make_credentials()?;
+    let made = if arguments.dry_run { Vec::new() } else { context.make_credentials()? };
     if arguments.fix {
-        let (stack, _) = context.project.stack()?;
+        let (stack, ..) = context.project.stack_as_found()?;
         let needs = [Need::Dev];
         Examination::new(context.project.root(), Some(&stack), &needs, arguments.offline)
             .ensure(&context.events)
             .await?;
     }
     let wanted = Wanted { services: arguments.services.iter().cloned().collect(), ..Wanted::default() };
-    let session = context.session(arguments.offline).await?;
     if arguments.dry_run {
+        let (session, _) = context.session_as_found(arguments.offline).await?;
         return dry_run(context, &session, &wanted).await;
+    }
+    let session = context.session(arguments.offline).await?;
+    if !made.is_empty() {
+        let volumes = session.engine.observe(&session.stack.project).await?.volumes;
+        for warning in outlived_secrets(&session.stack, &volumes, &made) {
+            context.events.warning(warning);
+        }
     }
     let lock = lock(&context.project, &session.stack.project, "dev").await?;
     if arguments.detach {

@@ -30,7 +30,7 @@ struct AllLoaded {
 pub(super) async fn save(context: &Context, named: &[String], dir: Option<&Path>) -> Result<(), Failure> {
     let directory = directory(context, dir)?;
     let (engine, references) = if named.is_empty() {
-        let session = context.session(true).await?;
+        let (session, _) = context.session_as_found(true).await?;
         let needed = crate::session::needed_images(&session.stack);
         let reports = images::list(&session.engine, &needed, &session.sources).await?;
         let held = reports.into_iter().filter(|report| report.size.is_some()).map(|report| report.reference);

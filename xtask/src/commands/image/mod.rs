@@ -23,11 +23,10 @@ use crate::ui::{Answer, Cell, Role, Style, Table};
 /// # Errors
 /// When the engine does not answer, an image is unknown, or one cannot be obtained.
 pub async fn run(context: &Context, command: &cli::Image) -> Result<(), Failure> {
-    context.make_credentials()?;
     match command {
         cli::Image::List => list(context).await,
         cli::Image::Pull => {
-            let session = context.session(false).await?;
+            let (session, _) = context.session_as_found(false).await?;
             obtain_missing(&session).await
         }
         cli::Image::Save { images, dir } => bundles::save(context, images, dir.as_deref()).await,
@@ -86,7 +85,7 @@ struct Row {
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let session = context.session(false).await?;
+    let (session, _) = context.session_as_found(false).await?;
     let needed = crate::session::needed_images(&session.stack);
     let reports = images::list(&session.engine, &needed, &session.sources).await?;
     context.answer(&Listing { images: reports.into_iter().map(Row::from).collect() })

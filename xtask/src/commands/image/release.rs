@@ -17,7 +17,7 @@ use crate::ui::{Answer, Cell, Style, Table, bytes};
 /// # Errors
 /// When nothing can compile it, the compiler refuses, or the image is larger than it may be.
 pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Result<(), Failure> {
-    let session = context.session(false).await?;
+    let (session, _) = context.session_as_found(false).await?;
     let identity::Made { package, repository } = identity::made_here(&session.stack)?;
     let revision = identity::revision(context).await;
     let references = if arguments.tags.is_empty() {
