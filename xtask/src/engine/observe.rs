@@ -1,6 +1,6 @@
 //! What the engine holds of a project, read by label.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
@@ -122,7 +122,7 @@ impl Engine {
         let mut containers = Vec::with_capacity(inspections.len());
         for inspection in inspections {
             match inspection {
-                Ok(inspection) => containers.extend(container(inspection)),
+                Ok(inspection) => containers.extend(container(project, inspection)),
                 // It went between the list and the look.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
@@ -193,7 +193,22 @@ fn volume(volume: Volume) -> VolumeSeen {
     }
 }
 
-fn container(inspection: ContainerInspectResponse) -> Option<Container> {
+/// The networks of the project that a container is on, and the names it answers to there.
+fn attachments(
+    project: &ProjectName,
+    inspection: &ContainerInspectResponse,
+) -> BTreeMap<NetworkName, BTreeSet<String>> {
+    let settings = inspection.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let prefix = network_name(project, &NetworkName::new(""));
+    let ours = settings.into_iter().flatten().filter_map(|(name, endpoint)| {
+        let names = endpoint.aliases.iter().flatten().cloned().collect();
+        Some((NetworkName::new(name.strip_prefix(&prefix)?), names))
+    });
+    ours.collect()
+}
+
+fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Option<Container> {
+    let networks = attachments(project, &inspection);
     let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
     let state = inspection.state.unwrap_or_default();
     let health = state.health.as_ref();
@@ -241,6 +256,7 @@ fn container(inspection: ContainerInspectResponse) -> Option<Container> {
         config_hash: label(&labels, labels::CONFIG_HASH),
         files_hash: label(&labels, labels::FILES_HASH),
         image_id: inspection.image.unwrap_or_default(),
+        networks,
         state: seen,
         // The engine writes year 1 for "never".
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")),

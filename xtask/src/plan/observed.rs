@@ -1,11 +1,12 @@
 //! What is there: the engine's objects that carry our label, the images, and whether what the service is built from has
 //! changed. Plain data, gathered by `engine` and `images`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::Cause;
 use crate::images::Catalogue;
-use crate::stack::{ImageReference, NetworkName, ServiceName, VolumeName};
+use crate::stack::{ImageReference, NetworkName, Service, ServiceName, VolumeName};
 
 /// Everything a plan looks at besides the stack.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +66,8 @@ pub struct Container {
     pub files_hash: String,
     /// The image it runs.
     pub image_id: String,
+    /// The project's networks it is on, with the names it answers to there.
+    pub networks: BTreeMap<NetworkName, BTreeSet<String>>,
     /// What it is doing.
     pub state: ContainerState,
     /// When it last started, as RFC 3339 text; `None` when it never did.
@@ -77,6 +80,19 @@ impl Container {
     /// What a person calls it: its service, or its own name when a label of the service is missing.
     pub fn title(&self) -> &str {
         if self.service.as_str().is_empty() { &self.name } else { self.service.as_str() }
+    }
+
+    /// What keeps it and the other containers of its service's networks apart, though its configuration fits: a hand or
+    /// a killed run took it off a network, or put it there without the names by which it is looked up.
+    pub fn cut_off(&self, service: &Service) -> Option<Cause> {
+        service.networks.iter().find_map(|(network, aliases)| match self.networks.get(network) {
+            None => Some(Cause::OffNetwork(network.to_string())),
+            Some(names) => {
+                let mut wanted = aliases.iter().map(String::as_str).chain([self.service.as_str()]);
+                let lost = wanted.find(|name| !names.contains(*name))?;
+                Some(Cause::NameLost { name: lost.to_owned(), network: network.to_string() })
+            }
+        })
     }
 }
 

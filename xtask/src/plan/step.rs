@@ -183,6 +183,15 @@ pub enum Cause {
     NetworkMissing(String),
     /// A network it joins is configured anew.
     NetworkReplaced(String),
+    /// It is not on a network that its service is on.
+    OffNetwork(String),
+    /// It is on a network and does not answer to a name that it should have there.
+    NameLost {
+        /// The name.
+        name: String,
+        /// The network.
+        network: String,
+    },
     /// A volume it mounts is missing.
     VolumeMissing(String),
     /// A person asked for it.
@@ -216,6 +225,8 @@ impl fmt::Display for Cause {
             Self::NotCompleted => f.write_str("not completed yet"),
             Self::NetworkMissing(network) => write!(f, "network {network} missing"),
             Self::NetworkReplaced(network) => write!(f, "network {network} changed"),
+            Self::OffNetwork(network) => write!(f, "not on network {network}"),
+            Self::NameLost { name, network } => write!(f, "not known as {name} on network {network}"),
             Self::VolumeMissing(volume) => write!(f, "volume {volume} missing"),
             Self::Asked => f.write_str("asked for"),
             Self::Orphan => f.write_str("orphan"),
@@ -252,6 +263,14 @@ impl Plan {
                 needs: step.needs.iter().map(|need| need.step).collect(),
             })
             .collect()
+    }
+
+    /// Only the waits for what runs and is not well yet: what is left to a run that has done everything else.
+    #[must_use]
+    pub fn only_unsettled(self) -> Self {
+        let steps =
+            self.steps.into_iter().filter(|step| step.cause == Cause::NotHealthy && step.needs.is_empty());
+        Self { steps: steps.collect(), notes: Vec::new() }
     }
 
     /// Adds a step and gives its number. Needs are put in order, and what another need implies is dropped.

@@ -323,6 +323,11 @@ impl World {
             config_hash: service.config_hash(),
             files_hash: self.files.get(name).cloned().unwrap_or_default(),
             image_id,
+            networks: (service.networks.iter())
+                .map(|(network, aliases)| {
+                    (network.clone(), aliases.iter().cloned().chain([name.to_string()]).collect())
+                })
+                .collect(),
             state: ContainerState::Created,
             started_at: None,
             reason: None,

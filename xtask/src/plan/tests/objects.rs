@@ -98,6 +98,32 @@ fn a_changed_volume_is_kept_and_told() {
 }
 
 #[test]
+fn a_container_that_was_taken_off_a_network_is_replaced() {
+    let mut world = settled(TWO_NETWORKS);
+    world.container("front").seen.networks.remove(&network("edge"));
+    assert_snapshot!(world.plan(), @"
+        1  remove container front  not on network edge
+        2  create container front  not on network edge  after 1
+        3  start container front   created              after 2 if changed
+        4  await front healthy     started              after 3 if changed
+        ");
+    world.bring_up();
+}
+
+#[test]
+fn a_container_that_was_joined_by_hand_without_its_name_is_replaced() {
+    let mut world = settled(TWO_NETWORKS);
+    world.container("aside").seen.networks.insert(network("edge"), ["0123456789ab".to_owned()].into());
+    assert_snapshot!(world.plan(), @"
+        1  remove container aside  not known as aside on network edge
+        2  create container aside  not known as aside on network edge  after 1
+        3  start container aside   created                             after 2 if changed
+        4  await aside healthy     started                             after 3 if changed
+        ");
+    world.bring_up();
+}
+
+#[test]
 fn objects_that_nobody_uses_any_more_are_left() {
     let mut world = settled(TWO_NETWORKS);
     world.networks.push(NetworkSeen {

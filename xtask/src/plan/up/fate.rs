@@ -178,6 +178,9 @@ impl Judge<'_, '_> {
                 Some(Standing::Fits) | None => {}
             }
         }
+        if let Some(cause) = container.cut_off(service) {
+            return Some(cause);
+        }
         for volume in named_volumes(service) {
             if !self.scope.observed.volumes.iter().any(|seen| seen.name == *volume) {
                 return Some(Cause::VolumeMissing(volume.to_string()));
