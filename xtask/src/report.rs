@@ -1,5 +1,6 @@
 //! What is told of each service: a pure function of the stack and what is observed.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use crate::event::{ServiceReport, ServiceState};
@@ -25,6 +26,31 @@ pub fn reports(stack: &Stack, observed: &Observed, now: SystemTime) -> Vec<Servi
         up_seconds: up_seconds(container, now),
     });
     known.chain(orphans).collect()
+}
+
+/// The rows of services that a run has brought up and that are not well: of those `wanted` (all when empty) with what
+/// they depend on. Not among them are optional services, and those that the plan has left out and said so.
+pub fn unwell<'a>(
+    stack: &Stack,
+    wanted: &BTreeSet<ServiceName>,
+    rows: &'a [ServiceReport],
+) -> Vec<&'a ServiceReport> {
+    let mut scope: BTreeSet<&ServiceName> = BTreeSet::new();
+    let mut open: Vec<&ServiceName> =
+        if wanted.is_empty() { stack.services.keys().collect() } else { wanted.iter().collect() };
+    while let Some(name) = open.pop() {
+        if let Some(service) = stack.services.get(name)
+            && scope.insert(name)
+        {
+            open.extend(service.depends_on.keys());
+        }
+    }
+    let required = |row: &&ServiceReport| {
+        let name = ServiceName::new(row.service.as_str());
+        scope.contains(&name) && !stack.services[&name].homeport.optional
+    };
+    let well = |row: &&ServiceReport| row.state.is_well() || row.state == ServiceState::Absent;
+    rows.iter().filter(required).filter(|row| !well(row)).collect()
 }
 
 fn report(
@@ -71,6 +97,9 @@ fn outdated(observed: &Observed, service: &Service, container: &Container) -> Op
     if container.config_hash != service.config_hash() {
         return Some("its configuration changed since; `cargo xtask dev` replaces it".to_owned());
     }
+    if let Some(cause) = container.cut_off(service) {
+        return Some(format!("{cause}; `cargo xtask dev` replaces it"));
+    }
     match observed.images.get(&service.image) {
         Some(Availability::Present { id, .. }) if *id != container.image_id => {
             Some("its image changed since; `cargo xtask dev` replaces it".to_owned())
@@ -109,4 +138,93 @@ fn url(service: &Service, port: &Port) -> Option<String> {
         Some(path) => format!("http://{host}:{published}{path}"),
         None => format!("{host}:{published}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::ContainerId;
+    use crate::stack::{NetworkName, Source, parse};
+
+    const STACK: &str = "
+services:
+  back: {image: a, networks: {inner: {aliases: [api]}}, healthcheck: {test: [CMD, x]}}
+  front: {image: a, networks: [inner], depends_on: [back]}
+  extra: {image: a, networks: [inner], x-homeport: {optional: true}}
+networks: {inner: {}}
+";
+
+    fn stack() -> Stack {
+        let source = Source {
+            path: Path::new("compose.yaml"),
+            text: STACK,
+            directory: Path::new("/stack"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        parse(&source).unwrap().stack
+    }
+
+    /// Every service's container, running and fitting.
+    fn containers(stack: &Stack) -> Vec<Container> {
+        let made = stack.services.iter().map(|(name, service)| Container {
+            id: ContainerId(name.to_string()),
+            name: format!("stack-{name}"),
+            service: name.clone(),
+            depends_on: Vec::new(),
+            config_hash: service.config_hash(),
+            files_hash: String::new(),
+            image_id: String::new(),
+            networks: BTreeMap::from([(
+                NetworkName::new("inner"),
+                [name.as_str(), "api"].map(str::to_owned).into(),
+            )]),
+            state: ContainerState::Running(Health::Healthy),
+            started_at: None,
+            reason: None,
+        });
+        made.collect()
+    }
+
+    fn rows(stack: &Stack, containers: Vec<Container>) -> Vec<ServiceReport> {
+        reports(stack, &Observed { containers, ..Observed::default() }, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_container_that_is_cut_off_is_told() {
+        let stack = stack();
+        let mut containers = containers(&stack);
+        assert!(rows(&stack, containers.clone()).iter().all(|row| row.reason.is_none()));
+        containers[0].networks.get_mut(&NetworkName::new("inner")).unwrap().remove("api");
+        containers[1].networks.clear();
+        let reasons: Vec<_> = rows(&stack, containers).into_iter().map(|row| row.reason).collect();
+        let replaced = |why: &str| Some(format!("{why}; `cargo xtask dev` replaces it"));
+        assert_eq!(
+            reasons,
+            [replaced("not known as api on network inner"), replaced("not on network inner"), None]
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_and_is_needed_has_to_be_well() {
+        let stack = stack();
+        let mut containers = containers(&stack);
+        containers[0].state = ContainerState::Running(Health::Unhealthy);
+        containers[1].state = ContainerState::Exited(1);
+        let names = |wanted: &[&str], containers: &[Container]| {
+            let wanted = wanted.iter().map(|name| ServiceName::new(*name)).collect();
+            let rows = rows(&stack, containers.to_vec());
+            unwell(&stack, &wanted, &rows).iter().map(|row| row.service.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["front"], &containers), ["back"], "and nothing of what is optional");
+        assert_eq!(names(&["extra"], &containers), [""; 0]);
+        assert_eq!(names(&[], &containers), ["back"]);
+        containers[2].state = ContainerState::Exited(1);
+        assert_eq!(names(&[], &containers), ["back", "front"]);
+        assert_eq!(names(&[], &[]), [""; 0], "what is left out has been said");
+    }
 }

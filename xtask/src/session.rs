@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::doctor::{PortState, ports};
 use crate::engine::{ConnectError, Engine};
-use crate::event::{Event, Events, ServiceReport};
+use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
 use crate::operator::StackOperator;
 use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
 use crate::project::{Project, apply_reloads, digest_mounted_files};
-use crate::report::reports;
+use crate::report::{reports, unwell};
 use crate::stack::{MountSource, Service, Stack};
 
 /// What a command works with.
@@ -129,18 +129,27 @@ impl Session {
         report.failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Brings the stack up from whatever is there.
+    /// Brings the stack up from whatever is there, looks at it again, and waits once more for what is no longer well.
     ///
     /// # Errors
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
     pub async fn bring_up(&self, wanted: &Wanted) -> Result<BroughtUp, Failure> {
-        let observed = self.observe().await?;
+        let mut observed = self.observe().await?;
         let plan = self.plan_up(&observed, wanted)?;
         self.carry_out(&plan, &observed).await?;
-        let changed = !plan.is_empty();
         // A second look only when something was done: with nothing to do, what was seen still holds.
-        let observed = if changed { self.observe().await? } else { observed };
-        Ok(BroughtUp { changed, services: reports(&self.stack, &observed, SystemTime::now()) })
+        let changed = !plan.is_empty();
+        if changed {
+            observed = self.observe().await?;
+            let unsettled = self.plan_up(&observed, wanted)?.only_unsettled();
+            if !unsettled.is_empty() {
+                self.carry_out(&unsettled, &observed).await?;
+                observed = self.observe().await?;
+            }
+        }
+        let services = reports(&self.stack, &observed, SystemTime::now());
+        let unwell = unwell(&self.stack, &wanted.services, &services);
+        Ok(BroughtUp { changed, failure: not_well(&unwell), services })
     }
 
     /// One row a service, as things stand.
@@ -218,6 +227,24 @@ pub struct BroughtUp {
     pub changed: bool,
     /// One row a service, as things stand.
     pub services: Vec<ServiceReport>,
+    /// What to end with when a row tells of a service that should be well and is not any more.
+    pub failure: Option<Failure>,
+}
+
+fn not_well(unwell: &[&ServiceReport]) -> Option<Failure> {
+    let first = unwell.first()?;
+    let told = |row: &ServiceReport| match &row.reason {
+        Some(reason) => format!("{} is {}: {reason}", row.service, row.state.as_str()),
+        None => format!("{} is {}", row.service, row.state.as_str()),
+    };
+    let ended = matches!(first.state, ServiceState::Exited | ServiceState::Stopped);
+    let code = if ended { Code::ContainerExited } else { Code::NotHealthy };
+    let message = format!("what was brought up is not well any more: {}", told(first));
+    Some(
+        Failure::new(code, message)
+            .details(unwell[1..].iter().map(|row| told(row)))
+            .hint(format!("`cargo xtask logs {}` shows why; the same command tries again", first.service)),
+    )
 }
 
 /// How a person chooses another port: the next one that nothing in the stack publishes.

@@ -3,6 +3,9 @@
 //! The engine runs a container's health check once an interval; a start that waits for that wastes most of an interval
 //! at every link of the chain. So the same test is run through `exec`, again and again, until it passes, the container
 //! ends, or the bound is reached.
+//!
+//! Architecture invariant: a probe only comes before the engine's word, it never goes against it. A container that the
+//! engine calls unhealthy is well when the engine says so again; else a run would end well beside a table that does not.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use futures_util::StreamExt as _;
 
 use super::Engine;
-use super::error::{EngineError, ask};
+use super::error::{EngineError, ask, refusal};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::plan::ContainerId;
@@ -58,22 +61,27 @@ impl Engine {
     ) -> Result<Waited, EngineError> {
         let begun = Instant::now();
         let mut told = String::new();
-        let mut test: Option<Option<Vec<String>>> = None;
         let mut limit = limits::HEALTHY;
         loop {
             let inspection = self.inspect(container).await?;
-            if test.is_none() {
-                let check = health_check(&inspection);
-                limit = check.as_ref().map_or(limits::HEALTHY, bound);
-                test = Some(check.as_ref().and_then(command));
-            }
+            let check = health_check(&inspection);
+            limit = check.as_ref().map_or(limit, bound);
             match standing(&inspection) {
                 Standing::Ended(status) => return Ok(Waited::Ended(status)),
                 Standing::Healthy => return Ok(Waited::Well { checked: true }),
+                Standing::Unhealthy => {
+                    if let Some(said) = last_said(&inspection) {
+                        told = said;
+                    }
+                    reporter.message(told.clone());
+                    tokio::time::sleep(limits::PROBE_PAUSE).await;
+                }
                 Standing::Running => {
-                    let Some(Some(test)) = &test else { return Ok(Waited::Well { checked: false }) };
+                    let Some((test, timeout)) = check.as_ref().and_then(probe) else {
+                        return Ok(Waited::Well { checked: false });
+                    };
                     let asked = Instant::now();
-                    match self.exec(container, test.clone()).await {
+                    match self.exec(container, test, timeout).await {
                         Ok(probe) if probe.passed => return Ok(Waited::Well { checked: true }),
                         Ok(probe) => told = probe.output,
                         // It ended, or was paused, between the look and the probe: the next look tells.
@@ -82,9 +90,11 @@ impl Engine {
                         Err(error) => return Err(error),
                     }
                     reporter.message(told.clone());
-                    // A probe costs the processor what the container needs to become ready: never more than half.
-                    let pause = asked.elapsed().clamp(limits::PROBE_PAUSE, limits::PROBE_PAUSE * 8);
-                    tokio::time::sleep(pause).await;
+                    // A probe costs the processor what the container needs to become ready: never more than half. One
+                    // that did not end goes on in the container, so the next one waits as long again.
+                    let took = asked.elapsed();
+                    let most = if took < timeout { limits::PROBE_PAUSE * 8 } else { took };
+                    tokio::time::sleep(took.clamp(limits::PROBE_PAUSE, most.max(limits::PROBE_PAUSE))).await;
                 }
                 Standing::Other => tokio::time::sleep(limits::PROBE_PAUSE).await,
             }
@@ -107,9 +117,7 @@ impl Engine {
                 Some(Ok(ended)) => Ok(ended.status_code),
                 // bollard makes an error of a status other than 0.
                 Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
-                Some(Err(source)) => {
-                    Err(super::error::refusal("wait for", format!("container {container}"), source))
-                }
+                Some(Err(source)) => Err(refusal("wait for", format!("container {container}"), source)),
                 None => Ok(-1),
             }
         };
@@ -125,8 +133,8 @@ impl Engine {
     /// When the engine refuses to run it.
     pub async fn probe_once(&self, container: &ContainerId) -> Result<ProbeResult, EngineError> {
         let inspection = self.inspect(container).await?;
-        match health_check(&inspection).as_ref().and_then(command) {
-            Some(test) => self.exec(container, test).await,
+        match health_check(&inspection).as_ref().and_then(probe) {
+            Some((test, timeout)) => self.exec(container, test, timeout).await,
             None => Ok(ProbeResult { passed: true, output: String::new() }),
         }
     }
@@ -141,7 +149,13 @@ impl Engine {
         .await
     }
 
-    async fn exec(&self, container: &ContainerId, command: Vec<String>) -> Result<ProbeResult, EngineError> {
+    /// A probe that takes longer than `timeout` has failed, as the engine judges its own.
+    async fn exec(
+        &self,
+        container: &ContainerId,
+        command: Vec<String>,
+        timeout: Duration,
+    ) -> Result<ProbeResult, EngineError> {
         let object = || format!("the health check of container {container}");
         let options = CreateExecOptions {
             cmd: Some(command),
@@ -165,13 +179,23 @@ impl Engine {
             let last = said.trim().lines().next_back().unwrap_or("").to_owned();
             Ok(ProbeResult { passed: ended.exit_code == Some(0), output: last })
         };
-        ask("run", object(), limits::ENGINE_ANSWER, run).await
+        match tokio::time::timeout(timeout, run).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(source)) => Err(refusal("run", object(), source)),
+            Err(_) => {
+                let output = format!("it did not end within {} s", timeout.as_secs_f64());
+                Ok(ProbeResult { passed: false, output })
+            }
+        }
     }
 }
 
 /// What a look at a container tells a waiter.
 enum Standing {
     Healthy,
+    /// Failed its health check as often as it may, by the engine's own count.
+    Unhealthy,
+    /// Runs, and the engine has not judged it.
     Running,
     Ended(i64),
     Other,
@@ -183,6 +207,9 @@ fn standing(inspection: &ContainerInspectResponse) -> Standing {
     match state.status {
         Some(ContainerStateStatusEnum::RUNNING) if health == Some(HealthStatusEnum::HEALTHY) => {
             Standing::Healthy
+        }
+        Some(ContainerStateStatusEnum::RUNNING) if health == Some(HealthStatusEnum::UNHEALTHY) => {
+            Standing::Unhealthy
         }
         Some(ContainerStateStatusEnum::RUNNING) => Standing::Running,
         Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => {
@@ -196,6 +223,18 @@ fn health_check(inspection: &ContainerInspectResponse) -> Option<HealthConfig> {
     inspection.config.as_ref()?.healthcheck.clone()
 }
 
+/// What the engine's own last check said, in its last line.
+fn last_said(inspection: &ContainerInspectResponse) -> Option<String> {
+    let log = inspection.state.as_ref()?.health.as_ref()?.log.as_ref()?;
+    let said = log.last()?.output.as_deref()?.trim().lines().next_back()?;
+    Some(said.to_owned()).filter(|said| !said.is_empty())
+}
+
+/// The words to run and how long they may take.
+fn probe(check: &HealthConfig) -> Option<(Vec<String>, Duration)> {
+    Some((command(check)?, span(check.timeout, DEFAULT_SPAN)))
+}
+
 /// The words to run: the forms of the engine's API (`CMD`, `CMD-SHELL`; `NONE` and an empty list are no check).
 fn command(check: &HealthConfig) -> Option<Vec<String>> {
     let test = check.test.as_ref()?;
@@ -206,18 +245,22 @@ fn command(check: &HealthConfig) -> Option<Vec<String>> {
     }
 }
 
-/// How long the health check itself gives a container: the engine's defaults are 30 s, 30 s and 3.
+/// How long the health check itself gives a container; the engine's default for `retries` is 3.
 fn bound(check: &HealthConfig) -> Duration {
-    let nanoseconds = |value: Option<i64>, default: u64| match value {
-        Some(value) if value > 0 => Duration::from_nanos(u64::try_from(value).unwrap_or(0)),
-        _ => Duration::from_secs(default),
-    };
     let retries =
         check.retries.filter(|&retries| retries > 0).and_then(|n| u32::try_from(n).ok()).unwrap_or(3);
-    let start = match check.start_period {
-        Some(period) if period > 0 => nanoseconds(Some(period), 0),
-        _ => Duration::ZERO,
-    };
-    let own = start + nanoseconds(check.interval, 30) * retries + nanoseconds(check.timeout, 30);
+    let start = span(check.start_period, Duration::ZERO);
+    let own = start + span(check.interval, DEFAULT_SPAN) * retries + span(check.timeout, DEFAULT_SPAN);
     own.max(limits::HEALTHY)
+}
+
+/// The engine's default for a check's interval and timeout.
+const DEFAULT_SPAN: Duration = Duration::from_secs(30);
+
+/// Nanoseconds, as the engine's API counts; what is absent or zero is the default.
+fn span(nanoseconds: Option<i64>, default: Duration) -> Duration {
+    match nanoseconds.and_then(|value| u64::try_from(value).ok()) {
+        Some(value) if value > 0 => Duration::from_nanos(value),
+        _ => default,
+    }
 }

@@ -6,13 +6,16 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bollard::Docker;
+use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, NetworkCreateRequest, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
     ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
 };
+use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 
 /// The label that makes an object one of a project's.
@@ -91,6 +94,43 @@ pub(crate) fn runs(name: &str) -> bool {
 /// Kills a container's main process.
 pub(crate) fn kill_container(name: &str) {
     ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
+}
+
+/// Whether the engine itself calls a container unhealthy.
+pub(crate) fn is_unhealthy(name: &str) -> bool {
+    let status = container(name).and_then(|container| container.state?.health?.status);
+    status == Some(HealthStatusEnum::UNHEALTHY)
+}
+
+/// Runs a command in a container, to its end.
+pub(crate) fn run_in(name: &str, command: &[&str]) {
+    let options = CreateExecOptions {
+        cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+        attach_stdout: Some(true),
+        ..Default::default()
+    };
+    ask(async |docker| {
+        let made = docker.create_exec(name, options).await.expect("it runs");
+        if let StartExecResults::Attached { mut output, .. } =
+            docker.start_exec(&made.id, None).await.expect("it can be run")
+        {
+            while output.next().await.is_some() {}
+        }
+        let ended = docker.inspect_exec(&made.id).await.expect("it ran");
+        assert_eq!(ended.exit_code, Some(0), "{command:?} in {name}");
+    });
+}
+
+/// Takes a container off a network.
+pub(crate) fn disconnect(network: &str, container: &str) {
+    let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
+    ask(async |docker| docker.disconnect_network(network, request).await).expect("it is on it");
+}
+
+/// Puts a container on a network as a hand would, with no name of its own.
+pub(crate) fn connect(network: &str, container: &str) {
+    let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+    ask(async |docker| docker.connect_network(network, request).await).expect("both are there");
 }
 
 /// Whether any container runs a command that contains this.

@@ -12,6 +12,7 @@ mod foreground;
 mod foreign;
 mod full_stack;
 mod golden;
+mod honesty;
 mod http;
 mod interrupts;
 mod kills;

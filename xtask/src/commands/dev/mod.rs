@@ -48,7 +48,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     if arguments.detach {
         let up = session.bring_up(&wanted).await?;
         context.events.send(Event::Summary { services: up.services });
-        return Ok(());
+        return up.failure.map_or(Ok(()), Err);
     }
     let ended = foreground(context, session, &wanted, arguments.offline).await;
     drop(lock);
@@ -83,7 +83,12 @@ async fn foreground(
     let mut logs = follow::Follower::new();
     let first = session.bring_up(wanted).await;
     match first {
-        Ok(up) => context.events.send(Event::Summary { services: up.services }),
+        Ok(up) => {
+            context.events.send(Event::Summary { services: up.services });
+            if let Some(failure) = &up.failure {
+                standing.complain(context, failure.code.as_str(), failure);
+            }
+        }
         Err(failure) if failure.code == Code::BuildFailed => {
             standing.complain(context, failure.code.as_str(), &failure);
         }
@@ -158,7 +163,9 @@ async fn apply(
     match session.bring_up(wanted).await {
         Ok(up) => {
             standing.settle(context);
-            if up.changed {
+            if let Some(failure) = &up.failure {
+                standing.complain(context, failure.code.as_str(), failure);
+            } else if up.changed {
                 let took = crate::ui::duration(begun.elapsed());
                 context.events.note(format!("saved to served in {took}"));
             }
