@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 /// How long the engine may take to answer a question that needs no work. A healthy engine answers in milliseconds; one
-/// that is busy unpacking an image has been seen to take seconds.
-pub const ENGINE_ANSWER: Duration = Duration::from_secs(20);
+/// that is busy unpacking an image takes seconds, and one on two cores with a load of 17 has been seen to take more than
+/// twenty to list its volumes while others were being removed.
+pub const ENGINE_ANSWER: Duration = Duration::from_secs(60);
 
 /// How long the engine may take to create, start or remove one object. Starting many containers at once on two cores
 /// with a cold disk takes seconds; a minute means that it hangs.
 pub const ENGINE_OPERATION: Duration = Duration::from_secs(60);
+
+/// How long the engine may be at work, out of sight, on a request whose program was killed: a container that is being
+/// made is in no list yet, one that is being removed is in none any more while it holds its volumes. It takes some
+/// hundred milliseconds, on two busy cores some more.
+pub const ENGINE_SETTLES: Duration = Duration::from_secs(2);
 
 /// How long a registry may take to say whether it has an image. Asked for each image that is missing, so it delays a
 /// start without network; a registry that is there answers well below a second.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,12 @@ use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
+use crate::limits;
 use crate::operator::StackOperator;
-use crate::plan::{self, Action, Observed, Plan, PlanError, Wanted};
-use crate::project::{Project, apply_reloads, digest_mounted_files};
+use crate::plan::{self, Action, Keep, Observed, Plan, PlanError, Wanted};
+use crate::project::{Before, Project, apply_reloads, digest_mounted_files};
 use crate::report::{reports, unwell};
-use crate::stack::{MountSource, Service, Stack};
+use crate::stack::{MountSource, Service, ServiceName, Stack};
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ impl Session {
                 )
             }
             PlanError::UnknownService(_) => {
-                let known: Vec<&str> = self.stack.services.keys().map(crate::stack::ServiceName::as_str).collect();
+                let known: Vec<&str> = self.stack.services.keys().map(ServiceName::as_str).collect();
                 Failure::new(Code::Usage, error.to_string()).hint(format!("it has {}", known.join(", ")))
             }
         })
@@ -123,8 +124,7 @@ impl Session {
         };
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
         if report.cancelled {
-            return Err(Failure::new(Code::Interrupted, "stopped before everything was done")
-                .hint("the same command goes on from here"));
+            return Err(stopped());
         }
         report.failures.into_iter().next().map_or(Ok(()), Err)
     }
@@ -133,12 +133,22 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
-    pub async fn bring_up(&self, wanted: &Wanted) -> Result<BroughtUp, Failure> {
+    pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Failure> {
         let mut observed = self.observe().await?;
         let plan = self.plan_up(&observed, wanted)?;
-        self.carry_out(&plan, &observed).await?;
-        // A second look only when something was done: with nothing to do, what was seen still holds.
-        let changed = !plan.is_empty();
+        let carried_out = self.carry_out(&plan, &observed).await;
+        let mut changed = !plan.is_empty();
+        if self.looks_again(before, &carried_out).await? {
+            observed = self.observe().await?;
+            let plan = self.plan_up(&observed, wanted)?;
+            if !plan.is_empty() {
+                self.carry_out(&plan, &observed).await?;
+                changed = true;
+            }
+        } else {
+            carried_out?;
+        }
+        // Another look only when something was done: with nothing to do, what was seen still holds.
         if changed {
             observed = self.observe().await?;
             let unsettled = self.plan_up(&observed, wanted)?.only_unsettled();
@@ -150,6 +160,69 @@ impl Session {
         let services = reports(&self.stack, &observed, SystemTime::now());
         let unwell = unwell(&self.stack, &wanted.services, &services);
         Ok(BroughtUp { changed, failure: not_well(&unwell), services })
+    }
+
+    /// Takes the stack down from whatever is there; returns what there was.
+    ///
+    /// # Errors
+    /// As for [`Session::carry_out`], and when the engine does not answer.
+    pub async fn take_down(&self, keep: Keep, before: Before) -> Result<Observed, Failure> {
+        let observed = self.observe_objects().await?;
+        let carried_out = self.carry_out(&plan::down(&observed, keep, &self.grace()), &observed).await;
+        if self.looks_again(before, &carried_out).await? {
+            let observed = self.observe_objects().await?;
+            let plan = plan::down(&observed, keep, &self.grace());
+            if !plan.is_empty() {
+                self.carry_out(&plan, &observed).await?;
+            }
+        } else {
+            carried_out?;
+        }
+        Ok(observed)
+    }
+
+    /// Stops what runs and keeps it.
+    ///
+    /// # Errors
+    /// As for [`Session::take_down`].
+    pub async fn stop(&self) -> Result<(), Failure> {
+        let observed = self.observe_objects().await?;
+        self.carry_out(&plan::stop(&observed, &self.grace()), &observed).await
+    }
+
+    async fn observe_objects(&self) -> Result<Observed, Failure> {
+        let objects = self.engine.observe(&self.stack.project).await?;
+        Ok(Observed {
+            containers: objects.containers,
+            networks: objects.networks,
+            volumes: objects.volumes,
+            ..Observed::default()
+        })
+    }
+
+    /// How long each service may take to stop.
+    fn grace(&self) -> impl Fn(&ServiceName) -> Duration {
+        |name| self.stack.services.get(name).map_or(limits::STOP_UNKNOWN, |service| service.stop_grace_period)
+    }
+
+    /// Whether what there is has to be looked at once more: after a run that was cut off the engine may have made or
+    /// removed something since, and refused this run something because of that. Waits until it cannot any more.
+    async fn looks_again(&self, before: Before, carried_out: &Result<(), Failure>) -> Result<bool, Failure> {
+        let passing = match carried_out {
+            Ok(()) => true,
+            Err(failure) => {
+                matches!(failure.code, Code::EngineRefused | Code::ContainerExited | Code::PortTaken)
+            }
+        };
+        if before == Before::Ended || !passing {
+            return Ok(false);
+        }
+        self.events
+            .note("the command before was cut off: looking again for what the engine still did for it");
+        tokio::select! {
+            () = tokio::time::sleep(limits::ENGINE_SETTLES) => Ok(true),
+            () = self.cancel.cancelled() => Err(stopped()),
+        }
     }
 
     /// One row a service, as things stand.
@@ -218,6 +291,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Code::Interrupted, "stopped before everything was done")
+        .hint("the same command goes on from here")
 }
 
 /// A stack that is up.

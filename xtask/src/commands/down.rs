@@ -5,7 +5,7 @@ use crate::cli;
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::plan::{self, Keep, Observed};
+use crate::plan::Keep;
 use crate::project::lock;
 use crate::stack::Stack;
 
@@ -16,24 +16,11 @@ use crate::stack::Stack;
 pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure> {
     let (session, _) = context.session_as_found(true).await?;
     let project = session.stack.project.clone();
-    let _lock = lock(&context.project, &project, "down").await?;
-    let objects = session.engine.observe(&project).await?;
-    let observed = Observed {
-        containers: objects.containers,
-        networks: objects.networks,
-        volumes: objects.volumes,
-        ..Observed::default()
-    };
-    let grace = |name: &crate::stack::ServiceName| {
-        session
-            .stack
-            .services
-            .get(name)
-            .map_or(crate::limits::STOP_UNKNOWN, |service| service.stop_grace_period)
-    };
+    let lock = lock(&context.project, &project, "down").await?;
     let keep = if arguments.volumes { Keep::Nothing } else { Keep::Data };
-    let plan = plan::down(&observed, keep, &grace);
-    session.carry_out(&plan, &observed).await?;
+    let taken_down = session.take_down(keep, lock.before()).await;
+    lock.finish(&taken_down);
+    let observed = taken_down?;
     if arguments.verify {
         verify(&session.engine, &session.stack, keep).await?;
         let what = if keep == Keep::Nothing { "nothing is left" } else { "nothing but the data is left" };

@@ -58,6 +58,12 @@ impl EngineError {
         matches!(self, Self::Refused { status: 409, .. })
     }
 
+    /// Whether the engine refused because something still uses the object or is at work on it: 409, and 403 for a network
+    /// with containers on it.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Refused { status: 403 | 409, .. })
+    }
+
     /// The host port in an "address already in use" or "port is already allocated" refusal.
     pub fn taken_port(&self) -> Option<u16> {
         let Self::Refused { message, .. } = self else { return None };

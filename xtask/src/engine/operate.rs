@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{
+    ContainerStateStatusEnum, NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RemoveVolumeOptions,
     StartContainerOptions, StopContainerOptions,
@@ -43,15 +45,14 @@ impl Engine {
                 Err(error) if error.is_conflict() => error,
                 Err(error) => return Err(error),
             };
-            match self.is_ours(blueprint.project, &name).await {
-                Ok(true) => return Ok(Done::Before),
-                Ok(false) => return Err(EngineError::Foreign { verb: "create", object }),
-                // The name is taken by one that is not there yet: a run that was killed asked for it a moment ago.
-                Err(missing) if missing.is_not_found() && begun.elapsed() < limits::ENGINE_OPERATION => {
+            match self.holder(blueprint.project, &name).await? {
+                Holder::Ours => return Ok(Done::Before),
+                Holder::Foreign => return Err(EngineError::Foreign { verb: "create", object }),
+                // A run that was killed asked for it, or for its removal, a moment ago.
+                Holder::Passing if begun.elapsed() < limits::ENGINE_OPERATION => {
                     tokio::time::sleep(limits::PROBE_PAUSE).await;
                 }
-                Err(missing) if missing.is_not_found() => return Err(error),
-                Err(other) => return Err(other),
+                Holder::Passing => return Err(error),
             }
         }
         for (network, settings) in blueprint.further_endpoints() {
@@ -67,16 +68,23 @@ impl Engine {
         Ok(Done::Now)
     }
 
-    async fn is_ours(&self, project: &ProjectName, name: &str) -> Result<bool, EngineError> {
-        let inspection = ask(
-            "inspect",
-            format!("container {name}"),
-            limits::ENGINE_ANSWER,
-            self.docker.inspect_container(name, None),
-        )
-        .await?;
+    /// Who has a container's name.
+    async fn holder(&self, project: &ProjectName, name: &str) -> Result<Holder, EngineError> {
+        let look = self.docker.inspect_container(name, None);
+        let inspection = match ask("inspect", format!("container {name}"), limits::ENGINE_ANSWER, look).await
+        {
+            Ok(inspection) => inspection,
+            Err(error) if error.is_not_found() => return Ok(Holder::Passing),
+            Err(error) => return Err(error),
+        };
         let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
-        Ok(labels.get(labels::PROJECT).map(String::as_str) == Some(project.as_str()))
+        let status = inspection.state.and_then(|state| state.status);
+        Ok(match labels.get(labels::PROJECT) {
+            Some(owner) if owner != project.as_str() => Holder::Foreign,
+            None => Holder::Foreign,
+            Some(_) if status == Some(ContainerStateStatusEnum::REMOVING) => Holder::Passing,
+            Some(_) => Holder::Ours,
+        })
     }
 
     /// The identifier of a service's container.
@@ -163,14 +171,13 @@ impl Engine {
             self.stop_container(container, grace).await?;
         }
         let options = RemoveContainerOptions { force: true, v: true, link: false };
-        let request = self.docker.remove_container(&container.0, Some(options));
-        match absent_is_done(
-            ask("remove", format!("container {container}"), limits::ENGINE_OPERATION, request).await,
-        ) {
-            // "removal of container … is already in progress": somebody else's removal is as good as ours.
-            Err(error) if error.is_conflict() => Ok(Done::Before),
-            result => result,
-        }
+        // "removal of container … is already in progress": that of a run that was killed. It is as good as ours, once it
+        // is done; until then the name and the volumes are taken.
+        once_free(limits::ENGINE_OPERATION, || {
+            let request = self.docker.remove_container(&container.0, Some(options.clone()));
+            ask("remove", format!("container {container}"), limits::ENGINE_OPERATION, request)
+        })
+        .await
     }
 
     /// Creates a network of the project.
@@ -235,8 +242,11 @@ impl Engine {
     /// # Errors
     /// When the engine refuses. One that is gone is no error.
     pub async fn remove_network(&self, id: &str, name: &NetworkName) -> Result<Done, EngineError> {
-        let request = self.docker.remove_network(id);
-        absent_is_done(ask("remove", format!("network {name}"), limits::ENGINE_OPERATION, request).await)
+        once_free(limits::ENGINE_SETTLES, || {
+            let request = self.docker.remove_network(id);
+            ask("remove", format!("network {name}"), limits::ENGINE_OPERATION, request)
+        })
+        .await
     }
 
     /// Creates a volume of the project.
@@ -272,10 +282,38 @@ impl Engine {
     /// # Errors
     /// When the engine refuses. One that is gone is no error.
     pub async fn remove_volume(&self, engine_name: &str) -> Result<Done, EngineError> {
-        let request = self.docker.remove_volume(engine_name, None::<RemoveVolumeOptions>);
-        absent_is_done(
-            ask("remove", format!("volume {engine_name}"), limits::ENGINE_OPERATION, request).await,
-        )
+        once_free(limits::ENGINE_SETTLES, || {
+            let request = self.docker.remove_volume(engine_name, None::<RemoveVolumeOptions>);
+            ask("remove", format!("volume {engine_name}"), limits::ENGINE_OPERATION, request)
+        })
+        .await
+    }
+}
+
+/// Who has a name.
+enum Holder {
+    /// A container of the project.
+    Ours,
+    /// Somebody else's.
+    Foreign,
+    /// One that is not there yet, or not for long.
+    Passing,
+}
+
+/// Removes what may still be in use: the engine lets go of a container's network and volumes a moment after it shows the
+/// container no more. Tries again for as long as `bound`.
+async fn once_free<R>(bound: Duration, remove: impl Fn() -> R) -> Result<Done, EngineError>
+where
+    R: Future<Output = Result<(), EngineError>>,
+{
+    let begun = Instant::now();
+    loop {
+        match absent_is_done(remove().await) {
+            Err(error) if error.is_in_use() && begun.elapsed() < bound => {
+                tokio::time::sleep(limits::PROBE_PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -292,3 +330,6 @@ fn object_labels(project: &ProjectName, name: &str, hash: &str) -> HashMap<Strin
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
 }
+
+#[cfg(test)]
+mod tests;

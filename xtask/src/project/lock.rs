@@ -12,7 +12,32 @@ use crate::stack::ProjectName;
 /// Held while a command changes a project; dropping it lets the next one in.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    before: Before,
+}
+
+/// How the command ended that held the lock before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// It let the engine answer whatever it asked for.
+    Ended,
+    /// It was killed, or stopped in the middle: the engine may still be at work for it.
+    CutOff,
+}
+
+impl Lock {
+    /// How the command ended that held it before.
+    pub fn before(&self) -> Before {
+        self.before
+    }
+
+    /// Lets the next command in, and tells it whether this one was stopped in the middle.
+    pub fn finish<T>(self, ended: &Result<T, Failure>) {
+        if !matches!(ended, Err(failure) if failure.code == Code::Interrupted) {
+            // A name that stays costs the next command a second look.
+            let _ = self.file.set_len(0);
+        }
+    }
 }
 
 /// Takes the project's lock, waiting up to [`limits::PROJECT_LOCK`] for a command that is just ending.
@@ -54,7 +79,32 @@ pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Resul
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
     }
+    // Whoever ends well takes its name away.
+    let before = if file.metadata().map_err(unusable)?.len() == 0 { Before::Ended } else { Before::CutOff };
     file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
     write!(file, "cargo xtask {command} (pid {})", std::process::id()).map_err(unusable)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file, before })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_did_not_finish_is_known_to_the_next() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        let take = async |name: &str| lock(&project, &ProjectName::new(name), "dev").await.unwrap();
+        let first = take("one").await;
+        assert_eq!(first.before(), Before::Ended);
+        drop(first);
+        let second = take("one").await;
+        assert_eq!(second.before(), Before::CutOff);
+        assert_eq!(take("other").await.before(), Before::Ended, "another project is another matter");
+        second.finish::<()>(&Err(Failure::new(Code::Interrupted, "stopped")));
+        let third = take("one").await;
+        assert_eq!(third.before(), Before::CutOff);
+        third.finish::<()>(&Err(Failure::new(Code::NotHealthy, "it did all it could")));
+        assert_eq!(take("one").await.before(), Before::Ended);
+    }
 }

@@ -5,6 +5,7 @@ use crate::engine::{self, OBJECT_LABEL, PROJECT_LABEL, Planted, runs};
 use crate::program::Planned;
 
 const CHAIN: &str = include_str!("stacks/chain.yaml");
+const STUBBORN: &str = include_str!("stacks/stubborn.yaml");
 
 /// Lets a command stand still at a step of its plan, kills it there.
 fn kill_at(checkout: &Checkout, arguments: &[&str], halt: &str) {
@@ -76,6 +77,27 @@ fn a_teardown_that_is_killed_at_any_step_is_finished_by_the_next() {
             checkout.up();
         }
     }
+}
+
+/// A run that is killed may leave a request that the engine goes on with: what it makes comes after the next command's
+/// first look.
+#[test]
+fn what_appears_after_a_kill_while_the_stack_is_taken_down_is_taken_down_too() {
+    let checkout = Checkout::small("late", STUBBORN);
+    let container = format!("{}-stubborn", checkout.name());
+    let mut killed = checkout.start(&["dev"]);
+    killed.until("watching for saves");
+    killed.kill();
+
+    let mut down = checkout.start(&["down", "--verify"]);
+    down.until("remove container stubborn");
+    // It has looked and waits for the container: what is made now it has not seen.
+    let labels = [(PROJECT_LABEL, checkout.name())];
+    let _container = Planted::container(&format!("{}-late", checkout.name()), &labels);
+    let _network = Planted::network(&format!("{}-late-network", checkout.name()), &labels);
+    engine::kill_container(&container);
+    down.end().expect(0);
+    assert_eq!(engine::objects(checkout.name()), Vec::<String>::new());
 }
 
 #[test]

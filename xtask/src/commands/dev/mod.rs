@@ -13,8 +13,8 @@ use crate::cli;
 use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::plan::{self, Wanted};
-use crate::project::{lock, outlived_secrets};
+use crate::plan::Wanted;
+use crate::project::{Before, lock, outlived_secrets};
 use crate::session::Session;
 use crate::ui::Format;
 
@@ -45,14 +45,24 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
         }
     }
     let lock = lock(&context.project, &session.stack.project, "dev").await?;
-    if arguments.detach {
-        let up = session.bring_up(&wanted).await?;
-        context.events.send(Event::Summary { services: up.services });
-        return up.failure.map_or(Ok(()), Err);
-    }
-    let ended = foreground(context, session, &wanted, arguments.offline).await;
-    drop(lock);
+    let ended = if arguments.detach {
+        detached(context, &session, &wanted, lock.before()).await
+    } else {
+        foreground(context, session, &wanted, arguments.offline, lock.before()).await
+    };
+    lock.finish(&ended);
     ended
+}
+
+async fn detached(
+    context: &Context,
+    session: &Session,
+    wanted: &Wanted,
+    before: Before,
+) -> Result<(), Failure> {
+    let up = session.bring_up(wanted, before).await?;
+    context.events.send(Event::Summary { services: up.services });
+    up.failure.map_or(Ok(()), Err)
 }
 
 async fn dry_run(context: &Context, session: &Session, wanted: &Wanted) -> Result<(), Failure> {
@@ -75,13 +85,14 @@ async fn foreground(
     mut session: Session,
     wanted: &Wanted,
     offline: bool,
+    before: Before,
 ) -> Result<(), Failure> {
     let (sender, mut saves) = mpsc::channel::<Vec<PathBuf>>(1);
     let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
     // Before anything starts: what a service says at its start is shown too.
     let mut logs = follow::Follower::new();
-    let first = session.bring_up(wanted).await;
+    let first = session.bring_up(wanted, before).await;
     match first {
         Ok(up) => {
             context.events.send(Event::Summary { services: up.services });
@@ -160,7 +171,7 @@ async fn apply(
             Err(failure) => return standing.complain(context, "compose", &failure),
         }
     }
-    match session.bring_up(wanted).await {
+    match session.bring_up(wanted, Before::Ended).await {
         Ok(up) => {
             standing.settle(context);
             if let Some(failure) = &up.failure {
@@ -178,15 +189,6 @@ async fn apply(
 /// Stops what runs and keeps it: the next `dev` starts it again, `logs` shows what it said, `down` removes it. Ctrl-C
 /// has fired already, so this runs to its end or to a second one.
 async fn stop(session: &Session) -> Result<(), Failure> {
-    let observed = session.observe().await?;
-    let grace = |name: &crate::stack::ServiceName| {
-        session
-            .stack
-            .services
-            .get(name)
-            .map_or(crate::limits::STOP_UNKNOWN, |service| service.stop_grace_period)
-    };
-    let plan = plan::stop(&observed, &grace);
     let ending = Session { cancel: tokio_util::sync::CancellationToken::new(), ..session.clone() };
-    ending.carry_out(&plan, &observed).await
+    ending.stop().await
 }
