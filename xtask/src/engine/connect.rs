@@ -62,16 +62,20 @@ pub enum ConnectError {
 impl ConnectError {
     /// What to do next.
     pub fn hint(&self) -> String {
+        let choose = || "set DOCKER_HOST, or choose another context with `docker context use`".to_owned();
         match self {
-            Self::Endpoint(EndpointError::UnknownContext { .. }) => {
-                "`docker context ls` lists the contexts there are; or unset what names this one".to_owned()
-            }
-            Self::Endpoint(_) => "set DOCKER_HOST, or choose another context with `docker context use`".to_owned(),
+            Self::Endpoint(
+                EndpointError::UnknownContext { configured, .. }
+                | EndpointError::Unsupported { configured, .. },
+            ) => configured.hint().unwrap_or_else(choose),
+            Self::Endpoint(_) => choose(),
             Self::Unreachable { forbidden: true, .. } => {
                 "add yourself to the group that owns the socket (`sudo usermod -aG docker $USER`, then log in again)"
                     .to_owned()
             }
-            Self::Unreachable { .. } => "`cargo xtask doctor --fix` installs and starts an engine where it can".to_owned(),
+            Self::Unreachable { endpoint, .. } => endpoint.configured.hint().unwrap_or_else(|| {
+                "`cargo xtask doctor --fix` installs and starts an engine where it can".to_owned()
+            }),
             Self::TooOld { .. } => "install Docker 20.10 or later".to_owned(),
             Self::TooNew { .. } => "update Homeport".to_owned(),
         }
@@ -302,6 +306,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::named_by::NamedBy;
     use super::*;
 
     #[test]
@@ -325,7 +330,7 @@ mod tests {
     }
 
     fn endpoint(address: Address) -> Endpoint {
-        Endpoint { address, configured: "DOCKER_HOST".to_owned(), absent: vec![PathBuf::from("/run/x.sock")] }
+        Endpoint { address, configured: NamedBy::Host, absent: vec![PathBuf::from("/run/x.sock")] }
     }
 
     #[tokio::test]
@@ -340,6 +345,29 @@ mod tests {
         let closed = endpoint(Address::Tcp { authority: "127.0.0.1:1".to_owned(), tls: None });
         let error = Engine::connect_to(closed).await.expect_err("nothing is there");
         assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn whoever_named_a_wrong_engine_is_told_how_to_name_another() {
+        let current =
+            || NamedBy::CurrentContext { name: "far".to_owned(), file: "/home/me/config.json".into() };
+        let table = [
+            (NamedBy::Host, "DOCKER_HOST is set to it: correct that, or unset it"),
+            (NamedBy::ChosenContext("far".to_owned()), "DOCKER_CONTEXT is set to far: correct that"),
+            (current(), "the current Docker context is far: start its engine, or choose another"),
+            (NamedBy::Default, "`cargo xtask doctor --fix` installs and starts"),
+        ];
+        for (configured, expected) in table {
+            let address = Address::Unix("/nowhere/docker.sock".into());
+            let missing = Endpoint { address, configured, absent: Vec::new() };
+            let hint = Engine::connect_to(missing).await.expect_err("nothing is there").hint();
+            assert!(hint.starts_with(expected), "{hint}");
+        }
+        let gone = ConnectError::Endpoint(EndpointError::UnknownContext {
+            configured: current(),
+            path: "/nowhere/meta.json".into(),
+        });
+        assert!(gone.hint().starts_with("the current Docker context is far"), "{}", gone.hint());
     }
 
     /// An engine that answers every request with one version.

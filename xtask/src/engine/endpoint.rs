@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::named_by::NamedBy;
 use crate::stack::hex;
 
 /// Docker's own default socket.
@@ -26,8 +27,8 @@ const PORT_TLS: u16 = 2376;
 pub struct Endpoint {
     /// How to reach it.
     pub address: Address,
-    /// What named it, for messages: `DOCKER_HOST`, `context colima (…/config.json)`.
-    pub configured: String,
+    /// What named it.
+    pub configured: NamedBy,
     /// Addresses that were looked at before this one and are not there.
     pub absent: Vec<PathBuf>,
 }
@@ -84,12 +85,10 @@ impl fmt::Display for Address {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// A context is named that does not exist.
-    #[error("cannot use Docker context {name} named by {configured}: {} does not exist", .path.display())]
+    #[error("cannot use {configured}: {} does not exist", .path.display())]
     UnknownContext {
-        /// The context.
-        name: String,
         /// What named it.
-        configured: String,
+        configured: NamedBy,
         /// Where its description would be.
         path: PathBuf,
     },
@@ -107,7 +106,7 @@ pub enum EndpointError {
         /// The address as written.
         address: String,
         /// What named it.
-        configured: String,
+        configured: NamedBy,
         /// Why not.
         reason: &'static str,
     },
@@ -161,10 +160,10 @@ impl Surroundings<'_> {
     pub(super) fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         if let Some(host) = self.variable("DOCKER_HOST") {
             let tls = self.environment_certificates();
-            return Ok(at(parse(&host, tls, "DOCKER_HOST")?, "DOCKER_HOST"));
+            return Ok(at(parse(&host, tls, &NamedBy::Host)?, NamedBy::Host));
         }
         match self.context_name()? {
-            Some((name, configured)) if name != "default" => self.context(&name, &configured),
+            Some((name, configured)) if name != "default" => self.context(&name, configured),
             _ => Ok(self.default_endpoint()),
         }
     }
@@ -180,9 +179,9 @@ impl Surroundings<'_> {
     }
 
     /// The context in use and what named it.
-    fn context_name(&self) -> Result<Option<(String, String)>, EndpointError> {
+    fn context_name(&self) -> Result<Option<(String, NamedBy)>, EndpointError> {
         if let Some(name) = self.variable("DOCKER_CONTEXT") {
-            return Ok(Some((name, "DOCKER_CONTEXT".to_owned())));
+            return Ok(Some((name.clone(), NamedBy::ChosenContext(name))));
         }
         let Some(path) = self.configuration_directory().map(|directory| directory.join("config.json")) else {
             return Ok(None);
@@ -191,20 +190,18 @@ impl Surroundings<'_> {
         let configuration: Configuration = read_json(&path, &text)?;
         Ok(Some(configuration.current_context)
             .filter(|name| !name.is_empty())
-            .map(|name| (name, path.display().to_string())))
+            .map(|name| (name.clone(), NamedBy::CurrentContext { name, file: path })))
     }
 
     /// Docker keeps a context under the digest of its name (docker/cli, `cli/context/store`).
-    fn context(&self, name: &str, configured: &str) -> Result<Endpoint, EndpointError> {
+    fn context(&self, name: &str, configured: NamedBy) -> Result<Endpoint, EndpointError> {
         let contexts = self.configuration_directory().unwrap_or_default().join("contexts");
         let digest = hex(&Sha256::digest(name));
         let path = contexts.join("meta").join(&digest).join("meta.json");
         let text = read_if_there(&path)?.ok_or_else(|| EndpointError::UnknownContext {
-            name: name.to_owned(),
-            configured: configured.to_owned(),
+            configured: configured.clone(),
             path: path.clone(),
         })?;
-        let configured = format!("context {name} ({configured})");
         let mut context: Context = read_json(&path, &text)?;
         let endpoint = context.endpoints.remove("docker").filter(|endpoint| !endpoint.host.is_empty());
         let endpoint = endpoint.ok_or_else(|| EndpointError::Unreadable {
@@ -220,14 +217,14 @@ impl Surroundings<'_> {
                 reason: "it skips the verification of certificates",
             });
         }
-        Ok(at(parse(&endpoint.host, tls, &configured)?, &configured))
+        Ok(at(parse(&endpoint.host, tls, &configured)?, configured))
     }
 
     /// The default socket, else the places where rootless Docker, Docker Desktop and Podman put theirs. When none is
     /// there, the default one, so that the message names it.
     fn default_endpoint(&self) -> Endpoint {
         if cfg!(windows) {
-            return at(Address::Pipe(DEFAULT_PIPE.to_owned()), "default");
+            return at(Address::Pipe(DEFAULT_PIPE.to_owned()), NamedBy::Default);
         }
         let runtime = self.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
         let candidates = [
@@ -240,30 +237,22 @@ impl Surroundings<'_> {
         let mut absent = Vec::new();
         for path in candidates.into_iter().flatten() {
             if (self.exists)(&path) {
-                return Endpoint {
-                    address: Address::Unix(path),
-                    configured: "the default".to_owned(),
-                    absent,
-                };
+                return Endpoint { address: Address::Unix(path), configured: NamedBy::Default, absent };
             }
             absent.push(path);
         }
-        Endpoint { absent: absent.split_off(1), ..at(Address::Unix(DEFAULT_SOCKET.into()), "the default") }
+        Endpoint { absent: absent.split_off(1), ..at(Address::Unix(DEFAULT_SOCKET.into()), NamedBy::Default) }
     }
 }
 
-fn at(address: Address, configured: &str) -> Endpoint {
-    Endpoint { address, configured: configured.to_owned(), absent: Vec::new() }
+fn at(address: Address, configured: NamedBy) -> Endpoint {
+    Endpoint { address, configured, absent: Vec::new() }
 }
 
 /// Reads an address as Docker writes it.
-fn parse(host: &str, tls: Option<Certificates>, configured: &str) -> Result<Address, EndpointError> {
+fn parse(host: &str, tls: Option<Certificates>, configured: &NamedBy) -> Result<Address, EndpointError> {
     let unsupported = |reason| {
-        Err(EndpointError::Unsupported {
-            address: host.to_owned(),
-            configured: configured.to_owned(),
-            reason,
-        })
+        Err(EndpointError::Unsupported { address: host.to_owned(), configured: configured.clone(), reason })
     };
     let (scheme, rest) = host.split_once("://").unwrap_or(("tcp", host));
     let rest = rest.trim_end_matches('/');
@@ -433,7 +422,7 @@ mod tests {
         assert_eq!(
             Home::new().shown(&[("DOCKER_CONTEXT", "gone")], &[]),
             format!(
-                "error: cannot use Docker context gone named by DOCKER_CONTEXT: ~/.docker/contexts/meta/{digest}/meta.json does not exist"
+                "error: cannot use context gone (DOCKER_CONTEXT): ~/.docker/contexts/meta/{digest}/meta.json does not exist"
             )
         );
     }
