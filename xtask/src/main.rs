@@ -48,7 +48,9 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     if let Command::Cluster(_) = cli.command {
         return Err(early(cluster::hand_over(&project).await));
     }
-    let cancel = interrupt::watch()
+    let last_words = last_words(&cli.command);
+    let format = cli.format;
+    let cancel = interrupt::watch(move || show_failure(format, &terminal, &last_words))
         .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
     let name = command_name(&cli.command);
     let (events, receiver) = Events::channel();
@@ -93,6 +95,22 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Ci { stages, fix } => ci::run(context, stages, *fix).await,
         Command::Cluster(_) | Command::Completions { .. } => Ok(()),
     }
+}
+
+/// What is told when a second Ctrl-C ends this command at once.
+fn last_words(command: &Command) -> Failure {
+    let (left, next) = match command {
+        Command::Dev(_) | Command::Down(_) => (
+            "containers may run on, and the engine may still be at work on the last step",
+            "`cargo xtask status` shows what runs, `cargo xtask down` takes it away; the same command goes on from here",
+        ),
+        Command::Test(_) | Command::Ci { .. } => (
+            "containers of tests, and the stack, may run on",
+            "the next `cargo xtask test` removes what tests have left, `cargo xtask down` the stack",
+        ),
+        _ => ("what it had begun may go on for a moment", "the same command goes on from here"),
+    };
+    interrupt::stopped_at_once(left, next)
 }
 
 /// How the screen shows this command.

@@ -52,7 +52,12 @@ async fn run(cli: &Cli, terminal: Terminal) -> Result<(), Code> {
         failure.code
     };
     let project = Project::find().map_err(early)?;
-    let cancel = interrupt::watch()
+    let format = cli.format;
+    let last_words = interrupt::stopped_at_once(
+        "what was sent to the cluster takes effect there",
+        "the same command goes on from here; `cargo xtask destroy-kind` removes a kind cluster",
+    );
+    let cancel = interrupt::watch(move || show_failure(format, &terminal, &last_words))
         .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
     let name = commands::name(&cli.command);
     let (events, receiver) = Events::channel();

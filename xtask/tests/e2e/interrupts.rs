@@ -72,6 +72,11 @@ fn twice_ends_at_once() {
     run.interrupt();
     let ended = run.end().expect(130);
     assert!(ended.took < SOON, "it took {:?}", ended.took);
+    for told in
+        ["error[interrupted]: stopped at once", "containers may run on", "`cargo xtask down` takes it away"]
+    {
+        assert!(ended.stderr().contains(told), "{told:?} is not in\n{}", ended.stderr());
+    }
     assert!(runs(&container), "it was not killed");
     checkout.up();
     assert_eq!(checkout.plan(), []);
