@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 use crate::engine::{self, OwnImage};
 use crate::program::{Ended, Planned, Program, Running};
 
-/// The service's image in the full stack: one that no other checkout on this engine builds under the same name.
-const SERVICE_IMAGE: &str = "HOMEPORT_SERVICE_IMAGE";
-
 /// How long a condition may take that a program or container brings about by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -67,8 +64,9 @@ impl Checkout {
             .map(|service| (format!("HOMEPORT_{service}_PORT"), free_port().to_string()))
             .into();
         let compose = std::fs::read_to_string(root.join("compose/compose.yaml")).expect("it is in git");
-        Self { root, directory: None, name, environment, compose, image: None, _slot: slot }
-            .with_own_image(SERVICE_IMAGE)
+        // The Compose file names it after the project.
+        let image = Some(OwnImage::new(&format!("{name}/service:dev")));
+        Self { root, directory: None, name, environment, compose, image, _slot: slot }
     }
 
     /// Lets this variable name an image of the project's own.

@@ -135,10 +135,43 @@ fn the_projects_own_file_means_what_compose_says() {
     if !plugin() {
         return;
     }
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("compose");
-    let text = std::fs::read_to_string(directory.join("compose.yaml")).expect("the project's Compose file");
+    let (text, directory) = own_file();
     compare(&text, &directory, &required_variables(&text))
         .unwrap_or_else(|difference| panic!("{difference}"));
+}
+
+fn own_file() -> (String, PathBuf) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("compose");
+    let text = std::fs::read_to_string(directory.join("compose.yaml")).expect("the project's Compose file");
+    (text, directory)
+}
+
+/// Two checkouts side by side, under two names, must not put their programs into one image.
+#[test]
+fn the_images_that_are_built_here_are_the_projects_own() {
+    let (text, directory) = own_file();
+    let images = |project: &str| {
+        let variables = required_variables(&text);
+        let parsed = stack::parse(&Source {
+            text: &text,
+            path: Path::new("compose.yaml"),
+            directory: &directory,
+            project: Some(project),
+            variables: &|name| variables.get(name).cloned(),
+            files: &|_| None,
+        });
+        let stack = parsed.expect("it can be read").stack;
+        let built = stack.services.into_values().filter(|service| service.homeport.package.is_some());
+        built.map(|service| service.image.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(images("homeport"), ["homeport/service:dev"; 2]);
+    assert_eq!(images("other"), ["other/service:dev"; 2]);
+    if plugin() {
+        let renamed = text.replacen("name: homeport", "name: other", 1);
+        let theirs =
+            canonical("json", &renamed, &directory, &required_variables(&text)).expect("Compose takes it");
+        assert_eq!(theirs.matches("\"image\": \"other/service:dev\"").count(), 2, "{theirs}");
+    }
 }
 
 /// A value for each variable that the text asks for with `${NAME:?…}`.

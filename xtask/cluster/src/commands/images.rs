@@ -40,7 +40,9 @@ impl ServiceImage {
 fn build(session: &Session) -> Result<HostBuild, Failure> {
     let built = session.stack.services.values().find_map(|service| {
         let package = service.homeport.package.clone()?;
-        (split_tag(service.image.as_str()).0 == SERVICE_IMAGE).then(|| HostBuild {
+        // The first part is the project's name, which may be another.
+        let name = |image: &str| split_tag(image).0.rsplit('/').next().map(str::to_owned);
+        (name(service.image.as_str()) == name(SERVICE_IMAGE)).then(|| HostBuild {
             root: session.project.root().to_owned(),
             package,
             image: service.image.clone(),
