@@ -265,6 +265,20 @@ fn every_failure_code_is_in_the_documents() {
 }
 
 #[test]
+fn every_command_is_in_the_readme() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is one");
+    let table: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `cargo xtask ")).collect();
+    let program = <xtask::cli::Cli as clap::CommandFactory>::command();
+    let is_told = |name: &str| {
+        let forms = [format!("`cargo xtask {name}`"), format!("`cargo xtask {name} "), format!("`{name}`")];
+        table.iter().any(|line| forms.iter().any(|form| line.contains(form.as_str())))
+    };
+    let untold: Vec<&str> =
+        program.get_subcommands().map(clap::Command::get_name).filter(|name| !is_told(name)).collect();
+    assert_eq!(untold, Vec::<&str>::new(), "these commands are not in the README's table");
+}
+
+#[test]
 fn no_file_names_a_place_of_the_machine_it_was_written_on() {
     /// Who lives in examples: nobody in particular.
     const NOBODY: [&str; 3] = ["me", "somebody", "user"];
