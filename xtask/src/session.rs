@@ -114,8 +114,7 @@ impl Session {
             }
         }
         self.events.send(Event::Planned { steps: plan.announced() });
-        self.refuse_absent_mounts(plan)?;
-        self.refuse_taken_ports(plan).await?;
+        self.refuse_impossible(plan).await?;
         let operator = StackOperator {
             engine: &self.engine,
             project: &self.project,
@@ -232,6 +231,15 @@ impl Session {
     pub async fn reports(&self) -> Result<Vec<ServiceReport>, Failure> {
         let observed = self.observe().await?;
         Ok(reports(&self.stack, &observed, SystemTime::now()))
+    }
+
+    /// Refuses a plan that cannot be carried out on this machine, before anything is touched.
+    ///
+    /// # Errors
+    /// When a file that is to be mounted does not exist, or somebody else holds a port.
+    pub async fn refuse_impossible(&self, plan: &Plan) -> Result<(), Failure> {
+        self.refuse_absent_mounts(plan)?;
+        self.refuse_taken_ports(plan).await
     }
 
     /// Before anything is touched: a file to mount that is not there would be refused by the engine only once the

@@ -276,3 +276,49 @@ fn last_probe(result: &HealthcheckResult) -> Option<String> {
 fn label(labels: &HashMap<String, String>, key: &str) -> String {
     labels.get(key).cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ContainerState as EngineState, Health as EngineHealth};
+
+    use super::*;
+
+    fn reason(status: HealthStatusEnum, log: Option<Vec<HealthcheckResult>>) -> Option<String> {
+        let health = EngineHealth { status: Some(status), log, ..Default::default() };
+        let state = EngineState {
+            status: Some(ContainerStateStatusEnum::RUNNING),
+            health: Some(health),
+            ..Default::default()
+        };
+        let inspection =
+            ContainerInspectResponse { id: Some("c".to_owned()), state: Some(state), ..Default::default() };
+        container(&ProjectName::new("p"), inspection).expect("it has an identifier").reason
+    }
+
+    #[test]
+    fn why_a_container_is_not_well_is_told_as_far_as_the_engine_tells_it() {
+        use HealthStatusEnum::{HEALTHY, STARTING, UNHEALTHY};
+        let check = |exit_code, output: &str| {
+            Some(vec![
+                HealthcheckResult {
+                    exit_code: Some(0),
+                    output: Some("well".to_owned()),
+                    ..Default::default()
+                },
+                HealthcheckResult { exit_code, output: Some(output.to_owned()), ..Default::default() },
+            ])
+        };
+        let table = [
+            (UNHEALTHY, check(Some(1), "trying\nno index\n"), Some("its health check says: no index")),
+            (UNHEALTHY, check(Some(7), ""), Some("its health check ends with status 7")),
+            (UNHEALTHY, check(Some(0), "well"), Some("its last health checks failed")),
+            (UNHEALTHY, None, Some("its last health checks failed")),
+            (STARTING, check(Some(1), "no index"), Some("its health check says: no index")),
+            (STARTING, None, Some("its health check has not run yet")),
+            (HEALTHY, check(Some(0), "well"), None),
+        ];
+        for (status, log, expected) in table {
+            assert_eq!(reason(status, log.clone()).as_deref(), expected, "{status:?} {log:?}");
+        }
+    }
+}

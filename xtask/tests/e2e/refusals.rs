@@ -36,6 +36,9 @@ fn a_port_that_somebody_else_holds() {
         std::process::id()
     );
     assert!(run.stderr().contains(&holder), "{holder:?} is not in\n{}", run.stderr());
+    let dry = checkout.run(&["dev", "--dry-run"]).expect(4);
+    assert!(dry.stderr().contains(&holder), "{holder:?} is not in\n{}", dry.stderr());
+    assert!(dry.stdout().contains("start container store"), "the plan is printed all the same");
     assert_eq!(engine::objects(checkout.name()), Vec::<String>::new(), "nothing was begun");
     assert_golden("port-taken", &checkout, &run);
 }
@@ -66,6 +69,26 @@ fn a_compose_file_that_is_not_understood() {
     }
     let run = checkout.run(&["dev", "--detach"]).expect(3);
     assert_golden("compose-invalid", &checkout, &run);
+}
+
+#[test]
+fn a_file_to_mount_that_does_not_exist() {
+    let checkout = Checkout::small("no-file", SINGLE);
+    checkout.up();
+    checkout.edit(&[("[store-data:/data]", "[\"store-data:/data\", \"./store.conf:/etc/store.conf:ro\"]")]);
+    for command in [&["dev", "--dry-run"] as &[_], &["dev", "--detach"]] {
+        let run = checkout.run(command).expect(3);
+        for told in [
+            "error[compose-invalid]: cannot mount compose/store.conf in store at /etc/store.conf: it does not exist",
+            "create it, or mend the volumes of store",
+        ] {
+            assert!(run.stderr().contains(told), "{told:?} is not in\n{}", run.stderr());
+        }
+        assert!(engine::runs(&format!("{}-store", checkout.name())), "what runs is left alone");
+    }
+    checkout.write("compose/store.conf", "");
+    checkout.run(&["dev", "--dry-run"]).expect(0);
+    checkout.up();
 }
 
 #[test]

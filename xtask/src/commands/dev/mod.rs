@@ -69,13 +69,13 @@ async fn dry_run(context: &Context, session: &Session, wanted: &Wanted) -> Resul
     let observed = session.observe().await?;
     let plan = session.plan_up(&observed, wanted)?;
     match context.format {
-        Format::Human => context.print(&plan.to_string()),
+        Format::Human => context.print(&plan.to_string())?,
         Format::Json => {
             plan.notes.iter().for_each(|note| context.events.note(note.clone()));
             context.events.send(Event::Planned { steps: plan.announced() });
-            Ok(())
         }
     }
+    session.refuse_impossible(&plan).await
 }
 
 /// Up, then on until Ctrl-C. What a save asks for is found by observing and planning again: a save that changes nothing
