@@ -1,14 +1,17 @@
-//! The only room that starts processes: cargo, mmdebstrap, kind, psql, package managers. Everything it starts ends with
-//! the task that started it.
+//! The only room that starts processes: cargo, mmdebstrap, kind, psql, package managers.
+//!
+//! Architecture invariant: everything it starts ends with the task that started it, and with this program however that
+//! ends. A program gets a process group of its own, which is killed as a whole: cargo's compilers go with cargo.
 //!
 //! Must not: know what the programs are for.
 
 use std::ffi::OsString;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// Why a program could not be run to a good end.
@@ -57,7 +60,11 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     removed: Vec<OsString>,
     limit: Duration,
+    at_terminal: bool,
 }
+
+/// How long a program may take that is not worth a warden: this program's own end is as rare as it is short.
+const BRIEF: Duration = Duration::from_secs(60);
 
 /// Which stream a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +85,16 @@ impl Program {
             environment: Vec::new(),
             removed: Vec::new(),
             limit,
+            at_terminal: false,
         }
+    }
+
+    /// Leaves it in this program's own process group: it may ask a person at the terminal, or must end in its own way
+    /// when the terminal interrupts it, as package managers must.
+    #[must_use]
+    pub fn at_terminal(mut self) -> Self {
+        self.at_terminal = true;
+        self
     }
 
     /// Adds one argument.
@@ -185,7 +201,8 @@ impl Program {
     /// # Errors
     /// When it is missing or cannot be started. A status other than 0 is the caller's to judge.
     pub async fn interactive(&self) -> Result<ExitStatus, ProcessError> {
-        let mut child = self.spawn(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?;
+        let mut child =
+            self.clone().at_terminal().spawn(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?;
         child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })
     }
 
@@ -212,7 +229,7 @@ impl Program {
     ///
     /// # Errors
     /// When it is missing or cannot be started.
-    pub fn stream(&self) -> Result<Child, ProcessError> {
+    pub fn stream(&self) -> Result<Running, ProcessError> {
         self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())
     }
 
@@ -220,7 +237,7 @@ impl Program {
     ///
     /// # Errors
     /// When it is missing or cannot be started.
-    pub fn feed(&self) -> Result<Child, ProcessError> {
+    pub fn feed(&self) -> Result<Running, ProcessError> {
         self.spawn(Stdio::piped(), Stdio::piped(), Stdio::piped())
     }
 
@@ -228,10 +245,17 @@ impl Program {
         self.name.to_string_lossy().into_owned()
     }
 
-    fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, ProcessError> {
+    fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Running, ProcessError> {
         let mut command = self.command();
         command.stdin(stdin).stdout(stdout).stderr(stderr).kill_on_drop(true);
-        command.spawn().map_err(|source| self.not_started(source))
+        let grouped = cfg!(unix) && !self.at_terminal;
+        #[cfg(unix)]
+        if grouped {
+            command.process_group(0);
+        }
+        let child = command.spawn().map_err(|source| self.not_started(source))?;
+        let warden = child.id().filter(|_| grouped && self.limit > BRIEF).and_then(warden);
+        Ok(Running { child, grouped, _warden: warden })
     }
 
     fn command(&self) -> Command {
@@ -255,6 +279,114 @@ impl Program {
     }
 }
 
+/// A program that runs. Dropping it kills it, with all that it has started.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Whether it leads a process group.
+    grouped: bool,
+    _warden: Option<Child>,
+}
+
+impl Running {
+    /// Waits for its end and returns what it wrote to the pipes that nobody has taken.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn wait_with_output(mut self) -> std::io::Result<Output> {
+        drop(self.child.stdin.take());
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let (status, stdout, stderr) = tokio::try_join!(self.child.wait(), rest(stdout), rest(stderr))?;
+        Ok(Output { status, stdout, stderr })
+    }
+}
+
+async fn rest(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.child
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended by itself may have left something on purpose: a daemon.
+        #[cfg(unix)]
+        if self.grouped
+            && let Some(leader) =
+                self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))
+        {
+            // None of the group may be left already.
+            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Kills a process group when this program ends without having ended the warden: killed, or at once at a second Ctrl-C.
+/// It waits at a pipe that only this program holds. Without a shell there is none.
+fn warden(leader: u32) -> Option<Child> {
+    let mut warden = Command::new("sh");
+    warden
+        .args(["-c", "read -r _; kill -s KILL -- \"-$1\"", "sh", &leader.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    #[cfg(unix)]
+    warden.process_group(0);
+    warden.spawn().ok()
+}
+
 fn lines<R: AsyncRead + Unpin>(stream: Option<R>) -> tokio::io::Lines<BufReader<R>> {
     BufReader::new(stream.expect("the stream was asked for as a pipe")).lines()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_program_has_started_ends_with_it() {
+        let script = "sleep 3600 & echo started; wait";
+        let mut running = Program::new("sh", BRIEF).args(["-c", script]).stream().expect("a shell");
+        let mut said = lines(running.stdout.take());
+        assert_eq!(said.next_line().await.expect("it speaks").as_deref(), Some("started"));
+        drop(running);
+        // The pipe closes when the last process that holds it has ended.
+        let closed = tokio::time::timeout(BRIEF, said.next_line()).await.expect("both end at once");
+        assert_eq!(closed.expect("it can be read"), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_on_purpose_is_left() {
+        let script = "sleep 3600 >/dev/null 2>&1 & echo $!";
+        let output = Program::new("sh", BRIEF).args(["-c", script]).output().await.expect("a shell");
+        let left = rustix::process::Pid::from_raw(output.trim().parse().expect("a number")).expect("not 0");
+        rustix::process::kill_process(left, rustix::process::Signal::KILL).expect("it still runs");
+    }
+
+    #[tokio::test]
+    async fn output_is_gathered_and_the_input_closed() {
+        let cat = Program::new("cat", BRIEF).feed().expect("cat");
+        let output = cat.wait_with_output().await.expect("it ends");
+        assert!(output.status.success() && output.stdout.is_empty());
+        let output = Program::new("sh", BRIEF).args(["-c", "echo a; echo b >&2"]).feed().expect("a shell");
+        let output = output.wait_with_output().await.expect("it ends");
+        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"a\n"[..], &b"b\n"[..]));
+    }
 }

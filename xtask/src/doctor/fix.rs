@@ -172,7 +172,7 @@ async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) 
     let words = words(action, platform);
     let log_before = engine_log().len();
     let limit = if matches!(action, Action::Compile(_)) { COMPILE } else { INSTALL };
-    let program = Program::new(&words[0], limit).args(&words[1..]);
+    let program = Program::new(&words[0], limit).args(&words[1..]).at_terminal();
     let mut last = Vec::new();
     let result = program
         .run(|_, line| {

@@ -153,7 +153,7 @@ struct Helped {
 /// (docker/docker-credential-helpers, "Development").
 async fn ask_helper(path: &Path, program: &str, server: &str) -> Result<Option<Credentials>, ImageError> {
     let failed = |reason: String| ImageError::Credentials { path: path.to_owned(), reason };
-    let mut child = Program::new(program, limits::ENGINE_ANSWER).arg("get").feed()?;
+    let mut child = Program::new(program, limits::ENGINE_ANSWER).at_terminal().arg("get").feed()?;
     let work = async {
         let mut input = child.stdin.take().expect("the stream was asked for as a pipe");
         // A helper that fails at once closes its input: what it says then is worth more than this error.

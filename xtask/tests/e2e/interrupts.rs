@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::checkout::{Checkout, until};
 use crate::engine::{self, runs};
-use crate::program::event;
+use crate::program::{Running, event};
 
 const SINGLE: &str = include_str!("stacks/single.yaml");
 const STUBBORN: &str = include_str!("stacks/stubborn.yaml");
@@ -59,6 +59,48 @@ fn while_an_image_is_built() {
     checkout.up();
     assert_eq!(checkout.plan(), []);
     assert!(checkout.image().exists());
+}
+
+/// Whether a process is no more; one that nobody has asked about yet is none either.
+fn is_gone(process: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn what_cargo_has_started_ends_with_the_program_however_that_ends() {
+    let checkout = Checkout::small("compiler", BUILT).with_own_image("IMAGE");
+    checkout.edit(&[("    stop_grace_period: 5s\n", "    x-homeport: {package: built}\n")]);
+    checkout.write("Dockerfile", "FROM scratch AS runtime\nFROM runtime AS host\nCOPY built.bin /built\n");
+    // Stands for cargo, and what it starts in the background for a compiler.
+    let cargo = "#!/bin/sh\nsleep 3600 &\n\
+        echo '{\"reason\":\"compiler-message\",\"message\":{\"level\":\"warning\",\"rendered\":\"compiler '$!'\"}}'\nwait\n";
+    checkout.write("cargo", cargo);
+    let cargo = checkout.root().join("cargo");
+    let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&cargo, runnable).expect("it was just written");
+    let ends: [fn(Running); 3] = [
+        |run| {
+            run.interrupt();
+            run.end().expect(130);
+        },
+        |run| {
+            run.terminate();
+            run.end().expect(130);
+        },
+        Running::kill,
+    ];
+    for end in ends {
+        let cargo = cargo.to_str().expect("a path of ours");
+        let mut run = checkout.xtask(&["dev", "--detach", "--format", "json"]).env("CARGO", cargo).start();
+        let line = run.until_line("that it compiles", |line| {
+            event(line)["line"].as_str().is_some_and(|line| line.starts_with("compiler "))
+        });
+        let compiler = event(&line)["line"].as_str().expect("a text")["compiler ".len()..].to_owned();
+        assert!(!is_gone(&compiler));
+        end(run);
+        until("the compiler has ended", || is_gone(&compiler).then_some(()));
+    }
 }
 
 #[test]
