@@ -17,6 +17,9 @@ fn row(summary: &Value, service: &str) -> Value {
         .clone()
 }
 
+/// What is done to a network and a container on it.
+type Cut = fn(&str, &str);
+
 #[test]
 fn a_container_that_is_off_its_network_is_told_and_replaced() {
     let checkout = Checkout::small("off-network", CHAIN);
@@ -24,7 +27,6 @@ fn a_container_that_is_off_its_network_is_told_and_replaced() {
         (format!("{}-default", checkout.name()), format!("{}-bystander", checkout.name()));
     checkout.up();
     let healthy = container_id(&container);
-    type Cut = fn(&str, &str);
     let cuts: [(&str, Cut); 2] = [
         ("not on network default", |network, container| engine::disconnect(network, container)),
         ("not known as bystander on network default", |network, container| {
