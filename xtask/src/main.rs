@@ -121,7 +121,7 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
             settings.data_on_stdout = true;
             settings.pretty = arguments.pretty;
             // A Compose file that cannot be read is the command's to tell.
-            let stack = project.stack().map(|(stack, _)| stack).ok();
+            let stack = project.stack_as_found().map(|(stack, ..)| stack).ok();
             let named =
                 |name: &ServiceName| arguments.services.is_empty() || arguments.services.contains(name);
             settings.services = (stack.iter().flat_map(|stack| stack.services.keys()))

@@ -101,7 +101,7 @@ pub async fn run(context: &Context, stages: &[Stage], fix: bool) -> Result<(), F
 async fn mend(context: &Context, stages: &[Stage]) -> Result<(), Failure> {
     let mut needs: Vec<Need> = stages.iter().map(|stage| machine(*stage)).collect();
     needs.dedup();
-    let stack = context.project.stack().ok().map(|(stack, _)| stack);
+    let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
     Examination::new(context.project.root(), stack.as_ref(), &needs, false).ensure(&context.events).await
 }
 
@@ -231,7 +231,7 @@ async fn perform(context: &Context, stage: Stage) -> Result<Option<String>, Fail
         }
         Stage::Push => push::run(context, &cli::Push::default()).await,
         Stage::Deploy | Stage::Verify => {
-            let (stack, _) = context.project.stack()?;
+            let (stack, ..) = context.project.stack_as_found()?;
             let made = image::identity::made_here(&stack)?;
             let image = format!("{}:{}", made.repository, image::identity::VERSION);
             cluster::deploy(context, &image).await

@@ -38,7 +38,7 @@ struct Pushed {
 /// registry refuses.
 pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure> {
     let repository = repository(arguments)?;
-    let session = context.session(false).await?;
+    let (session, _) = context.session_as_found(false).await?;
     let made = identity::made_here(&session.stack)?;
     let revision = identity::revision(context).await;
     let local = format!("{}:{}", made.repository, identity::VERSION);

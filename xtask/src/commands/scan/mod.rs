@@ -154,7 +154,7 @@ async fn kubernetes(context: &Context) -> Result<Verdict, Failure> {
 }
 
 async fn release(context: &Context, chosen: Option<&str>) -> Result<Verdict, Failure> {
-    let session = context.session(true).await?;
+    let (session, _) = context.session_as_found(true).await?;
     let reference = match chosen {
         Some(reference) => reference.to_owned(),
         None => format!("{}:{}", identity::made_here(&session.stack)?.repository, identity::VERSION),
@@ -187,7 +187,7 @@ async fn release(context: &Context, chosen: Option<&str>) -> Result<Verdict, Fai
 
 /// Writes the bill of the service's program beside the run logs.
 async fn bill_of_materials(context: &Context) -> Result<Verdict, Failure> {
-    let (stack, _) = context.project.stack()?;
+    let (stack, ..) = context.project.stack_as_found()?;
     let package = identity::made_here(&stack)?.package;
     let metadata = metadata(context).await?;
     let bill = bill::bill_of_materials(&metadata, &package)
