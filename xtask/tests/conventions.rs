@@ -303,3 +303,34 @@ fn no_file_names_a_place_of_the_machine_it_was_written_on() {
     // The words themselves stand in this file, with nobody's name behind.
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// The parts of a version, `1.89` as well as `1.89.0`.
+fn version(text: &str) -> Vec<u32> {
+    let mut parts: Vec<u32> = text.split('.').map(|part| part.parse().expect("a number")).collect();
+    parts.resize(3, 0);
+    parts
+}
+
+#[test]
+fn no_dependency_wants_a_newer_rust_than_the_workspace_promises() {
+    // Of one platform: those of the others need not have been downloaded.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let own = packages.iter().find(|package| package["name"] == "xtask").expect("this package");
+    let promised = version(own["rust_version"].as_str().expect("rust-version is stated"));
+    let newer: Vec<String> = packages
+        .iter()
+        .filter(|package| package["rust_version"].as_str().is_some_and(|wanted| version(wanted) > promised))
+        .map(|package| {
+            format!("{} {} wants {}", package["name"], package["version"], package["rust_version"])
+        })
+        .collect();
+    assert_eq!(newer, Vec::<String>::new());
+}

@@ -172,11 +172,12 @@ fn closing_brace(text: &str) -> Option<usize> {
     None
 }
 
-/// Enough of a text to recognise it in a message.
+/// Enough of a text to recognise it in a message, on one line.
 fn shorten(text: &str) -> String {
     const ENOUGH: usize = 40;
-    if text.chars().count() <= ENOUGH {
-        return text.to_owned();
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= ENOUGH {
+        return line;
     }
-    text.chars().take(ENOUGH).chain(['…']).collect()
+    line.chars().take(ENOUGH).chain(['…']).collect()
 }

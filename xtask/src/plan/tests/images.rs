@@ -54,7 +54,7 @@ fn an_optional_image_that_cannot_be_had_leaves_out_what_depends_on_it() {
           3  create container server              missing  after 1, 2
           4  start container server               created  after 3 if changed
           5  await server healthy                 started  after 4 if changed
-        note: board is optional and left out: no source has board:1 (bundles: none; registry: no answer within 4 s)
+        note: board is optional and left out: no source has board:1; `cargo xtask image list` says why
         note: reader is left out: something it depends on is left out
         ");
     world.bring_up();
@@ -71,8 +71,8 @@ fn what_is_left_out_needs_no_image() {
           3  create container server              missing  after 1, 2
           4  start container server               created  after 3 if changed
           5  await server healthy                 started  after 4 if changed
-        note: board is optional and left out: no source has board:1 (bundles: none; registry: no answer within 4 s)
-        note: reader is left out: no source has reader:1 (bundles: none; registry: no answer within 4 s)
+        note: board is optional and left out: no source has board:1; `cargo xtask image list` says why
+        note: reader is left out: no source has reader:1; `cargo xtask image list` says why
         ");
 }
 
@@ -110,12 +110,12 @@ fn a_container_is_left_as_it_is_when_what_it_depends_on_is_left_out() {
     world.lose("board");
     assert_snapshot!(world.plan(), @"
         nothing to do
-        note: board is optional and left out: no source has board:1 (bundles: none; registry: no answer within 4 s)
+        note: board is optional and left out: no source has board:1; `cargo xtask image list` says why
         ");
     world.set_state("reader", crate::plan::ContainerState::Exited(1));
     assert_snapshot!(world.plan(), @"
         nothing to do
-        note: board is optional and left out: no source has board:1 (bundles: none; registry: no answer within 4 s)
+        note: board is optional and left out: no source has board:1; `cargo xtask image list` says why
         note: reader is left as it is: something it depends on is left out
         ");
 }
@@ -127,7 +127,7 @@ fn a_container_that_does_not_fit_and_cannot_be_replaced_goes_when_it_is_optional
     world.adopt(stack(&WITH_OPTIONAL.replace("'board:1',", "'board:1', init: true,")));
     assert_snapshot!(world.plan(), @"
           1  remove container board  configuration changed
-        note: board is optional and left out: no source has board:1 (bundles: none; registry: no answer within 4 s)
+        note: board is optional and left out: no source has board:1; `cargo xtask image list` says why
         ");
     world.bring_up();
 }

@@ -64,8 +64,8 @@ pub(super) fn notes(scope: &Scope<'_>, fates: &Fates<'_>) -> Vec<String> {
     let out = scope.services.iter().filter(|(name, _)| fates[name].is_out());
     out.map(|(name, service)| {
         let why = match scope.observed.images.get(&service.image) {
-            Some(Availability::Unavailable(reasons)) if scope.build(&service.image).is_none() => {
-                format!("no source has {} ({})", service.image, reasons.join("; "))
+            Some(Availability::Unavailable(_)) if scope.build(&service.image).is_none() => {
+                format!("no source has {}; `cargo xtask image list` says why", service.image)
             }
             _ => "something it depends on is left out".to_owned(),
         };
