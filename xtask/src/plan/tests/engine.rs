@@ -180,6 +180,14 @@ impl World {
         self.containers.push(planted);
     }
 
+    /// What the engine's own command for tidying up removes: containers that do not run, and networks that no container
+    /// is on.
+    pub(super) fn prune(&mut self) {
+        self.containers.retain(Made::holds);
+        let used: BTreeSet<String> = self.containers.iter().flat_map(|made| made.networks.clone()).collect();
+        self.networks.retain(|network| used.contains(&network.id));
+    }
+
     pub(super) fn set_image(&mut self, image: &str, availability: Availability) {
         self.images.insert(ImageReference::new(image), availability);
     }

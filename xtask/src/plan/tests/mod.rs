@@ -6,6 +6,7 @@
 mod changes;
 mod engine;
 mod from_nothing;
+mod history;
 mod images;
 mod interrupted;
 mod objects;

@@ -155,7 +155,7 @@ fn an_orphan_goes_before_another_takes_its_ports_and_volumes() {
          2  remove container service   database replaced  after 1
          3  remove container migrate   database replaced  after 2
          4  remove container postgres  orphan             after 3
-         5  create container database  missing
+         5  create container database  missing            after 3
          6  create container migrate   database replaced  after 3
          7  create container service   database replaced  after 2
          8  create container watcher   service replaced   after 1

@@ -123,7 +123,7 @@ fn a_dependency_that_went_takes_its_dependents_along() {
     assert_snapshot!(world.plan(), @"
          1  remove container watcher  service replaced
          2  remove container service  redis replaced    after 1
-         3  create container redis    missing
+         3  create container redis    missing           after 2
          4  create container service  redis replaced    after 2
          5  create container watcher  service replaced  after 1
          6  start container redis     created           after 3 if changed

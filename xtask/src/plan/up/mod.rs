@@ -5,7 +5,8 @@
 //! in its place, `objects` makes networks and volumes, `start` creates, starts and awaits.
 //!
 //! Architecture invariant: a run that is killed anywhere leaves what the next plan understands. What is replaced because
-//! of its dependency is gone before that dependency goes: what is missing is made again, whatever the reason was.
+//! of its dependency is gone before that dependency goes or comes back: what is missing is made again, whatever the reason
+//! was.
 
 mod fate;
 mod images;

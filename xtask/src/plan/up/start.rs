@@ -54,7 +54,14 @@ fn create_containers<'a>(
         let mut needs: Vec<Need> =
             ground.removals.of(name).chain(ground.objects.of(service)).map(done).collect();
         let cause = match &fates[name] {
-            Fate::Create => Cause::Missing,
+            Fate::Create => {
+                // Once it is there, nothing tells that a container that depends on it began with another one: a run
+                // killed in between would leave that one as it is.
+                let dependents =
+                    scope.services.iter().filter(|(_, other)| other.depends_on.contains_key(name));
+                needs.extend(dependents.flat_map(|(other, _)| ground.removals.of(other)).map(done));
+                Cause::Missing
+            }
             Fate::Replace(cause) => cause.clone(),
             Fate::ReplaceIfBuilt(builds) => {
                 needs.extend(builds.iter().filter_map(|image| ground.images.step(image)).map(changed));
