@@ -30,7 +30,7 @@ pub enum Command {
     Logs(Logs),
     /// Run the tests: unit, integration and end-to-end.
     Test(Test),
-    /// Check format, clippy, the Compose file and the Prometheus rules.
+    /// Check format, clippy, YAML, workflows, Dockerfiles, the Compose file and the Prometheus rules.
     Lint,
     /// The images of the stack: where they come from, and bundles for machines without a registry.
     #[command(subcommand)]
@@ -235,6 +235,9 @@ pub struct Test {
     pub suite: Option<Suite>,
     /// Only tests whose name contains this.
     pub filter: Option<String>,
+    /// Measure which lines the unit and integration tests reach; less than 90 % of a promised room is a failure.
+    #[arg(long)]
+    pub coverage: bool,
     /// Mend the machine first (see `doctor`).
     #[arg(long)]
     pub fix: bool,
@@ -374,7 +377,7 @@ pub enum Compiler {
 /// A stage of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Stage {
-    /// Format, clippy, the Compose file, Prometheus rules.
+    /// Format, clippy, YAML, workflows, Dockerfiles, the Compose file, Prometheus rules.
     Lint,
     /// Secrets in the repository, manifests, dependencies.
     Security,

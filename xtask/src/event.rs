@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::doctor::Finding;
 use crate::failure::Failure;
+use crate::testing::SuiteReport;
+use crate::testing::coverage::RoomCoverage;
 
 /// The number of a step within one plan, counted from 1 as it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -114,6 +116,16 @@ pub enum Event {
     Diagnosis {
         /// One a thing that was looked at.
         findings: Vec<Finding>,
+    },
+    /// What the tests said (`test`).
+    Tested {
+        /// One a suite, each with its cases.
+        suites: Vec<SuiteReport>,
+    },
+    /// How much of each room the tests reach (`test --coverage`).
+    Covered {
+        /// One a room.
+        rooms: Vec<RoomCoverage>,
     },
     /// Something is wrong until it is mended (the compiler complains, the Compose file cannot be read) and must stay in
     /// view meanwhile. A later one about the same takes its place.
@@ -384,6 +396,6 @@ impl StepReporter {
 }
 
 /// Durations as seconds with millisecond precision, the unit of every machine-readable output.
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }

@@ -21,4 +21,5 @@ pub mod run_log;
 pub mod scan;
 pub mod session;
 pub mod stack;
+pub mod testing;
 pub mod ui;

@@ -81,3 +81,6 @@ pub const CHECK: Duration = Duration::from_secs(1800);
 
 /// How large the release image may be, in bytes unpacked (design, "Budgets").
 pub const RELEASE_IMAGE: u64 = 15_000_000;
+
+/// How many integration tests run at once: they wait for containers far more than they compute.
+pub const INTEGRATION_TESTS: usize = 8;

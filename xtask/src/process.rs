@@ -352,6 +352,23 @@ fn warden(leader: u32) -> Option<Child> {
     warden.spawn().ok()
 }
 
+/// Whether a process of this number runs, whoever owns it. Where that cannot be told (Windows), every one does.
+pub fn is_running(process: u32) -> bool {
+    #[cfg(unix)]
+    {
+        let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+        // Refused (somebody else's) is running too.
+        process.is_some_and(|process| {
+            rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH)
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = process;
+        true
+    }
+}
+
 fn lines<R: AsyncRead + Unpin>(stream: Option<R>) -> tokio::io::Lines<BufReader<R>> {
     BufReader::new(stream.expect("the stream was asked for as a pipe")).lines()
 }

@@ -141,6 +141,9 @@ fn url(service: &Service, port: &Port) -> Option<String> {
 }
 
 #[cfg(test)]
+mod tables;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;

@@ -217,7 +217,8 @@ async fn perform(context: &Context, stage: Stage) -> Result<Option<String>, Fail
         Stage::Lint => lint::run(context).await,
         Stage::Security => scanned(context, &[Check::Secrets, Check::Manifests, Check::Dependencies]).await,
         Stage::Test => {
-            let arguments = cli::Test { suite: None, filter: None, fix: false, offline: false };
+            let arguments =
+                cli::Test { suite: None, filter: None, coverage: false, fix: false, offline: false };
             test::run(context, &arguments).await
         }
         Stage::Stack => stack(context).await,

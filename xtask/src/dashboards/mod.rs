@@ -308,6 +308,46 @@ rows:
         assert_eq!(document["panels"][1]["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["value"], 1.0);
     }
 
+    /// One row with each kind of panel, drawn with everything that a panel can be told.
+    const FULL: &str = "
+uid: full
+title: Full
+description: All there is.
+annotations: [{name: Start, expr: changes(x), text: '{{version}}', color: blue}]
+rows:
+  - title: Row
+    panels:
+      - {title: Lines, description: d, unit: s, bad_below: 1, max: 5, stacked: true, logarithmic: true, queries: [{expr: a}]}
+      - {title: Heat, description: d, unit: s, kind: heatmap, bad_from: 9, bad_below: 1, queries: [{expr: b}]}
+";
+
+    #[test]
+    fn a_panel_is_drawn_as_it_is_told() {
+        let text = render(&parse(FULL).unwrap()).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let at = |path: &str| document.pointer(path).unwrap_or_else(|| panic!("no {path} in {text}")).clone();
+        let colours = |panel: usize| -> Vec<String> {
+            let steps = at(&format!("/panels/{panel}/fieldConfig/defaults/thresholds/steps"));
+            steps.as_array().unwrap().iter().map(|step| step["color"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(at("/annotations/list/0/titleFormat"), "{{version}}");
+        assert_eq!(at("/annotations/list/0/expr"), "changes(x)");
+        assert_eq!(at("/panels/1/fieldConfig/defaults/max"), 5.0);
+        assert_eq!(at("/panels/1/fieldConfig/defaults/custom/stacking/mode"), "normal");
+        assert_eq!(at("/panels/1/fieldConfig/defaults/custom/scaleDistribution/type"), "log");
+        assert_eq!(colours(1), ["red", "green"]);
+        assert_eq!(at("/panels/2/type"), "heatmap");
+        assert_eq!(at("/panels/2/targets/0/format"), "heatmap");
+        assert_eq!(at("/panels/2/options/yAxis/unit"), "s");
+        assert_eq!(colours(2), ["red", "green", "red"]);
+    }
+
+    #[test]
+    fn queries_have_names_beyond_z() {
+        let names = [0, 25, 26, 53].map(super::reference);
+        assert_eq!(names, ["A", "Z", "A1", "B2"]);
+    }
+
     #[test]
     fn every_expression_is_found() {
         let found: Vec<_> = expressions(&parse(SMALL).unwrap()).map(|(_, expr)| expr.to_owned()).collect();

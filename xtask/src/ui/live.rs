@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::echo::QuietControls;
 use super::log_line;
 use super::names::Names;
+use super::results;
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::style::{Role, Style, sanitize};
 use super::words::{self, Ending};
@@ -357,6 +358,14 @@ impl Renderer for LiveRenderer {
             }
             Event::Diagnosis { findings } => {
                 let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Tested { suites } => {
+                let lines = results::tests(suites, self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Covered { rooms } => {
+                let lines = results::coverage(rooms).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
             Event::Problem { about, lines } => self.pin(about, lines),

@@ -9,6 +9,7 @@ mod live;
 pub mod log_line;
 mod names;
 mod plain;
+mod results;
 #[cfg(test)]
 mod samples;
 mod screen;

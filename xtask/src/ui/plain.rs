@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use super::names::Names;
+use super::results;
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::style::{Role, Style, sanitize};
 use super::words::{self, Ending};
@@ -174,6 +175,14 @@ impl Renderer for PlainRenderer {
             }
             Event::Diagnosis { findings } => {
                 let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Tested { suites } => {
+                let lines = results::tests(suites, self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
+            Event::Covered { rooms } => {
+                let lines = results::coverage(rooms).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
             Event::Problem { about, lines } => {

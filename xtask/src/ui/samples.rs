@@ -8,6 +8,8 @@ use crate::event::{
     Event, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StageOutcome, StepId,
 };
 use crate::failure::{Code, Failure};
+use crate::testing::coverage::RoomCoverage;
+use crate::testing::{Case, CaseOutcome, Program, SuiteReport};
 
 /// One name a variant, from a match that must be exhaustive.
 macro_rules! kinds {
@@ -22,7 +24,7 @@ macro_rules! kinds {
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
     StageFinished Note Warning Output Log
-    Summary Diagnosis Problem ProblemSolved Failed RunFinished);
+    Summary Diagnosis Tested Covered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
     Unavailable);
@@ -248,6 +250,8 @@ fn ends() -> Vec<Sample> {
     vec![
         alone("summary", Event::Summary { services: reports() }),
         alone("diagnosis", Event::Diagnosis { findings: findings() }),
+        alone("tested", Event::Tested { suites: suites() }),
+        alone("covered", Event::Covered { rooms: rooms() }),
         alone(
             "failed",
             Event::from(
@@ -281,6 +285,67 @@ fn ends() -> Vec<Sample> {
             "run finished, with a status of another program's",
             Event::RunFinished { took: Duration::from_secs(9), failure: None, exit: 3 },
         ),
+    ]
+}
+
+fn suites() -> Vec<SuiteReport> {
+    let case = |name: &str, outcome, milliseconds, said: &[&str]| Case {
+        name: name.to_owned(),
+        outcome,
+        took: Duration::from_millis(milliseconds),
+        said: said.iter().map(|&line| line.to_owned()).collect(),
+    };
+    let program = |name: &str, seconds, cases| Program {
+        name: name.to_owned(),
+        took: Duration::from_secs(seconds),
+        cases,
+    };
+    vec![
+        SuiteReport {
+            compiling: Duration::from_secs(61),
+            took: Duration::from_millis(64_500),
+            programs: vec![
+                program(
+                    "xtask src/lib.rs",
+                    2,
+                    vec![
+                        case("plan::tests::quick", CaseOutcome::Passed, 1, &[]),
+                        case("plan::tests::left_out", CaseOutcome::Skipped, 0, &[]),
+                    ],
+                ),
+                program(
+                    "service src/lib.rs",
+                    1,
+                    vec![case("config::wrong", CaseOutcome::Failed, 700, &["left: 1"])],
+                ),
+            ],
+            ..SuiteReport::new("unit")
+        },
+        SuiteReport {
+            compiling: Duration::from_millis(400),
+            took: Duration::from_secs(31),
+            programs: vec![program(
+                "integration tests/integration/main.rs",
+                30,
+                vec![case("outages::slow", CaseOutcome::Passed, 12_300, &[])],
+            )],
+            ..SuiteReport::new("integration")
+        },
+    ]
+}
+
+fn rooms() -> Vec<RoomCoverage> {
+    let room = |name: &str, covered, gaps: &[(&str, usize)]| RoomCoverage {
+        room: name.to_owned(),
+        lines: 1_000,
+        covered,
+        percent: f64::from(u32::try_from(covered).expect("a sample's number")) / 10.0,
+        enough: covered >= 900,
+        gaps: gaps.iter().map(|(path, missing)| ((*path).to_owned(), *missing)).collect(),
+    };
+    vec![
+        room("xtask: plan", 1_000, &[]),
+        room("service", 899, &[("service/src/main.rs", 60), ("service/src/error.rs", 41)]),
     ]
 }
 

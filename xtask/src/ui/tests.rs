@@ -344,3 +344,35 @@ fn data_goes_to_standard_output_when_it_is_the_answer() {
         assert_eq!(pair.err.take(), "");
     }
 }
+
+/// A stream that takes nothing.
+struct Refusing(io::ErrorKind);
+
+impl Write for Refusing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let lines = ["one".to_owned(), "two".to_owned()];
+    let mut written = Vec::new();
+    super::write_lines(&mut written, &lines).expect("a vector takes everything");
+    super::write_text(&mut written, "three").expect("a vector takes everything");
+    assert_eq!(written, b"one\ntwo\nthree");
+
+    let refused = |kind| {
+        let mut stream = Refusing(kind);
+        let lines = super::forgive_closed_pipe(super::write_lines(&mut stream, &lines));
+        let text = super::forgive_closed_pipe(super::write_text(&mut stream, "three"));
+        (lines.map_err(|error| error.kind()), text.map_err(|error| error.kind()))
+    };
+    assert_eq!(refused(io::ErrorKind::BrokenPipe), (Ok(()), Ok(())));
+    let full = io::ErrorKind::StorageFull;
+    assert_eq!(refused(full), (Err(full), Err(full)));
+}

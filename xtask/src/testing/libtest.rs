@@ -1,0 +1,266 @@
+//! Reads what `cargo test` says as it comes: what was compiled, which program runs, how each case ended and when.
+//!
+//! A stable toolchain's test programs do not say how long a case took. They begin the cases in the order of their names,
+//! so many at once as they are told, and say at once when one ends: the case that comes Nth in that order begins when
+//! the (N − threads)th has ended. That is what [`Reader::finish`] computes.
+//!
+//! Must not: run anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Case, CaseOutcome, Program};
+
+/// What one call of cargo has said so far. Times are counted from the call.
+#[derive(Debug, Default)]
+pub struct Reader {
+    compiled: Duration,
+    /// The programs' names. They come on another stream than what the programs say, so they are brought together by
+    /// their order.
+    names: Vec<String>,
+    blocks: Vec<Block>,
+}
+
+/// What one program has said.
+#[derive(Debug, Default)]
+struct Block {
+    announced: usize,
+    begun: Duration,
+    closed: Option<Duration>,
+    /// Name, outcome, and when it ended.
+    ended: Vec<(String, CaseOutcome, Duration)>,
+    failures: bool,
+    said: BTreeMap<String, Vec<String>>,
+    speaker: Option<String>,
+}
+
+impl Reader {
+    /// Takes a line of either stream, and when it came.
+    pub fn line(&mut self, line: &str, at: Duration) {
+        let trimmed = line.trim();
+        if let Some(rest) = trimmed.strip_prefix("Running ")
+            && let Some(name) = program_name(rest)
+        {
+            self.names.push(name);
+        } else if trimmed.starts_with("Finished `") {
+            self.compiled = at;
+        } else if let Some(block) = self.blocks.last_mut().filter(|block| block.closed.is_none()) {
+            block.line(line, at);
+        } else if let Some(announced) = announced(trimmed) {
+            self.blocks.push(Block { announced, begun: at, ..Block::default() });
+        }
+    }
+
+    /// How many cases have passed so far.
+    pub fn passed(&self) -> usize {
+        let ended = self.blocks.iter().flat_map(|block| &block.ended);
+        ended.filter(|(_, outcome, _)| *outcome == CaseOutcome::Passed).count()
+    }
+
+    /// How long cargo compiled, and what each program ran, with at most `threads` cases at once. `at` is when the call
+    /// ended.
+    pub fn finish(self, threads: usize, at: Duration) -> (Duration, Vec<Program>) {
+        let names = self.names.into_iter().map(Some).chain(std::iter::repeat(None));
+        let programs = self.blocks.into_iter().zip(names).map(|(block, name)| {
+            let name = name.unwrap_or_else(|| "tests".to_owned());
+            block.finish(name, threads, at)
+        });
+        (self.compiled, programs.collect())
+    }
+}
+
+impl Block {
+    fn line(&mut self, line: &str, at: Duration) {
+        if line.starts_with("test result: ") {
+            self.closed = Some(at);
+        } else if self.failures {
+            self.failure_line(line);
+        } else if line == "failures:" {
+            self.failures = true;
+        } else if let Some((name, outcome)) = case(line) {
+            self.ended.push((name, outcome, at));
+        }
+    }
+
+    /// `---- plan::tests::an_edit stdout ----`, then what the case said, up to the next or to the list of names.
+    fn failure_line(&mut self, line: &str) {
+        let head = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----"));
+        if let Some(name) = head {
+            let name = name.strip_suffix(" stdout").unwrap_or(name);
+            self.speaker = Some(name.to_owned());
+        } else if line == "failures:" {
+            self.speaker = None;
+        } else if let Some(speaker) = &self.speaker {
+            self.said.entry(speaker.clone()).or_default().push(line.to_owned());
+        }
+    }
+
+    fn finish(mut self, name: String, threads: usize, at: Duration) -> Program {
+        let closed = self.closed.unwrap_or(at);
+        let mut order: Vec<&str> = self.ended.iter().map(|(name, ..)| name.as_str()).collect();
+        order.sort_unstable();
+        let begun = |name: &str| {
+            let place = order.binary_search(&name).unwrap_or(0);
+            place.checked_sub(threads.max(1)).map_or(self.begun, |before| self.ended[before].2)
+        };
+        let mut cases: Vec<Case> = self
+            .ended
+            .iter()
+            .map(|(name, outcome, ended)| Case {
+                name: name.clone(),
+                outcome: *outcome,
+                took: ended.saturating_sub(begun(name)),
+                said: self.said.remove(name).map(without_blank_ends).unwrap_or_default(),
+            })
+            .collect();
+        if self.closed.is_none() && cases.len() < self.announced {
+            let missing = self.announced - cases.len();
+            cases.push(Case {
+                name: "the program itself".to_owned(),
+                outcome: CaseOutcome::Failed,
+                took: Duration::ZERO,
+                said: vec![format!("it ended before {missing} of its {} cases did", self.announced)],
+            });
+        }
+        Program { name, took: closed.saturating_sub(self.begun), cases }
+    }
+}
+
+/// `running 12 tests` → 12.
+fn announced(line: &str) -> Option<usize> {
+    let rest = line.strip_prefix("running ")?;
+    rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test"))?.parse().ok()
+}
+
+/// `unittests src/lib.rs (target/debug/deps/xtask-0123456789abcdef)` → `xtask src/lib.rs`.
+fn program_name(rest: &str) -> Option<String> {
+    let (source, path) = rest.strip_suffix(')')?.split_once(" (")?;
+    let file = path.rsplit(['/', '\\']).next()?;
+    let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
+    Some(format!("{name} {}", source.strip_prefix("unittests ").unwrap_or(source)))
+}
+
+/// `test plan::tests::an_edit ... ok`.
+fn case(line: &str) -> Option<(String, CaseOutcome)> {
+    let (name, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    let outcome = match word {
+        "ok" => CaseOutcome::Passed,
+        "FAILED" => CaseOutcome::Failed,
+        _ if word.starts_with("ignored") => CaseOutcome::Skipped,
+        _ => return None,
+    };
+    let name = name.trim_end();
+    Some((name.strip_suffix(" - should panic").unwrap_or(name).to_owned(), outcome))
+}
+
+fn without_blank_ends(mut lines: Vec<String>) -> Vec<String> {
+    let filled = |line: &String| !line.trim().is_empty();
+    lines.truncate(lines.iter().rposition(filled).map_or(0, |last| last + 1));
+    lines.drain(..lines.iter().position(filled).unwrap_or(0));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines, each with its second.
+    fn read(lines: &[(u64, &str)], threads: usize) -> (Duration, Vec<Program>) {
+        let mut reader = Reader::default();
+        for (second, line) in lines {
+            reader.line(line, Duration::from_secs(*second));
+        }
+        reader.finish(threads, Duration::from_secs(99))
+    }
+
+    fn told(program: &Program) -> Vec<(&str, CaseOutcome, u64)> {
+        program.cases.iter().map(|case| (case.name.as_str(), case.outcome, case.took.as_secs())).collect()
+    }
+
+    #[test]
+    fn every_case_is_read_with_its_time() {
+        let (compiled, programs) = read(
+            &[
+                (1, "   Compiling xtask v0.1.0"),
+                (7, "    Finished `test` profile [unoptimized] target(s) in 7.0s"),
+                (7, "     Running unittests src/lib.rs (target/debug/deps/xtask-0123456789abcdef)"),
+                (10, "running 4 tests"),
+                // Two at once: a and b begin at 10, c when the first ends, d when the second does.
+                (12, "test b ... ok"),
+                (15, "test a - should panic ... ok"),
+                (16, "test c ... ignored, needs nothing"),
+                (20, "test d     ... ok"),
+                (20, "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out"),
+                (20, "     Running tests/e2e/main.rs (target/debug/deps/e2e-0123456789abcdef)"),
+                (21, "running 1 test"),
+                (22, "test only ... ok"),
+                (23, "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"),
+            ],
+            2,
+        );
+        assert_eq!(compiled, Duration::from_secs(7));
+        let names: Vec<(&str, u64)> =
+            programs.iter().map(|program| (program.name.as_str(), program.took.as_secs())).collect();
+        assert_eq!(names, [("xtask src/lib.rs", 10), ("e2e tests/e2e/main.rs", 2)]);
+        let (passed, skipped) = (CaseOutcome::Passed, CaseOutcome::Skipped);
+        assert_eq!(
+            told(&programs[0]),
+            [("b", passed, 2), ("a", passed, 5), ("c", skipped, 4), ("d", passed, 5)]
+        );
+        assert_eq!(told(&programs[1]), [("only", passed, 1)]);
+    }
+
+    #[test]
+    fn a_failure_keeps_what_it_said_even_when_that_looks_like_another_program() {
+        let (_, programs) = read(
+            &[
+                (0, "running 2 tests"),
+                (1, "test bad ... FAILED"),
+                (1, "test good ... ok"),
+                (1, ""),
+                (1, "failures:"),
+                (1, ""),
+                (1, "---- bad stdout ----"),
+                (1, ""),
+                (1, "running 7 tests"),
+                (1, "test good ... FAILED"),
+                (1, "assertion failed"),
+                (1, ""),
+                (1, ""),
+                (1, "failures:"),
+                (1, "    bad"),
+                (1, ""),
+                (2, "test result: FAILED. 1 passed; 1 failed; 0 ignored"),
+            ],
+            1,
+        );
+        assert_eq!(programs.len(), 1);
+        assert_eq!(programs[0].name, "tests");
+        assert_eq!(told(&programs[0]), [("bad", CaseOutcome::Failed, 1), ("good", CaseOutcome::Passed, 0)]);
+        assert_eq!(
+            programs[0].cases[0].said,
+            ["running 7 tests", "test good ... FAILED", "assertion failed"]
+        );
+        assert!(programs[0].cases[1].said.is_empty());
+    }
+
+    #[test]
+    fn a_program_that_breaks_off_is_a_failure() {
+        let (_, programs) = read(&[(0, "running 3 tests"), (4, "test a ... ok")], 1);
+        assert_eq!(
+            told(&programs[0]),
+            [("a", CaseOutcome::Passed, 4), ("the program itself", CaseOutcome::Failed, 0)]
+        );
+        assert_eq!(programs[0].cases[1].said, ["it ended before 2 of its 3 cases did"]);
+        assert_eq!(programs[0].took, Duration::from_secs(99));
+    }
+
+    #[test]
+    fn nothing_is_read_out_of_other_lines() {
+        for line in ["test of patience", "running late", "test a ... maybe", "Running late", "failures:"] {
+            let (_, programs) = read(&[(0, line)], 1);
+            assert_eq!(programs, [], "{line}");
+        }
+        assert_eq!(Reader::default().passed(), 0);
+    }
+}
