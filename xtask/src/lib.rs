@@ -1,6 +1,7 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
 pub mod checklist;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod dashboards;

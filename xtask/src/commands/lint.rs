@@ -1,10 +1,11 @@
-//! `cargo xtask lint`: format, clippy, the Compose file, Prometheus' configuration and rules through promtool of the
-//! stack's own Prometheus image.
+//! `cargo xtask lint`: format, clippy, YAML, workflows, Dockerfiles, the Compose file, Prometheus' configuration and
+//! rules through promtool of the stack's own Prometheus image. A tool that is not here is told as not run.
 
 use std::time::Duration;
 
 use super::Context;
 use crate::checklist::Checklist;
+use crate::checks::{self, Kind};
 use crate::engine::OneShot;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
@@ -17,19 +18,33 @@ use crate::stack::ServiceName;
 enum Check {
     Format,
     Clippy,
+    Yaml,
+    Workflows,
+    Dockerfiles,
     Compose,
     PrometheusConfiguration,
     PrometheusRules,
 }
 
 impl Check {
-    const ALL: [Self; 5] =
-        [Self::Format, Self::Compose, Self::PrometheusConfiguration, Self::PrometheusRules, Self::Clippy];
+    const ALL: [Self; 8] = [
+        Self::Format,
+        Self::Yaml,
+        Self::Workflows,
+        Self::Dockerfiles,
+        Self::Compose,
+        Self::PrometheusConfiguration,
+        Self::PrometheusRules,
+        Self::Clippy,
+    ];
 
     fn title(self) -> &'static str {
         match self {
             Self::Format => "format (rustfmt)",
             Self::Clippy => "clippy",
+            Self::Yaml => "YAML",
+            Self::Workflows => "workflows",
+            Self::Dockerfiles => "Dockerfiles",
             Self::Compose => "Compose file",
             Self::PrometheusConfiguration => "Prometheus configuration (promtool check)",
             Self::PrometheusRules => "Prometheus rules (promtool test)",
@@ -46,9 +61,13 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     let titles = Check::ALL.map(|check| check.title().to_owned()).to_vec();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut found: Vec<&str> = Vec::new();
+    let mut not_run: Vec<String> = Vec::new();
     for check in Check::ALL {
-        match checklist.step(async |_| perform(context, check).await.map(|()| ((), None))).await {
-            Ok(()) => {}
+        match checklist
+            .step(async |_| perform(context, check).await.map(|done| (done.clone(), done.seen)))
+            .await
+        {
+            Ok(done) => not_run.extend(done.not_run),
             Err(failure) if failure.code == Code::Interrupted => return Err(failure),
             Err(failure) => {
                 for line in failure.details {
@@ -58,27 +77,91 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
             }
         }
     }
+    if !not_run.is_empty() {
+        context.events.warning(format!(
+            "not run, because not installed: {}; our own checks of the same files ran",
+            not_run.join(", ")
+        ));
+    }
     if found.is_empty() {
         return Ok(());
     }
     Err(Failure::new(Code::ChecksFailed, format!("checks found something: {}", found.join(", "))))
 }
 
-async fn perform(context: &Context, check: Check) -> Result<(), Failure> {
+/// What a check that found nothing tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Done {
+    /// What it looked at.
+    seen: Option<String>,
+    /// The program that would have found more, and is not installed.
+    not_run: Option<String>,
+}
+
+async fn perform(context: &Context, check: Check) -> Result<Done, Failure> {
+    let nothing_more = |()| Done::default();
     match check {
-        Check::Format => cargo(context, &["fmt", "--all", "--check"]).await,
+        Check::Format => cargo(context, &["fmt", "--all", "--check"]).await.map(nothing_more),
         Check::Clippy => {
             cargo(context, &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
                 .await
+                .map(nothing_more)
         }
-        Check::Compose => context.project.stack().map(drop),
+        Check::Yaml => files(context, &[Kind::Yaml, Kind::Workflow], checks::yaml, None).await,
+        Check::Workflows => files(context, &[Kind::Workflow], checks::workflow, Some("actionlint")).await,
+        Check::Dockerfiles => files(context, &[Kind::Dockerfile], checks::dockerfile, Some("hadolint")).await,
+        Check::Compose => context.project.stack().map(drop).map(nothing_more),
         Check::PrometheusConfiguration => {
-            promtool(context, "promtool check config /etc/prometheus/prometheus.yml").await
+            promtool(context, "promtool check config /etc/prometheus/prometheus.yml").await.map(nothing_more)
         }
         Check::PrometheusRules => {
-            promtool(context, "promtool test rules /etc/prometheus/tests/*.test.yml").await
+            promtool(context, "promtool test rules /etc/prometheus/tests/*.test.yml").await.map(nothing_more)
         }
     }
+}
+
+/// Checks every file of these kinds that git knows or would take, ourselves and with a program that is installed or not.
+async fn files(
+    context: &Context,
+    kinds: &[Kind],
+    check: fn(&str) -> Vec<checks::Fault>,
+    program: Option<&str>,
+) -> Result<Done, Failure> {
+    let root = context.project.root();
+    let list = Program::new("git", crate::limits::CHECK)
+        .args(["-c", "core.quotePath=false", "ls-files", "--cached", "--others", "--exclude-standard"])
+        .directory(root)
+        .output()
+        .await
+        .map_err(|error| Failure::new(Code::ProgramMissing, format!("cannot list the files: {error}")))?;
+    let of_kind = |path: &&str| Kind::of(path).is_some_and(|kind| kinds.contains(&kind));
+    // One that git knows and that was removed is none.
+    let paths: Vec<&str> = list.lines().filter(of_kind).filter(|path| root.join(path).is_file()).collect();
+    let mut found = Vec::new();
+    for path in &paths {
+        match std::fs::read_to_string(root.join(path)) {
+            Ok(text) => found.extend(check(&text).into_iter().map(|fault| fault.of(path))),
+            Err(error) => found.push(format!("{path}: cannot be read: {error}")),
+        }
+    }
+    let mut not_run = None;
+    if let Some(program) = program {
+        let mut said = Vec::new();
+        let run = Program::new(program, crate::limits::CHECK).args(&paths).directory(root);
+        match run.run(|_, line| said.push(line.to_owned())).await {
+            Ok(()) => {}
+            Err(ProcessError::Missing { .. }) => not_run = Some(program.to_owned()),
+            Err(error) => {
+                said.push(error.to_string());
+                found.extend(said);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(Done { seen: Some(format!("{} files", paths.len())), not_run });
+    }
+    Err(Failure::new(Code::ChecksFailed, format!("faults in {} files: {}", paths.len(), found.len()))
+        .details(found))
 }
 
 async fn cargo(context: &Context, arguments: &[&str]) -> Result<(), Failure> {

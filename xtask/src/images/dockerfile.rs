@@ -7,21 +7,27 @@ use std::collections::BTreeMap;
 
 use crate::stack::ImageReference;
 
-type Arguments = BTreeMap<String, String>;
+pub(crate) type Arguments = BTreeMap<String, String>;
 
 /// One instruction on one line.
-struct Instruction {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    /// The line it begins on, counted from 1.
+    pub(crate) line: usize,
     /// In capitals: `FROM`.
-    keyword: String,
+    pub(crate) keyword: String,
     /// What follows it, continuation lines joined.
-    rest: String,
+    pub(crate) rest: String,
 }
 
 /// The instructions of a Dockerfile: comments left out, continued lines joined (Dockerfile reference, "Format").
-fn instructions(dockerfile: &str) -> Vec<Instruction> {
+pub(crate) fn instructions(dockerfile: &str) -> Vec<Instruction> {
     let mut instructions = Vec::new();
     let mut joined = String::new();
-    for line in dockerfile.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.is_empty()) {
+    let mut begun = None;
+    let lines = (1..).zip(dockerfile.lines().map(str::trim));
+    for (number, line) in lines.filter(|(_, line)| !line.starts_with('#') && !line.is_empty()) {
+        let first = *begun.get_or_insert(number);
         if let Some(continued) = line.strip_suffix('\\') {
             joined.push_str(continued.trim_end());
             joined.push(' ');
@@ -30,20 +36,24 @@ fn instructions(dockerfile: &str) -> Vec<Instruction> {
         joined.push_str(line);
         let whole = std::mem::take(&mut joined);
         let (keyword, rest) = whole.split_once(char::is_whitespace).unwrap_or((&whole, ""));
-        instructions
-            .push(Instruction { keyword: keyword.to_ascii_uppercase(), rest: rest.trim().to_owned() });
+        begun = None;
+        instructions.push(Instruction {
+            line: first,
+            keyword: keyword.to_ascii_uppercase(),
+            rest: rest.trim().to_owned(),
+        });
     }
     instructions
 }
 
 /// An `ARG` with a default; one without sets nothing.
-fn argument(rest: &str) -> Option<(String, String)> {
+pub(crate) fn argument(rest: &str) -> Option<(String, String)> {
     let (name, value) = rest.split_once('=')?;
     Some((name.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
 }
 
 /// The words of a `FROM`: the image, and the stage's name.
-fn from<'a>(rest: &'a str, arguments: &Arguments) -> (String, Option<&'a str>) {
+pub(crate) fn from<'a>(rest: &'a str, arguments: &Arguments) -> (String, Option<&'a str>) {
     let mut words = rest.split_whitespace().filter(|word| !word.starts_with("--"));
     let image = fill_in(words.next().unwrap_or_default(), arguments);
     let named = words.next().is_some_and(|word| word.eq_ignore_ascii_case("as"));
@@ -56,7 +66,7 @@ pub(super) fn bases(dockerfile: &str) -> Vec<ImageReference> {
     let mut arguments = Arguments::new();
     let mut stages: Vec<String> = Vec::new();
     let mut bases: Vec<ImageReference> = Vec::new();
-    for Instruction { keyword, rest } in instructions(dockerfile) {
+    for Instruction { keyword, rest, .. } in instructions(dockerfile) {
         match keyword.as_str() {
             "ARG" if stages.is_empty() => arguments.extend(argument(&rest)),
             "FROM" => {
@@ -85,7 +95,7 @@ pub(super) fn configuration(
     let mut arguments = Arguments::new();
     let mut lines = Vec::new();
     let mut inside = false;
-    for Instruction { keyword, rest } in instructions(dockerfile) {
+    for Instruction { keyword, rest, .. } in instructions(dockerfile) {
         match keyword.as_str() {
             "FROM" if inside => return Ok(lines),
             "FROM" => inside = from(&rest, &arguments).0 == "scratch",

@@ -6,7 +6,7 @@ mod bundle;
 mod cargo;
 mod context;
 mod credentials;
-mod dockerfile;
+pub(crate) mod dockerfile;
 mod error;
 mod host_build;
 pub mod labels;

@@ -27,7 +27,7 @@ mod resources;
 mod service;
 mod signal;
 mod words;
-mod yaml;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! YAML text → a tree whose every node knows its line. The only file that names `serde_saphyr`.
+//! YAML text → a tree whose every node knows its line. The only file of this room that names `serde_saphyr`;
+//! `checks` reads workflows with it.
 //!
 //! Anchors, aliases and merge keys are resolved here. Scalars are typed as Compose's own parser types them: YAML 1.2's
 //! booleans (`yes` is text), octal numbers with or without the `o`. It knows nothing of Compose.
@@ -21,15 +22,15 @@ const MAX_DEPTH: usize = 24;
 /// A value and the line it is written on; where an alias stands for it, the line of the anchored original, because
 /// that is where a person mends it.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Counted from 1.
-    pub(super) line: usize,
-    pub(super) value: Value,
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 /// A YAML value.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Integer(i128),
@@ -43,13 +44,13 @@ pub(super) enum Value {
 
 /// A key with its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
+pub(crate) struct Entry {
+    pub(crate) key: String,
     /// What the key is when it is not text; Compose has no such keys.
-    pub(super) odd_key: Option<String>,
+    pub(crate) odd_key: Option<String>,
     /// The line of the key.
-    pub(super) line: usize,
-    pub(super) node: Node,
+    pub(crate) line: usize,
+    pub(crate) node: Node,
 }
 
 impl Value {
@@ -100,7 +101,7 @@ pub(super) fn float_text(value: f64) -> String {
 ///
 /// # Errors
 /// The one place where the text is not YAML, repeats a key, or passes a limit.
-pub(super) fn read(text: &str) -> Result<Node, Fault> {
+pub(crate) fn read(text: &str) -> Result<Node, Fault> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
