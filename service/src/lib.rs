@@ -73,6 +73,7 @@ pub fn application(config: &Config, parts: Parts) -> Rocket<Build> {
         .manage(parts.identity)
         .manage(parts.store)
         .manage(parts.metrics)
+        .manage(routes::BodyDeadline(config.listen.body_deadline))
         .manage(parts.draining)
         .manage(parts.recording.clone())
         .attach(parts.recording)

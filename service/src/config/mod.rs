@@ -19,6 +19,7 @@
 //! | `IDEMPOTENCY_TTL_SECONDS` | 86400 | how long an `Idempotency-Key` is remembered |
 //! | `SWEEP_INTERVAL_SECONDS` | 60 | how often old keys are forgotten |
 //! | `LISTEN_ADDRESS`, `PORT` | 0.0.0.0, 8000 | |
+//! | `BODY_DEADLINE_SECONDS` | 10 | the longest a request's body may take to arrive: it bounds what a stalling client holds |
 //! | `WORKERS` | the processors at hand | threads that serve requests |
 //! | `REAL_IP_HEADER` | none | a header that a trusted proxy sets to the client's address |
 //! | `LOG_LEVEL` | info | `debug`, `info`, `warning` or `error`; `info` has the line for each request |
@@ -57,6 +58,8 @@ pub struct Listen {
     pub address: IpAddr,
     /// `PORT`.
     pub port: u16,
+    /// `BODY_DEADLINE_SECONDS`.
+    pub body_deadline: Duration,
     /// `WORKERS`, 1 to 64.
     pub workers: usize,
     /// `REAL_IP_HEADER`.
@@ -164,6 +167,8 @@ impl Config {
             listen: Listen {
                 address: variables.address("LISTEN_ADDRESS", IpAddr::from([0, 0, 0, 0])),
                 port: variables.number("PORT", 8000, 1, u16::MAX),
+                // The largest body takes less on the slowest line that is of any use.
+                body_deadline: variables.seconds("BODY_DEADLINE_SECONDS", 10.0, 0.05, 600.0),
                 workers: variables.number("WORKERS", processors(), 1, 64),
                 real_ip_header: variables.header_name("REAL_IP_HEADER"),
             },

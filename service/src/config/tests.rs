@@ -31,6 +31,7 @@ fn the_required_variables_suffice_and_the_rest_has_the_documented_defaults() {
     assert_eq!(config.redis.key_prefix, "homeport:");
     assert_eq!(config.listen.port, 8000);
     assert_eq!(config.listen.address.to_string(), "0.0.0.0");
+    assert_eq!(config.listen.body_deadline, Duration::from_secs(10));
     assert_eq!(config.timing.ready_deadline, Duration::from_secs(1));
     assert_eq!(config.timing.flush_interval, Duration::from_secs(5));
     assert_eq!(config.timing.shutdown_drain, Duration::ZERO);

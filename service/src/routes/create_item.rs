@@ -21,13 +21,23 @@ use crate::{
 /// The largest body, in bytes: 64 KiB.
 pub(super) const LARGEST_BODY: u64 = 64 * 1024;
 
-/// A body of 64 KiB takes less on the slowest line that is of any use; it bounds what a stalling client holds.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive, once its first 14 bytes are there: for those Rocket itself waits, looking for the
+/// `_method` of a form, before any of our code runs.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyDeadline(
+    /// `BODY_DEADLINE_SECONDS`.
+    pub Duration,
+);
 
 #[post("/api/data", data = "<data>")]
-pub(super) async fn create_item(head: Head, data: Data<'_>, store: &State<Store>) -> Result<Json, Problem> {
+pub(super) async fn create_item(
+    head: Head,
+    data: Data<'_>,
+    store: &State<Store>,
+    deadline: &State<BodyDeadline>,
+) -> Result<Json, Problem> {
     let key = head.0?;
-    let item = parse(&read(data).await?)?;
+    let item = parse(&read(data, deadline.0).await?)?;
     let created = store.items().create(item, key).await?;
     let location = format!("/api/data/{}", created.item.id);
     let answer = Json::written(created.item.to_json()).status(Status::Created).header("Location", location);
@@ -65,9 +75,9 @@ fn read_head(request: &Request<'_>) -> Result<Option<IdempotencyKey>, Problem> {
     }
 }
 
-async fn read(data: Data<'_>) -> Result<Vec<u8>, Problem> {
+async fn read(data: Data<'_>, deadline: Duration) -> Result<Vec<u8>, Problem> {
     let reading = data.open(LARGEST_BODY.bytes()).into_bytes();
-    let body = tokio::time::timeout(BODY_DEADLINE, reading)
+    let body = tokio::time::timeout(deadline, reading)
         .await
         .map_err(|_| Problem::new(Kind::RequestTimeout))?
         .map_err(|_| Problem::with_detail(Kind::BadRequest, "the body ended early"))?;

@@ -17,6 +17,7 @@ use std::{fmt::Display, io::Cursor};
 use rocket::{Catcher, Request, Response, Route, http::Status, response::Responder};
 use serde::Serialize;
 
+pub use create_item::BodyDeadline;
 pub use home::Identity;
 
 /// Every endpoint: method, path as clients know it, which is also its `endpoint` in logs and metrics, and route.

@@ -25,6 +25,7 @@ tests![
     variables_of_rocket_change_nothing,
     methods_that_nobody_knows_are_problems_with_a_line,
     bodies_are_bounded_on_the_wire,
+    a_body_that_does_not_come_is_given_up,
     a_stop_under_load_loses_nothing,
     a_stuck_request_is_not_waited_for_beyond_the_grace,
     a_taken_port_is_a_failure_that_says_so,
@@ -218,6 +219,24 @@ async fn press(port: Port) -> Seen {
         }
     }
     seen
+}
+
+async fn a_body_that_does_not_come_is_given_up() {
+    let (served, database) = served(&[("BODY_DEADLINE_SECONDS", "0.2")]).await;
+    let head =
+        "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    connection.write(head.as_bytes()).await.expect("a head");
+    // Rocket looks at the first 14 bytes before it hands over, and waits for them without an end.
+    connection.write(b"{\"name\":\"n\",\"value\":").await.expect("a piece");
+    let answer = connection.read(false).await.expect("an answer");
+    assert_eq!((answer.status, answer.problem().as_str()), (408, "request-timeout"));
+    // Whole, it is taken: the deadline is for what does not come.
+    assert_eq!(served.post(&json!({ "name": "n", "value": 1 }), None).await.expect("an answer").status, 201);
+    assert_eq!(count(&database).await, 1);
+    let end = served.stop().await;
+    let line = end.lines.iter().find(|line| line["status"] == 408).expect("a line of its own");
+    assert_eq!(line["endpoint"], "/api/data");
 }
 
 async fn a_stop_under_load_loses_nothing() {

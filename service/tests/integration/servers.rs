@@ -217,8 +217,5 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl 
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(),
-        "waited 10 s in vain for {what}"
-    );
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} in vain for {what}");
 }
