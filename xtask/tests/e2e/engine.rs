@@ -8,12 +8,13 @@ use std::sync::LazyLock;
 use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum, NetworkConnectRequest,
-    NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum, HostConfig, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkDisconnectRequest, PortBinding, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
     ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    StartContainerOptions, StopContainerOptions, TopOptions,
 };
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
@@ -133,6 +134,28 @@ pub(crate) fn connect(network: &str, container: &str) {
     ask(async |docker| docker.connect_network(network, request).await).expect("both are there");
 }
 
+/// Stops a container as an orchestrator does, with SIGTERM and this grace, and returns its exit status.
+pub(crate) fn stop_container(name: &str, grace: i32) -> i64 {
+    let options = StopContainerOptions { t: Some(grace), ..Default::default() };
+    ask(async |docker| docker.stop_container(name, Some(options)).await).expect("it can be stopped");
+    container(name).and_then(|container| container.state?.exit_code).expect("it has ended")
+}
+
+/// The user identifiers of a container's processes.
+pub(crate) fn users(name: &str) -> Vec<String> {
+    let options = TopOptions { ps_args: "-eo pid,uid".to_owned() };
+    let top = ask(async |docker| docker.top_processes(name, Some(options)).await).expect("it runs");
+    let rows = top.processes.unwrap_or_default();
+    rows.into_iter().filter_map(|row| row.into_iter().nth(1)).collect()
+}
+
+/// How many containers a label of this key and value marks.
+pub(crate) fn labelled(key: &str, value: &str) -> usize {
+    let filters = HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])]);
+    let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+    ask(async |docker| docker.list_containers(Some(options)).await).expect("the engine lists").len()
+}
+
 /// Whether any container runs a command that contains this.
 pub(crate) fn is_running(command: &str) -> bool {
     let running = ask(async |docker| docker.list_containers(None::<ListContainersOptions>).await)
@@ -187,6 +210,36 @@ impl Planted {
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
         ask(async |docker| docker.create_container(Some(options), body).await).expect("it can be made");
         Self::Container(name.to_owned())
+    }
+
+    /// A container that runs the same image with the same environment beside another one, on its network, and otherwise
+    /// as a stranger would run it: nothing but what the image itself says. Its root is read-only, it has no capability,
+    /// and the port is published on this host.
+    pub(crate) fn beside(name: &str, other: &str, inside: u16, published: u16) -> Self {
+        let other = container(other).expect("the other one is there");
+        let networks = other.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        let port = format!("{inside}/tcp");
+        let binding =
+            PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(published.to_string()) };
+        let body = ContainerCreateBody {
+            image: other.image,
+            env: other.config.and_then(|config| config.env),
+            exposed_ports: Some(vec![port.clone()]),
+            host_config: Some(HostConfig {
+                readonly_rootfs: Some(true),
+                cap_drop: Some(vec!["ALL".to_owned()]),
+                network_mode: networks.into_keys().next(),
+                port_bindings: Some(HashMap::from([(port, Some(vec![binding]))])),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        ask(async |docker| docker.create_container(Some(options), body).await).expect("it can be made");
+        let planted = Self::Container(name.to_owned());
+        ask(async |docker| docker.start_container(name, None::<StartContainerOptions>).await)
+            .expect("it can be started");
+        planted
     }
 
     /// A network.
