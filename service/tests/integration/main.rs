@@ -17,6 +17,7 @@ mod items;
 mod log_lines;
 mod migrations;
 mod outages;
+mod pool;
 mod process;
 mod routes;
 mod statements;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         log_lines::all(),
         migrations::all(),
         outages::all(),
+        pool::all(),
         process::all(),
         routes::all(),
         statements::all(),

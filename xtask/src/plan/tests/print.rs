@@ -41,6 +41,18 @@ fn an_action_knows_its_service() {
 }
 
 #[test]
+fn what_is_done_to_a_container_is_about_its_service() {
+    let mut world = settled(SHOP);
+    world.adopt(stack(&SHOP.replace("[CMD, pg_isready]", "[CMD, pg_isready, -q]")));
+    let removals = world.plan().steps.into_iter().map(|step| step.action);
+    let about: Vec<String> = removals
+        .filter(|action| matches!(action, Action::RemoveContainer { .. }))
+        .filter_map(|action| action.service().map(ToString::to_string))
+        .collect();
+    assert_eq!(about, ["watcher", "service", "migrate", "postgres"]);
+}
+
+#[test]
 fn a_plan_is_announced_as_it_is_printed() {
     let plan = World::new(stack("services: {one: {image: 'one:1'}}")).plan();
     let announced = plan.announced();

@@ -1,0 +1,48 @@
+//! Owns the promises of the pool of Postgres connections that no outage shows: one that works is used again, one that
+//! broke serves nobody a second time.
+
+use diesel::{QueryableByName, RunQueryDsl, sql_types::Integer};
+
+use crate::{application::Application, servers, tests};
+
+tests![a_connection_is_used_again_until_it_breaks];
+
+#[derive(QueryableByName)]
+struct Session {
+    #[diesel(sql_type = Integer)]
+    pid: i32,
+}
+
+/// The sessions of a database that asked for one item last.
+fn readers(database: &str, port: servers::Port) -> Vec<i32> {
+    let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'service' AND query LIKE '%\"items\".\"id\" = $1%'";
+    let sessions: Vec<Session> =
+        diesel::sql_query(query).load(&mut servers::sql(port, database)).expect("the sessions");
+    sessions.into_iter().map(|session| session.pid).collect()
+}
+
+async fn a_connection_is_used_again_until_it_breaks() {
+    // One connection for readers, and nothing else that uses the pool meanwhile.
+    let changes =
+        [("DB_POOL_SIZE", "3"), ("FLUSH_INTERVAL_SECONDS", "3600"), ("SWEEP_INTERVAL_SECONDS", "86400")];
+    let application = Application::start_with(&changes).await;
+    let port = servers::postgres().await.port;
+    let ask = async || application.get("/api/data/1").await.status;
+    assert_eq!(ask().await, 404);
+    let before = readers(&application.database, port);
+    assert_eq!(before.len(), 1, "{before:?}");
+    assert_eq!(ask().await, 404);
+    assert_eq!(readers(&application.database, port), before, "the same one");
+
+    // Postgres ends it, and is there all the time: so says the probe, which has a connection of its own.
+    diesel::sql_query(format!("SELECT pg_terminate_backend({}, 10000)", before[0]))
+        .execute(&mut servers::sql(port, &application.database))
+        .expect("its end");
+    // Whoever uses it first may be told so, where it was not tried before use; nobody after that.
+    let first = ask().await;
+    assert!(first == 503 || first == 404, "{first}");
+    assert_eq!(ask().await, 404, "after {first}");
+    let after = readers(&application.database, port);
+    assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+}
