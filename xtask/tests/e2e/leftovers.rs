@@ -42,8 +42,10 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing() {
     // One that starts containers of its own and takes a while.
     let test = ["test", "integration", "outages::a_restarted_postgres_costs_no_restart_of_the_service"];
     for kill in [false, true] {
-        let run = checkout.start(&test);
+        let mut run = checkout.start(&test);
         let process = run.pid().to_string();
+        // Compiling may come first.
+        run.until("running 1 test");
         until("a container of the run", || (labelled(LABEL, &process) > 0).then_some(()));
         if kill {
             run.kill();
