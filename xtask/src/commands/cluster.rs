@@ -43,11 +43,14 @@ fn program(project: &Project) -> Program {
     let built = built.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION).is_file();
     // The first time it compiles for minutes, which must be seen.
     let quiet: &[&str] = if built { &["--quiet"] } else { &[] };
-    Program::new("cargo", Duration::MAX).arg("run").args(quiet.iter().copied()).args([
-        "--package",
-        PACKAGE,
-        "--",
-    ])
+    Program::new("cargo", Duration::MAX)
+        .arg("run")
+        .args(quiet.iter().copied())
+        .args(["--package", PACKAGE, "--"])
+        // Set by the cargo that runs this program. Build scripts of dependencies look at it, so that handing it on would
+        // have each of the two cargos compile anew what the other one has compiled.
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_MANIFEST_PATH")
 }
 
 fn missing(error: &ProcessError) -> Failure {
