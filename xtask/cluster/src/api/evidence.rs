@@ -56,20 +56,37 @@ async fn logs(cluster: &Cluster, namespace: &str, pod: &str) -> Vec<String> {
     let containers = containers.into_iter().chain(status.container_statuses.unwrap_or_default());
     let mut lines = Vec::new();
     for container in containers.filter(|container| !container.ready) {
-        // What one that waits for its restart has said is the log of the run before.
-        let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
-        let parameters = LogParams {
-            container: Some(container.name.clone()),
-            tail_lines: Some(limits::LAST_LINES),
-            previous: container.restart_count > 0 && !runs,
-            ..LogParams::default()
-        };
-        let Ok(text) = api.logs(pod, &parameters).await else { continue };
+        // One that has never run has said nothing.
+        let Some(text) = last_words(&api, pod, &container.name).await else { continue };
         lines.push(format!("last lines of {} in pod {pod}:", container.name));
-        if text.trim().is_empty() {
+        if text.is_empty() {
             lines.push("  (it logged nothing)".to_owned());
         }
         lines.extend(text.lines().map(|line| format!("  {line}")));
     }
     lines
+}
+
+/// What the kubelet answers, with status 200, when it has just removed the log that it is asked for.
+const LOG_GONE: &str = "unable to retrieve container logs for ";
+
+/// The log of a container's run: of the one that is, of the one that ended last while it waits, and where that one has said
+/// nothing yet, of the one before. Empty when none has; `None` when there is no log at all.
+async fn last_words(api: &Api<Pod>, pod: &str, container: &str) -> Option<String> {
+    let mut found = None;
+    for previous in [false, true] {
+        let parameters = LogParams {
+            container: Some(container.to_owned()),
+            tail_lines: Some(limits::LAST_LINES),
+            previous,
+            ..LogParams::default()
+        };
+        match api.logs(pod, &parameters).await {
+            Ok(text) if text.starts_with(LOG_GONE) => {}
+            Ok(text) if text.trim().is_empty() => found = Some(String::new()),
+            Ok(text) => return Some(text),
+            Err(_) => {}
+        }
+    }
+    found
 }
