@@ -7,7 +7,7 @@ use xtask::failure::{Code, Failure};
 use crate::api::{Changes, Cluster, Revisions, Scope, Watched, await_rollout, ensure_secrets, evidence};
 use crate::object::Object;
 use crate::revision::{self, Revision, State};
-use crate::rollout::{Problem, Workload};
+use crate::rollout::{Problem, Workload, WorkloadKind};
 use crate::smoke::{Gate, Smoke};
 use crate::steps::{Finished, Steps};
 
@@ -69,14 +69,16 @@ fn namespace(objects: &[Object]) -> Result<&str, Failure> {
     })
 }
 
-/// The Deployments among objects.
+/// The workloads among objects.
 fn watched(objects: &[Object]) -> Vec<Watched> {
     let mut watched: Vec<Watched> = objects
         .iter()
-        .filter(|object| object.kind() == "Deployment")
-        .map(|object| Watched {
-            namespace: object.key().namespace.unwrap_or_else(|| "default".to_owned()),
-            name: object.name().to_owned(),
+        .filter_map(|object| {
+            Some(Watched {
+                namespace: object.key().namespace.unwrap_or_else(|| "default".to_owned()),
+                kind: WorkloadKind::parse(object.kind())?,
+                name: object.name().to_owned(),
+            })
         })
         .collect();
     watched.sort();
@@ -98,7 +100,7 @@ impl Place<'_> {
     }
 
     /// Brings the release into the cluster, waits for it, tries it; puts the previous revision back when it fails.
-    /// Returns the Deployments as they stand then, and whether anything was changed.
+    /// Returns the workloads as they stand then, and whether anything was changed.
     ///
     /// # Errors
     /// [`Code::RolledBack`] when it failed and the previous revision serves; the cause when there is none to put back.

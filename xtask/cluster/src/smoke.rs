@@ -12,6 +12,7 @@ use crate::http::{Answer, Http, Request};
 use crate::kind::Node;
 use crate::limits;
 use crate::object::Object;
+use crate::rollout::WorkloadKind;
 use crate::steps::until;
 
 /// The part that answers requests, its Service's port, and its NodePort (design section 6).
@@ -134,7 +135,11 @@ impl Smoke<'_> {
 
     async fn prometheus(&self, http: &Http, reporter: &StepReporter) -> Result<usize, Failure> {
         let asked = async || {
-            let watched = Watched { namespace: self.namespace.to_owned(), name: DEPLOYMENT.to_owned() };
+            let watched = Watched {
+                namespace: self.namespace.to_owned(),
+                kind: WorkloadKind::Deployment,
+                name: DEPLOYMENT.to_owned(),
+            };
             let seen = workloads(self.cluster, &[watched]).await.map_err(|failure| failure.message)?;
             let pods = seen.iter().flat_map(|workload| &workload.pods);
             let addresses: Vec<String> =

@@ -1,9 +1,9 @@
-//! Looks at a rollout until it has ended one way or the other, and tells each Deployment's state as a step of its own. What
+//! Looks at a rollout until it has ended one way or the other, and tells each workload's state as a step of its own. What
 //! a look means is `crate::rollout`'s.
 
 use std::time::Instant;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use xtask::event::Outcome;
@@ -11,19 +11,21 @@ use xtask::failure::{Code, Failure};
 
 use super::{Cluster, refused};
 use crate::limits;
-use crate::rollout::{Patience, Problem, Standing, Workload, observe};
+use crate::rollout::{Patience, Problem, Standing, Workload, WorkloadKind, observe, observe_set};
 use crate::steps::{Begun, Steps};
 
-/// A Deployment that is looked at.
+/// A workload that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Watched {
     /// Its namespace.
     pub namespace: String,
+    /// Its kind.
+    pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
 }
 
-/// Looks at Deployments once, in the order of `watched`. One that is not there is left out.
+/// Looks at workloads once, in the order of `watched`. One that is not there is left out.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -33,25 +35,35 @@ pub async fn workloads(cluster: &Cluster, watched: &[Watched]) -> Result<Vec<Wor
     let mut found = Vec::new();
     for namespace in namespaces {
         let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
-        let sets: Api<ReplicaSet> = Api::namespaced(cluster.client.clone(), namespace);
+        let replicas: Api<ReplicaSet> = Api::namespaced(cluster.client.clone(), namespace);
+        let sets: Api<StatefulSet> = Api::namespaced(cluster.client.clone(), namespace);
         let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
-        // The Deployment first: pods that are seen later than it are never older than its numbers.
+        // The workloads first: pods that are seen later than them are never older than their numbers.
         let all = ListParams::default();
-        let deployments =
-            deployments.list(&all).await.map_err(|error| refused("list", "deployments", &error))?;
-        let (sets, pods) = tokio::join!(sets.list(&all), pods.list(&all));
-        let sets = sets.map_err(|error| refused("list", "replica sets", &error))?;
+        let (deployments, sets) = tokio::join!(deployments.list(&all), sets.list(&all));
+        let deployments = deployments.map_err(|error| refused("list", "deployments", &error))?;
+        let sets = sets.map_err(|error| refused("list", "stateful sets", &error))?;
+        let (replicas, pods) = tokio::join!(replicas.list(&all), pods.list(&all));
+        let replicas = replicas.map_err(|error| refused("list", "replica sets", &error))?;
         let pods = pods.map_err(|error| refused("list", "pods", &error))?;
         for one in watched.iter().filter(|one| one.namespace == namespace) {
-            let deployment =
-                deployments.items.iter().find(|d| d.metadata.name.as_deref() == Some(one.name.as_str()));
-            found.extend(deployment.map(|deployment| observe(deployment, &sets.items, &pods.items)));
+            let named = |name: &Option<String>| name.as_deref() == Some(one.name.as_str());
+            found.extend(match one.kind {
+                WorkloadKind::Deployment => {
+                    let deployment = deployments.items.iter().find(|it| named(&it.metadata.name));
+                    deployment.map(|it| observe(it, &replicas.items, &pods.items))
+                }
+                WorkloadKind::StatefulSet => {
+                    let set = sets.items.iter().find(|it| named(&it.metadata.name));
+                    set.map(|it| observe_set(it, &pods.items))
+                }
+            });
         }
     }
     Ok(found)
 }
 
-/// Waits until all Deployments are rolled out.
+/// Waits until all workloads are rolled out.
 ///
 /// # Errors
 /// The problems that keep one from it, as soon as they cannot be expected to pass: [`Code::NotHealthy`] by
@@ -85,7 +97,10 @@ pub async fn await_rollout(
             Ok(_) => Outcome::Done { detail: Some("ready".to_owned()) },
             Err((failure, problems)) => match problems.iter().find(|(_, problem)| problem.workload == name) {
                 Some((_, problem)) => Outcome::Failed { message: problem.to_string() },
-                None => Outcome::Skipped { because: failure.message.clone() },
+                None => match problems.first() {
+                    Some((_, first)) => Outcome::Skipped { because: rolling_out(&first.workload) },
+                    None => Outcome::Failed { message: failure.message.clone() },
+                },
             },
         };
         steps.end(step, outcome);
@@ -93,7 +108,7 @@ pub async fn await_rollout(
     ended
 }
 
-/// One line for each Deployment that is not ready, from when it is first seen so.
+/// One line for each workload that is not ready, from when it is first seen so.
 fn show(seen: &[Workload], lines: &mut Vec<(String, Begun)>, steps: &Steps) {
     for workload in seen {
         let known = lines.iter().position(|(name, _)| *name == workload.name);
@@ -105,12 +120,17 @@ fn show(seen: &[Workload], lines: &mut Vec<(String, Begun)>, steps: &Steps) {
             (Some(place), false) => lines[place].1.reporter.message(workload.told()),
             (None, true) => {}
             (None, false) => {
-                let step = steps.begin(format!("roll out {}", workload.name), Some(&workload.name));
+                let step = steps.begin(rolling_out(&workload.name), Some(&workload.name));
                 step.reporter.message(workload.told());
                 lines.push((workload.name.clone(), step));
             }
         }
     }
+}
+
+/// The title of a workload's step.
+fn rolling_out(workload: &str) -> String {
+    format!("roll out {workload}")
 }
 
 fn failure(overdue: &[Problem], watched: &[Watched]) -> (Failure, Vec<(String, Problem)>) {

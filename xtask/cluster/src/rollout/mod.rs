@@ -9,14 +9,45 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-pub use convert::observe;
+pub use convert::{observe, observe_set};
 pub use patience::Patience;
 
 use crate::limits;
 
-/// One Deployment.
+/// What makes and replaces pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorkloadKind {
+    /// A Deployment.
+    #[default]
+    Deployment,
+    /// A `StatefulSet`.
+    StatefulSet,
+}
+
+impl WorkloadKind {
+    /// Reads a manifest's `kind`; `None` for what is no workload.
+    pub fn parse(kind: &str) -> Option<Self> {
+        match kind {
+            "Deployment" => Some(Self::Deployment),
+            "StatefulSet" => Some(Self::StatefulSet),
+            _ => None,
+        }
+    }
+
+    /// As kubectl names it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
+        }
+    }
+}
+
+/// One workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workload {
+    /// Its kind.
+    pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
     /// The number of its specification's last change, and the one that the controller has seen.
@@ -71,6 +102,9 @@ pub struct Container {
     pub restarts: i32,
     /// Whether it is ready; for one that initialises, whether it has ended well.
     pub ready: bool,
+    /// How long its start may take before the kubelet ends it: what its startup probe's attempts add up to, when each
+    /// one is waited for in vain.
+    pub may_start_for: Duration,
     /// What it does.
     pub state: ContainerState,
     /// How it ended the last time: status and the kubelet's word (`Error`, `OOMKilled`).
@@ -114,7 +148,9 @@ pub enum Standing {
 /// What keeps a rollout from ending well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The Deployment.
+    /// The workload's kind.
+    pub owner: WorkloadKind,
+    /// The workload.
     pub workload: String,
     /// The pod, when it is one's.
     pub pod: Option<String>,
@@ -139,6 +175,8 @@ pub enum ProblemKind {
     Unschedulable,
     /// The API server refuses new pods.
     PodsRefused,
+    /// A container runs and its startup probe does not pass within this time.
+    NeverStarted(Duration),
     /// A container runs and does not become ready.
     NeverReady,
     /// The manifest's own deadline is over.
@@ -154,6 +192,7 @@ impl ProblemKind {
             Self::ConfigurationMissing => limits::CONFIGURATION_MISSING,
             Self::Unschedulable => limits::UNSCHEDULABLE,
             Self::PodsRefused => limits::PODS_REFUSED,
+            Self::NeverStarted(limit) => limit,
             Self::NeverReady => limits::NEVER_READY,
         }
     }
@@ -163,7 +202,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.pod {
             Some(pod) => write!(f, "pod {pod}: {}", self.seen),
-            None => write!(f, "deployment {}: {}", self.workload, self.seen),
+            None => write!(f, "{} {}: {}", self.owner.word(), self.workload, self.seen),
         }
     }
 }
@@ -192,6 +231,7 @@ impl Workload {
     /// What keeps it from being rolled out. Old pods are left out: they are on their way.
     pub fn problems(&self) -> Vec<Problem> {
         let problem = |pod: Option<&Pod>, kind, seen: String| Problem {
+            owner: self.kind,
             workload: self.name.clone(),
             pod: pod.map(|pod| pod.name.clone()),
             kind,
@@ -304,6 +344,13 @@ impl Container {
                 };
                 Some((kind, format!("{name}: {reason}: {message}")))
             }
+            ContainerState::Running { started: false } if !self.initialises => Some((
+                ProblemKind::NeverStarted(self.may_start_for),
+                format!(
+                    "{name} runs and has not passed its startup probe for {} s",
+                    self.may_start_for.as_secs()
+                ),
+            )),
             ContainerState::Running { started: true } if !self.initialises => Some((
                 ProblemKind::NeverReady,
                 format!("{name} runs and has not become ready for {} s", limits::NEVER_READY.as_secs()),

@@ -53,7 +53,7 @@ fn with_container(container: Container) -> Workload {
 
 #[test]
 fn what_cannot_get_better_is_told_from_what_can() {
-    use ProblemKind::{ConfigurationMissing, Crashing, ImageMissing, ImageUnpullable, NeverReady};
+    use ProblemKind::{ConfigurationMissing, Crashing, ImageMissing, ImageUnpullable, NeverReady, NeverStarted};
     let container = Container { name: "c".to_owned(), ..Container::default() };
     let running = |started| ContainerState::Running { started };
     let crashed = Some((1, "Error".to_owned()));
@@ -83,7 +83,17 @@ fn what_cannot_get_better_is_told_from_what_can() {
             Container { state: waiting("CreateContainerConfigError"), ..container.clone() },
             Some((ConfigurationMissing, "pod hello-1-a: c: CreateContainerConfigError: m")),
         ),
-        (Container { state: running(false), ..container.clone() }, None),
+        (
+            Container {
+                state: running(false),
+                may_start_for: Duration::from_secs(60),
+                ..container.clone()
+            },
+            Some((
+                NeverStarted(Duration::from_secs(60)),
+                "pod hello-1-a: c runs and has not passed its startup probe for 60 s",
+            )),
+        ),
         (
             Container { state: running(true), ..container.clone() },
             Some((NeverReady, "pod hello-1-a: c runs and has not become ready for 60 s")),
@@ -124,7 +134,13 @@ fn refusals_and_lack_of_room_are_problems() {
 #[test]
 fn patience_ends_and_begins_anew_when_a_problem_went() {
     let seconds = Duration::from_secs;
-    let problem = |kind| Problem { workload: "w".to_owned(), pod: None, kind, seen: String::new() };
+    let problem = |kind| Problem {
+        owner: WorkloadKind::Deployment,
+        workload: "w".to_owned(),
+        pod: None,
+        kind,
+        seen: String::new(),
+    };
     let full = [problem(ProblemKind::Unschedulable)];
     let mut patience = Patience::default();
     assert!(patience.overdue(&full, seconds(5)).is_empty());
@@ -133,6 +149,10 @@ fn patience_ends_and_begins_anew_when_a_problem_went() {
     assert!(patience.overdue(&[], seconds(96)).is_empty());
     assert!(patience.overdue(&full, seconds(200)).is_empty(), "seen anew");
     assert_eq!(patience.overdue(&[problem(ProblemKind::Crashing)], seconds(1)).len(), 1, "at once");
+    let starting = [problem(ProblemKind::NeverStarted(seconds(60)))];
+    assert!(patience.overdue(&starting, seconds(300)).is_empty());
+    assert!(patience.overdue(&starting, seconds(359)).is_empty());
+    assert_eq!(patience.overdue(&starting, seconds(360)).len(), 1, "as long as its own probe allows");
 }
 
 #[test]
@@ -151,4 +171,40 @@ fn a_line_says_what_each_pod_waits_for() {
         ..Pod::default()
     });
     assert_eq!(workload.told(), "1 of 3 pods are new · 1-a migrate: running · 1-c waits for room on a node");
+}
+
+#[test]
+fn a_start_may_take_what_its_probe_allows() {
+    let pod = |probe: serde_json::Value| -> k8s_openapi::api::core::v1::Pod {
+        let pod = serde_json::json!({
+            "metadata": {"name": "p", "labels": {"controller-revision-hash": "new"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "uid": "u"}]},
+            "spec": {"containers": [{"name": "c", "startupProbe": probe}]},
+            "status": {"containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": false,
+                "restartCount": 0, "started": false, "state": {"running": {}}}]},
+        });
+        serde_json::from_value(pod).expect("a pod")
+    };
+    let set = |replicas: i32, updated: i32| -> k8s_openapi::api::apps::v1::StatefulSet {
+        let set = serde_json::json!({
+            "metadata": {"name": "s", "uid": "u", "generation": 2},
+            "spec": {"replicas": 3, "serviceName": "s", "selector": {}, "template": {}},
+            "status": {"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated,
+                "availableReplicas": updated, "updateRevision": "new"},
+        });
+        serde_json::from_value(set).expect("a StatefulSet")
+    };
+    let table = [
+        (serde_json::json!({"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 30}), 60),
+        (serde_json::json!({"initialDelaySeconds": 5}), 38),
+        (serde_json::Value::Null, 0),
+    ];
+    for (probe, expected) in table {
+        let seen = observe_set(&set(3, 1), &[pod(probe)]);
+        assert_eq!(seen.standing(), Standing::Waits("1 of 3 pods are new".to_owned()));
+        let container = &seen.pods[0].containers[0];
+        assert_eq!(container.may_start_for, Duration::from_secs(expected));
+        assert!(seen.pods[0].current);
+    }
+    assert_eq!(observe_set(&set(3, 3), &[]).standing(), Standing::Done);
 }
