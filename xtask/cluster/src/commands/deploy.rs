@@ -9,7 +9,7 @@ use xtask::event::Event;
 use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 
-use super::told;
+use super::{ours, told};
 use crate::api::Cluster;
 use crate::kustomize::split_tag;
 use crate::object::Object;
@@ -43,6 +43,7 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
         let comparison = place.compare(&release).await?;
         return context.answer(&told::Difference::new(cluster.name(), &[&comparison.release], Vec::new()));
     }
+    let _lock = ours::exclusively_by_context(context, &arguments.context, "deploy").await?;
     let (workloads, changed) = place.deploy(&release).await?;
     if !changed {
         context.events.note("nothing was to be changed; all of it is ready and passed the smoke tests");

@@ -56,8 +56,8 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
     if arguments.dry_run {
         return dry_run(context, &session, &steps, manifests, arguments).await;
     }
-    let (kind, project) = ours::of_project(context)?;
-    let _lock = ours::exclusively(context, &project, "deploy-kind").await?;
+    let kind = ours::of_project(context)?;
+    let _lock = ours::exclusively(context, kind.name(), "deploy-kind").await?;
     let title = format!("kind cluster {}", kind.name());
     let find = steps.run(title, async |reporter| {
         ours::ensure(&kind, &session.engine, arguments.recreate, reporter).await
@@ -71,7 +71,8 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
     let (release, wanted, left_out) = prepare_release(&session, &steps, manifests, &service, &node).await?;
     steps
         .run("load images into the node", async |reporter| {
-            images::send(&ours, &session.engine, &node, &wanted, &service, reporter).await
+            let service = (&service, arguments.image.as_deref());
+            images::send(&ours, &session.engine, &node, &wanted, service, reporter).await
         })
         .await?;
     let gate = Gate::NodePorts(ours.node.clone());
@@ -162,7 +163,7 @@ async fn dry_run(
     manifests: Manifests,
     arguments: &cli::DeployKind,
 ) -> Result<(), Failure> {
-    let (kind, _) = ours::of_project(context)?;
+    let kind = ours::of_project(context)?;
     let title = format!("look at kind cluster {}", kind.name());
     let found = steps
         .run(title, async |reporter| Ok(Finished::unchanged(ours::find(&kind, reporter).await?)))

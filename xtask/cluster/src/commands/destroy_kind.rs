@@ -12,8 +12,8 @@ use crate::steps::{Finished, Steps};
 /// # Errors
 /// When the cluster is somebody else's, or kind fails.
 pub async fn run(context: &Context) -> Result<(), Failure> {
-    let (kind, project) = ours::of_project(context)?;
-    let _lock = ours::exclusively(context, &project, "destroy-kind").await?;
+    let kind = ours::of_project(context)?;
+    let _lock = ours::exclusively(context, kind.name(), "destroy-kind").await?;
     let steps = Steps::new(context.events.clone(), None::<Halt>);
     steps
         .run(format!("delete kind cluster {}", kind.name()), async |reporter| {

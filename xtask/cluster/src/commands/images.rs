@@ -186,23 +186,36 @@ pub(super) async fn send(
     engine: &Engine,
     node: &NodeImages,
     wanted: &BTreeMap<String, String>,
-    service: &ServiceImage,
+    (service, given): (&ServiceImage, Option<&str>),
     reporter: &StepReporter,
 ) -> Result<Finished<()>, Failure> {
+    forget_journeys(engine, given).await?;
     let missing = node.missing(wanted);
     if missing.is_empty() {
         return Ok(Finished::unchanged(()));
     }
-    let with_service = missing.contains(&service.reference.as_str());
-    if with_service {
+    let named = missing.contains(&service.reference.as_str()) && given != Some(service.reference.as_str());
+    if named {
         engine.tag_image(&service.id, &service.reference).await?;
     }
     let sent = ours.kind.send(engine, &missing, reporter).await;
-    if with_service {
+    if named {
         engine.remove_image(&service.reference).await?;
     }
     let told = format!("{}, {}", missing.join(", "), xtask::ui::bytes(sent?));
     Ok(Finished::changed((), told))
+}
+
+/// Removes names by content that killed runs have left: each is one that only [`send`] gives. The name by which this run
+/// was given its image is the user's.
+async fn forget_journeys(engine: &Engine, given: Option<&str>) -> Result<(), Failure> {
+    for image in engine.images().await? {
+        let left = ServiceImage::of(&image.id).reference;
+        if given != Some(left.as_str()) && image.tags.contains(&left) {
+            engine.remove_image(&left).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A session, for commands that work on images.

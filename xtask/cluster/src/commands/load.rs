@@ -36,7 +36,7 @@ pub async fn run(context: &Context, arguments: &cli::Load) -> Result<(), Failure
             format!("expected a path that begins with /, found {}", arguments.path),
         ));
     }
-    let (kind, _) = ours::of_project(context)?;
+    let kind = ours::of_project(context)?;
     let steps = Steps::new(context.events.clone(), None::<Halt>);
     let title = format!("kind cluster {}", kind.name());
     let ours = steps

@@ -32,18 +32,36 @@ pub(super) enum Found {
 }
 
 /// The kind cluster of this checkout's project.
-pub(super) fn of_project(context: &Context) -> Result<(Kind, ProjectName), Failure> {
+pub(super) fn of_project(context: &Context) -> Result<Kind, Failure> {
     let (stack, ..) = context.project.stack_as_found()?;
-    Ok((Kind::new(stack.project.as_str(), &context.project.scratch()), stack.project))
+    Ok(Kind::new(stack.project.as_str(), &context.project.scratch()))
 }
 
-/// One command at a time changes a cluster. Not the lock of the development stack: both may be at work at once.
-pub(super) async fn exclusively(
+/// One command of this checkout at a time changes a cluster. Not the lock of the development stack: both may be at work at
+/// once. `cluster` is the name by which kind knows it.
+pub(super) async fn exclusively(context: &Context, cluster: &str, command: &str) -> Result<Lock, Failure> {
+    lock(&context.project, &ProjectName::new(format!("{cluster}-cluster")), command).await
+}
+
+/// The same for a cluster that the user names. Another machine has other locks; there it is the number of the revision,
+/// which only one of two can take, that lets one of them fail.
+pub(super) async fn exclusively_by_context(
     context: &Context,
-    project: &ProjectName,
+    name: &str,
     command: &str,
 ) -> Result<Lock, Failure> {
-    lock(&context.project, &ProjectName::new(format!("{project}-cluster")), command).await
+    exclusively(context, &lock_name(name), command).await
+}
+
+/// kind calls the context of its cluster X `kind-X`. Others' names hold slashes and colons, which no file's name can have.
+fn lock_name(context: &str) -> String {
+    match context.strip_prefix("kind-") {
+        Some(cluster) => cluster.to_owned(),
+        None => {
+            let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+            format!("context-{}", context.chars().map(safe).collect::<String>())
+        }
+    }
 }
 
 /// Looks for it.
@@ -54,16 +72,16 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
     let Some(node) = nodes.iter().find(|node| node.name == kind.node()) else {
         return Ok(match nodes.first() {
             None => Found::Absent,
-            Some(other) => broken(kind, half_made, format!("its node {} has another name", other.name)),
+            Some(other) => broken(kind, half_made, other, format!("its node {} has another name", other.name)),
         });
     };
     if !node.runs() {
-        return Ok(broken(kind, half_made, format!("its node {} is {}", node.name, node.state)));
+        return Ok(broken(kind, half_made, node, format!("its node {} is {}", node.name, node.state)));
     }
     let kubeconfig = match kubeconfig {
         Ok(kubeconfig) => kubeconfig,
         Err(failure) if failure.code == Code::ProgramMissing => return Err(failure),
-        Err(failure) => return Ok(broken(kind, half_made, failure.message)),
+        Err(failure) => return Ok(broken(kind, half_made, node, failure.message)),
     };
     let cluster = Cluster::by_kubeconfig(kind.name(), &kubeconfig).await?;
     match cluster.node_label(OWNER_LABEL, limits::CLUSTER_ANSWER).await {
@@ -74,12 +92,12 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
             let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("project {owner}"));
             Ok(Found::Foreign(format!("its label {OWNER_LABEL} names {owner}")))
         }
-        Err(seen) => Ok(broken(kind, half_made, format!("it does not answer: {seen}"))),
+        Err(seen) => Ok(broken(kind, half_made, node, format!("it does not answer: {seen}"))),
     }
 }
 
-fn broken(kind: &Kind, half_made: bool, seen: String) -> Found {
-    if half_made || kind.is_made_here() { Found::OursBroken(seen) } else { Found::Foreign(seen) }
+fn broken(kind: &Kind, half_made: bool, node: &Node, seen: String) -> Found {
+    if half_made || kind.is_made_here(node) { Found::OursBroken(seen) } else { Found::Foreign(seen) }
 }
 
 /// Finds it, for commands that need it to be there.
@@ -105,7 +123,7 @@ pub(super) async fn ensure(
     match find(kind, reporter).await? {
         Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
         Found::Ours(ours) if !recreate => {
-            kind.forget_intent()?;
+            kind.note_made(&ours.node)?;
             return Ok(Finished::unchanged(*ours));
         }
         Found::OursBroken(seen) if !recreate && !half_made => {
@@ -132,7 +150,10 @@ pub(super) async fn ensure(
     let begun = std::time::Instant::now();
     loop {
         match find(kind, reporter).await? {
-            Found::Ours(ours) => return Ok(Finished::changed(*ours, "made")),
+            Found::Ours(ours) => {
+                kind.note_made(&ours.node)?;
+                return Ok(Finished::changed(*ours, "made"));
+            }
             Found::OursBroken(_) | Found::Foreign(_) if begun.elapsed() < limits::CLUSTER_READY => {
                 tokio::time::sleep(limits::LOOK_PAUSE).await;
             }
@@ -172,4 +193,18 @@ async fn refuse_taken_ports(engine: &Engine) -> Result<(), Failure> {
             .hint(format!("stop it, or choose another port: {}=…", Kind::port_variable(mapping.node))));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_cluster_has_one_lock_by_either_name() {
+        assert_eq!(lock_name("kind-homeport"), "homeport");
+        assert_eq!(
+            lock_name("arn:aws:eks:eu-1:1:cluster/prod.a"),
+            "context-arn_aws_eks_eu-1_1_cluster_prod_a"
+        );
+    }
 }

@@ -26,12 +26,13 @@ use crate::{manifests, revision};
 pub async fn run(context: &Context, arguments: &cli::Rollback) -> Result<(), Failure> {
     let steps = Steps::new(context.events.clone(), None::<Halt>);
     if let Some(name) = &arguments.context {
+        let _lock = ours::exclusively_by_context(context, name, "rollback").await?;
         let cluster = Cluster::by_context(name).await?;
         let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
         go_back(context, &place, None).await
     } else {
-        let (kind, project) = ours::of_project(context)?;
-        let _lock = ours::exclusively(context, &project, "rollback").await?;
+        let kind = ours::of_project(context)?;
+        let _lock = ours::exclusively(context, kind.name(), "rollback").await?;
         let title = format!("kind cluster {}", kind.name());
         let ours = steps
             .run(title, async |reporter| Ok(Finished::unchanged(ours::existing(&kind, reporter).await?)))

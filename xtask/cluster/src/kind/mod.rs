@@ -129,8 +129,7 @@ impl Kind {
             )
             .hint("`cargo xtask deploy-kind` tries anew")
         })?;
-        said?;
-        self.forget_intent()
+        said
     }
 
     /// Runs kind, notes that it is at work, and passes on what it says.
@@ -165,7 +164,8 @@ impl Kind {
         let program = kind(["delete", "cluster", "--name", &self.name]);
         program.arg("--kubeconfig").arg(self.kubeconfig_file()).output().await.map_err(unusable)?;
         self.forget(&self.kubeconfig_file())?;
-        self.forget_intent()
+        self.forget(&self.made())?;
+        self.forget(&self.intent())
     }
 
     /// The kubeconfig with which it can be reached, kept in memory.
@@ -176,9 +176,19 @@ impl Kind {
         kind(["get", "kubeconfig", "--name", &self.name]).output().await.map_err(unusable)
     }
 
-    /// Whether this checkout made it: kind wrote a kubeconfig here.
-    pub fn is_made_here(&self) -> bool {
-        self.kubeconfig_file().is_file()
+    /// Whether this checkout made the cluster of this node. For one that cannot be asked for its label.
+    pub fn is_made_here(&self, node: &Node) -> bool {
+        std::fs::read_to_string(self.made()).is_ok_and(|id| !id.is_empty() && id == node.id)
+    }
+
+    /// Notes that the cluster of this node is ours, and that it is no longer being made.
+    ///
+    /// # Errors
+    /// When the files that say so cannot be changed.
+    pub fn note_made(&self, node: &Node) -> Result<(), Failure> {
+        std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
+        std::fs::write(self.made(), &node.id).map_err(|error| self.unwritable(&error))?;
+        self.forget(&self.intent())
     }
 
     /// The variable that chooses the host's port for a NodePort.
@@ -191,6 +201,11 @@ impl Kind {
         self.scratch.join(format!("kind-{}.kubeconfig", self.name))
     }
 
+    /// The file with the identifier of the node that was made here.
+    fn made(&self) -> PathBuf {
+        self.scratch.join(format!("kind-{}.node", self.name))
+    }
+
     /// The file that is there while the cluster is being made.
     fn intent(&self) -> PathBuf {
         self.scratch.join(format!("kind-{}.creating", self.name))
@@ -198,14 +213,6 @@ impl Kind {
 
     fn note_intent(&self, pid: u32) -> Result<(), Failure> {
         std::fs::write(self.intent(), pid.to_string()).map_err(|error| self.unwritable(&error))
-    }
-
-    /// Notes that it is no longer being made.
-    ///
-    /// # Errors
-    /// When the file that says so cannot be removed.
-    pub fn forget_intent(&self) -> Result<(), Failure> {
-        self.forget(&self.intent())
     }
 
     fn forget(&self, file: &Path) -> Result<(), Failure> {

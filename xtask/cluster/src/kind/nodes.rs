@@ -2,8 +2,8 @@
 
 use super::Mapping;
 
-/// One line a node: name, state, published ports.
-pub(super) const FORMAT: &str = "{{.Names}}\t{{.State}}\t{{.Ports}}";
+/// One line a node: name, state, published ports, identifier.
+pub(super) const FORMAT: &str = "{{.Names}}\t{{.State}}\t{{.Ports}}\t{{.ID}}";
 
 /// A container that is a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Node {
     pub state: String,
     /// The ports that it publishes.
     pub ports: Vec<Mapping>,
+    /// The engine's identifier: another cluster of the same name has other nodes.
+    pub id: String,
 }
 
 impl Node {
@@ -35,7 +37,8 @@ pub(super) fn parse(listing: &str) -> Vec<Node> {
             let mut columns = line.split('\t');
             let (name, state) = (columns.next()?, columns.next()?);
             let ports = columns.next().unwrap_or_default().split(',').filter_map(mapping).collect();
-            Some(Node { name: name.to_owned(), state: state.to_owned(), ports })
+            let id = columns.next().unwrap_or_default().to_owned();
+            Some(Node { name: name.to_owned(), state: state.to_owned(), ports, id })
         })
         .collect()
 }
@@ -55,12 +58,13 @@ mod tests {
     #[test]
     fn a_listing_is_read() {
         let listing =
-            "a-control-plane\trunning\t127.0.0.1:18801->30253/tcp, 127.0.0.1:39137->6443/tcp\nb\texited\t\n";
+            "a-control-plane\trunning\t127.0.0.1:18801->30253/tcp, 127.0.0.1:39137->6443/tcp\t5cf\nb\texited\t\t6d0\n";
         let nodes = parse(listing);
         assert_eq!(nodes.len(), 2);
         assert!(nodes[0].runs() && !nodes[1].runs());
         assert_eq!(nodes[0].host_port(30253), Some(18801));
         assert_eq!(nodes[0].host_port(30090), None);
         assert!(nodes[1].ports.is_empty());
+        assert_eq!([&*nodes[0].id, &*nodes[1].id], ["5cf", "6d0"]);
     }
 }
