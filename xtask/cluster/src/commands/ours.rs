@@ -55,13 +55,11 @@ pub(super) async fn exclusively_by_context(
 
 /// kind calls the context of its cluster X `kind-X`. Others' names hold slashes and colons, which no file's name can have.
 fn lock_name(context: &str) -> String {
-    match context.strip_prefix("kind-") {
-        Some(cluster) => cluster.to_owned(),
-        None => {
-            let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-            format!("context-{}", context.chars().map(safe).collect::<String>())
-        }
+    if let Some(cluster) = context.strip_prefix("kind-") {
+        return cluster.to_owned();
     }
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    format!("context-{}", context.chars().map(safe).collect::<String>())
 }
 
 /// Looks for it.
@@ -72,7 +70,9 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
     let Some(node) = nodes.iter().find(|node| node.name == kind.node()) else {
         return Ok(match nodes.first() {
             None => Found::Absent,
-            Some(other) => broken(kind, half_made, other, format!("its node {} has another name", other.name)),
+            Some(other) => {
+                broken(kind, half_made, other, format!("its node {} has another name", other.name))
+            }
         });
     };
     if !node.runs() {
@@ -122,7 +122,9 @@ pub(super) async fn ensure(
     let half_made = kind.is_half_made(reporter).await?;
     match find(kind, reporter).await? {
         Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
-        Found::Ours(ours) if !recreate => {
+        // One that was being made when the run was killed may answer and still lack its storage or its network: kind ends
+        // when nobody reads any more what it says. It has no data yet.
+        Found::Ours(ours) if !recreate && !half_made => {
             kind.note_made(&ours.node)?;
             return Ok(Finished::unchanged(*ours));
         }

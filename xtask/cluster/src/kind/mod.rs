@@ -107,13 +107,13 @@ impl Kind {
         Ok(true)
     }
 
-    /// Makes the cluster.
+    /// Makes the cluster. Until [`Kind::note_made`] it counts as being made.
     ///
     /// # Errors
     /// When kind is missing or fails, with what it said.
     pub async fn create(&self, image: Option<&str>, reporter: &StepReporter) -> Result<(), Failure> {
         std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
-        let config = self.scratch.join(format!("kind-{}.yaml", self.name));
+        let config = self.configuration_file();
         std::fs::write(&config, configuration(&self.name, &Self::wanted_ports()?))
             .map_err(|error| self.unwritable(&error))?;
         let mut program = kind(["create", "cluster", "--name", &self.name]).arg("--config").arg(&config);
@@ -121,15 +121,14 @@ impl Kind {
         if let Some(image) = image {
             program = program.args(["--image", image]);
         }
-        let said = tokio::time::timeout(limits::KIND_CREATE, self.follow(&program, reporter)).await;
-        let said = said.map_err(|_| {
+        let made = tokio::time::timeout(limits::KIND_CREATE, self.follow(&program, reporter)).await;
+        made.map_err(|_| {
             Failure::new(
                 Code::ClusterUnusable,
                 format!("kind did not make cluster {} within {} s", self.name, limits::KIND_CREATE.as_secs()),
             )
             .hint("`cargo xtask deploy-kind` tries anew")
-        })?;
-        said
+        })?
     }
 
     /// Runs kind, notes that it is at work, and passes on what it says.
@@ -164,6 +163,7 @@ impl Kind {
         let program = kind(["delete", "cluster", "--name", &self.name]);
         program.arg("--kubeconfig").arg(self.kubeconfig_file()).output().await.map_err(unusable)?;
         self.forget(&self.kubeconfig_file())?;
+        self.forget(&self.configuration_file())?;
         self.forget(&self.made())?;
         self.forget(&self.intent())
     }
@@ -194,6 +194,11 @@ impl Kind {
     /// The variable that chooses the host's port for a NodePort.
     pub fn port_variable(node: u16) -> &'static str {
         PORTS.iter().find(|(port, _)| *port == node).map_or("", |(_, variable)| variable)
+    }
+
+    /// What kind is told.
+    fn configuration_file(&self) -> PathBuf {
+        self.scratch.join(format!("kind-{}.yaml", self.name))
     }
 
     /// A kubeconfig of its own, so that kind leaves the user's alone.

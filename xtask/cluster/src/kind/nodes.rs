@@ -57,8 +57,7 @@ mod tests {
 
     #[test]
     fn a_listing_is_read() {
-        let listing =
-            "a-control-plane\trunning\t127.0.0.1:18801->30253/tcp, 127.0.0.1:39137->6443/tcp\t5cf\nb\texited\t\t6d0\n";
+        let listing = "a-control-plane\trunning\t127.0.0.1:18801->30253/tcp, 127.0.0.1:39137->6443/tcp\t5cf\nb\texited\t\t6d0\n";
         let nodes = parse(listing);
         assert_eq!(nodes.len(), 2);
         assert!(nodes[0].runs() && !nodes[1].runs());
