@@ -126,6 +126,20 @@ pub fn keep_scaled(objects: &mut [Object], live: &BTreeMap<Key, i64>) {
     }
 }
 
+/// Keeps what is known of the images' contents where nothing new is known and the images are those that run by name. A
+/// deployment to a cluster that pulls its own images would otherwise replace every pod that `deploy-kind` made.
+pub fn keep_contents(objects: &mut [Object], live: &BTreeMap<Key, Value>) {
+    let path = format!("/spec/template/metadata/annotations/{}", IMAGES_ANNOTATION.replace('/', "~1"));
+    for object in objects {
+        let Some(live) = live.get(&object.key()) else { continue };
+        let Some(known) = live.pointer(&path).and_then(Value::as_str) else { continue };
+        let Ok(running) = Object::new(live.clone()) else { continue };
+        if object.value().pointer(&path).is_none() && object.images().eq(running.images()) {
+            object.annotate_template(IMAGES_ANNOTATION, known);
+        }
+    }
+}
+
 /// The workloads whose number of replicas an autoscaler among the objects sets.
 pub fn scaled(objects: &[Object]) -> Vec<Key> {
     let targets: Vec<(Option<&str>, Option<&str>)> = objects
@@ -236,6 +250,21 @@ mod tests {
         keep_scaled(&mut objects, &live);
         assert_eq!(objects[0].value()["spec"]["replicas"], 7);
         assert_eq!(objects[1].value()["spec"]["replicas"], 3);
+    }
+
+    #[test]
+    fn contents_are_remembered_while_the_images_are_the_same() {
+        let contents = BTreeMap::from([("homeport/service:dev".to_owned(), "sha256:a".to_owned())]);
+        let mut deployed = vec![workload("w")];
+        annotate(&mut deployed, &contents);
+        let live = BTreeMap::from([(deployed[0].key(), deployed[0].value().clone())]);
+        let mut same = vec![workload("w")];
+        keep_contents(&mut same, &live);
+        assert_eq!(same, deployed);
+        let mut other = vec![workload("w")];
+        set_image(&mut other, "homeport/service", "homeport/service:2");
+        keep_contents(&mut other, &live);
+        assert_eq!(annotations(&other), Value::Null);
     }
 
     #[test]

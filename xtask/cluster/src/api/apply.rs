@@ -130,6 +130,9 @@ impl Cluster {
             Some((key.clone(), object.data.pointer("/spec/replicas")?.as_i64()?))
         });
         prepare::keep_scaled(&mut wanted, &replicas.collect());
+        let there: BTreeMap<Key, Value> =
+            live.iter().map(|(key, object)| (key.clone(), value(object))).collect();
+        prepare::keep_contents(&mut wanted, &there);
         let namespaces: BTreeSet<&str> = live
             .values()
             .filter_map(|object| {
