@@ -4,7 +4,7 @@
 
 use xtask::failure::{Code, Failure};
 
-use crate::api::{Changes, Cluster, Revisions, Scope, Watched, await_rollout, ensure_secrets, evidence};
+use crate::api::{Aim, Changes, Cluster, Revisions, Scope, Watched, await_rollout, ensure_secrets, evidence};
 use crate::object::Object;
 use crate::revision::{self, Revision, State};
 use crate::rollout::{Problem, Workload, WorkloadKind};
@@ -184,7 +184,7 @@ impl Place<'_> {
         &self,
         release: &Release,
     ) -> Result<Vec<Workload>, (Failure, Vec<(String, Problem)>)> {
-        let workloads = await_rollout(self.cluster, &watched(&release.objects), self.steps).await?;
+        let workloads = await_rollout(self.cluster, &watched(&release.objects), Aim::All, self.steps).await?;
         let namespace = release.namespace().map_err(|failure| (failure, Vec::new()))?;
         let smoke = Smoke {
             cluster: self.cluster,
@@ -203,7 +203,7 @@ impl Place<'_> {
 
     /// The cluster's own parts. They do not concern the release, so nothing is put back for them.
     async fn await_platform(&self, release: &Release) -> Result<(), Failure> {
-        match await_rollout(self.cluster, &watched(&release.platform), self.steps).await {
+        match await_rollout(self.cluster, &watched(&release.platform), Aim::All, self.steps).await {
             Ok(_) => Ok(()),
             Err((failure, problems)) => Err(failure.details(evidence(self.cluster, &problems).await)),
         }
@@ -223,8 +223,8 @@ impl Place<'_> {
                     "revision {failed} failed and revision {number} ({version}) serves again: {}",
                     cause.message
                 );
-                let failure = Failure::new(Code::RolledBack, message).details(cause.details);
-                failure.hint("mend it and deploy again")
+                let hint = cause.hint.unwrap_or_else(|| "mend it and deploy again".to_owned());
+                Failure::new(Code::RolledBack, message).details(cause.details).hint(hint)
             }
             Err(second) => {
                 let message = format!(
@@ -248,7 +248,7 @@ impl Place<'_> {
                 Ok(Finished::changed((), changes.told()))
             })
             .await?;
-        let ready = await_rollout(self.cluster, &watched(&good.objects), self.steps).await;
+        let ready = await_rollout(self.cluster, &watched(&good.objects), Aim::AllThatFit, self.steps).await;
         ready.map(drop).map_err(|(failure, _)| failure)
     }
 }

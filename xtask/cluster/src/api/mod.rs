@@ -25,7 +25,7 @@ pub use revisions::Revisions;
 pub use scaler::{Scaling, scaling};
 pub use secrets::ensure_secrets;
 pub use service::through_proxy;
-pub use watch::{Watched, await_rollout, workloads};
+pub use watch::{Aim, Watched, await_rollout, workloads};
 
 use crate::limits;
 use crate::object::Key;

@@ -11,7 +11,9 @@ use xtask::failure::{Code, Failure};
 
 use super::{Cluster, refused};
 use crate::limits;
-use crate::rollout::{Patience, Problem, Standing, Workload, WorkloadKind, observe, observe_set};
+use crate::rollout::{
+    Patience, Problem, ProblemKind, Standing, Workload, WorkloadKind, observe, observe_set,
+};
 use crate::steps::{Begun, Steps};
 
 /// A workload that is looked at.
@@ -63,6 +65,15 @@ pub async fn workloads(cluster: &Cluster, watched: &[Watched]) -> Result<Vec<Wor
     Ok(found)
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Every workload is rolled out.
+    All,
+    /// The same, but for pods that no node has room for: what is put back was so before.
+    AllThatFit,
+}
+
 /// Waits until all workloads are rolled out.
 ///
 /// # Errors
@@ -71,6 +82,7 @@ pub async fn workloads(cluster: &Cluster, watched: &[Watched]) -> Result<Vec<Wor
 pub async fn await_rollout(
     cluster: &Cluster,
     watched: &[Watched],
+    aim: Aim,
     steps: &Steps,
 ) -> Result<Vec<Workload>, (Failure, Vec<(String, Problem)>)> {
     let mut lines: Vec<(String, Begun)> = Vec::new();
@@ -82,7 +94,10 @@ pub async fn await_rollout(
             Err(failure) => break Err((failure, Vec::new())),
         };
         show(&seen, &mut lines, steps);
-        if seen.len() == watched.len() && seen.iter().all(|workload| workload.standing() == Standing::Done) {
+        let stands = |workload: &Workload| {
+            workload.standing() == Standing::Done || (aim == Aim::AllThatFit && workload.lacks_only_room())
+        };
+        if seen.len() == watched.len() && seen.iter().all(stands) {
             break Ok(seen);
         }
         let problems: Vec<Problem> = seen.iter().flat_map(Workload::problems).collect();
@@ -128,6 +143,10 @@ fn show(seen: &[Workload], lines: &mut Vec<(String, Begun)>, steps: &Steps) {
     }
 }
 
+/// What to do when the nodes are full.
+const FULL: &str = "`kubectl -n hello get hpa` shows how many pods the autoscaler asks for; it takes back what a load made it \
+                    add within ten minutes";
+
 /// The title of a workload's step.
 fn rolling_out(workload: &str) -> String {
     format!("roll out {workload}")
@@ -143,6 +162,9 @@ fn failure(overdue: &[Problem], watched: &[Watched]) -> (Failure, Vec<(String, P
         [only] => format!("the rollout cannot end: {only}"),
         [first, rest @ ..] => format!("the rollout cannot end: {first} (and {} more)", rest.len()),
     };
+    let full = !overdue.is_empty() && overdue.iter().all(|one| one.kind == ProblemKind::Unschedulable);
+    let failure = Failure::new(Code::NotHealthy, message);
+    let failure = if full { failure.hint(FULL) } else { failure };
     let problems = overdue.iter().map(|problem| (namespace(problem), problem.clone())).collect();
-    (Failure::new(Code::NotHealthy, message), problems)
+    (failure, problems)
 }

@@ -128,7 +128,9 @@ fn member(pod: &ApiPod, current: bool) -> Pod {
         leaving: pod.metadata.deletion_timestamp.is_some(),
         ready: condition("Ready").is_some_and(|condition| condition.status == "True"),
         unschedulable,
-        containers: containers.chain(serving.iter().map(|status| container(status, false, limit(&status.name)))).collect(),
+        containers: containers
+            .chain(serving.iter().map(|status| container(status, false, limit(&status.name))))
+            .collect(),
     }
 }
 

@@ -228,7 +228,19 @@ impl Workload {
         Standing::Done
     }
 
-    /// What keeps it from being rolled out. Old pods are left out: they are on their way.
+    /// Whether all that it lacks is room on the nodes for some of its pods: the autoscaler asks for more than fit. It is
+    /// of one template and serves with the others.
+    pub fn lacks_only_room(&self) -> bool {
+        let of_one = self.generation <= self.observed_generation
+            && self.updated == self.wanted
+            && self.replicas == self.updated
+            && self.available > 0;
+        let mut waiting = self.pods.iter().filter(|pod| !pod.ready && !pod.leaving);
+        of_one && waiting.all(|pod| pod.current && pod.unschedulable.is_some())
+    }
+
+    /// What keeps it from being rolled out. Old pods are left out: they are on their way. Until its controller has seen the
+    /// newest template, nobody knows which pods are old.
     pub fn problems(&self) -> Vec<Problem> {
         let problem = |pod: Option<&Pod>, kind, seen: String| Problem {
             owner: self.kind,
@@ -238,18 +250,15 @@ impl Workload {
             seen,
         };
         let mut problems = Vec::new();
-        if self.generation <= self.observed_generation {
-            if self.deadline_exceeded {
-                let seen = "its deadline (progressDeadlineSeconds) is over".to_owned();
-                problems.push(problem(None, ProblemKind::DeadlineExceeded, seen));
-            }
-            if let Some(refusal) = &self.refused {
-                problems.push(problem(
-                    None,
-                    ProblemKind::PodsRefused,
-                    format!("no pod may be made: {refusal}"),
-                ));
-            }
+        if self.generation > self.observed_generation {
+            return problems;
+        }
+        if self.deadline_exceeded {
+            let seen = "its deadline (progressDeadlineSeconds) is over".to_owned();
+            problems.push(problem(None, ProblemKind::DeadlineExceeded, seen));
+        }
+        if let Some(refusal) = &self.refused {
+            problems.push(problem(None, ProblemKind::PodsRefused, format!("no pod may be made: {refusal}")));
         }
         for pod in self.pods.iter().filter(|pod| pod.current && !pod.leaving && !pod.ready) {
             if let Some(why) = &pod.unschedulable {

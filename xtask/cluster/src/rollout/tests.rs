@@ -53,7 +53,9 @@ fn with_container(container: Container) -> Workload {
 
 #[test]
 fn what_cannot_get_better_is_told_from_what_can() {
-    use ProblemKind::{ConfigurationMissing, Crashing, ImageMissing, ImageUnpullable, NeverReady, NeverStarted};
+    use ProblemKind::{
+        ConfigurationMissing, Crashing, ImageMissing, ImageUnpullable, NeverReady, NeverStarted,
+    };
     let container = Container { name: "c".to_owned(), ..Container::default() };
     let running = |started| ContainerState::Running { started };
     let crashed = Some((1, "Error".to_owned()));
@@ -84,11 +86,7 @@ fn what_cannot_get_better_is_told_from_what_can() {
             Some((ConfigurationMissing, "pod hello-1-a: c: CreateContainerConfigError: m")),
         ),
         (
-            Container {
-                state: running(false),
-                may_start_for: Duration::from_secs(60),
-                ..container.clone()
-            },
+            Container { state: running(false), may_start_for: Duration::from_secs(60), ..container.clone() },
             Some((
                 NeverStarted(Duration::from_secs(60)),
                 "pod hello-1-a: c runs and has not passed its startup probe for 60 s",
@@ -110,6 +108,15 @@ fn what_cannot_get_better_is_told_from_what_can() {
             expected.into_iter().map(|(kind, text)| (kind, text.to_owned())).collect();
         assert_eq!(found, expected, "{container:?}");
     }
+}
+
+#[test]
+fn pods_are_judged_once_the_controller_knows_which_are_old() {
+    let crashing = Container { name: "c".to_owned(), restarts: 5, ..Container::default() };
+    let mut put_back = with_container(crashing);
+    assert_eq!(put_back.problems().len(), 1);
+    put_back.generation += 1;
+    assert!(put_back.problems().is_empty());
 }
 
 #[test]
@@ -207,4 +214,24 @@ fn a_start_may_take_what_its_probe_allows() {
         assert!(seen.pods[0].current);
     }
     assert_eq!(observe_set(&set(3, 3), &[]).standing(), Standing::Done);
+}
+
+#[test]
+fn what_lacks_only_room_serves_with_the_rest() {
+    let pod = |ready: bool, room: bool| Pod {
+        current: true,
+        ready,
+        unschedulable: (!room).then(String::new),
+        ..Pod::default()
+    };
+    let full = Workload { pods: vec![pod(true, true), pod(false, false)], ..workload((2, 2, 2, 2, 2, 1)) };
+    let old_left = Workload { replicas: 3, ..full.clone() };
+    let none_serves = Workload { available: 0, pods: vec![pod(false, false); 2], ..full.clone() };
+    let starting = Workload { pods: vec![pod(true, true), pod(false, true)], ..full.clone() };
+    let unseen = Workload { observed_generation: 1, ..full.clone() };
+    for (workload, expected) in
+        [(full, true), (old_left, false), (none_serves, false), (starting, false), (unseen, false)]
+    {
+        assert_eq!(workload.lacks_only_room(), expected, "{workload:?}");
+    }
 }
