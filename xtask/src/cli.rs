@@ -255,6 +255,8 @@ pub enum Suite {
     Integration,
     /// The task runner as a program, against the real engine.
     E2e,
+    /// The commands on Kubernetes, against a kind cluster of their own; only when it is named.
+    Cluster,
 }
 
 /// `image …`

@@ -25,13 +25,15 @@ const RUN_VARIABLE: &str = "HOMEPORT_TEST_RUN";
 const JUNIT: &str = "tests/junit.xml";
 
 impl Suite {
-    const ALL: [Self; 3] = [Self::Unit, Self::Integration, Self::E2e];
+    /// What runs when no suite is named. Not the cluster's: it takes some ten minutes and both cores.
+    const USUAL: [Self; 3] = [Self::Unit, Self::Integration, Self::E2e];
 
     fn title(self) -> &'static str {
         match self {
             Self::Unit => "unit tests",
             Self::Integration => "integration tests of the service",
             Self::E2e => "end-to-end tests of the task runner",
+            Self::Cluster => "tests of the commands on Kubernetes",
         }
     }
 
@@ -50,6 +52,8 @@ impl Suite {
             ],
             Self::Integration => &[&["--package", "service", "--test", "*"]],
             Self::E2e => &[&["--package", "xtask", "--test", "*"]],
+            // Its stories share one cluster and follow one another; they are asked for by name only.
+            Self::Cluster => &[&["--package", "xtask-cluster", "--test", "cluster"]],
         }
     }
 
@@ -57,6 +61,7 @@ impl Suite {
     fn threads(self) -> usize {
         match self {
             Self::Integration => limits::INTEGRATION_TESTS,
+            Self::Cluster => 1,
             Self::Unit | Self::E2e => std::thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
@@ -88,10 +93,10 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     let suites: Vec<Suite> = match arguments.suite {
         Some(suite) => vec![suite],
         None if arguments.coverage => coverage::SUITES.to_vec(),
-        None => Suite::ALL.to_vec(),
+        None => Suite::USUAL.to_vec(),
     };
     if arguments.fix {
-        mend(context, arguments.offline).await?;
+        mend(context, &suites, arguments.offline).await?;
     }
     let manner = if arguments.coverage {
         coverage::prepare(context, &suites, arguments.fix).await?;
@@ -120,10 +125,12 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     tested
 }
 
-async fn mend(context: &Context, offline: bool) -> Result<(), Failure> {
+async fn mend(context: &Context, suites: &[Suite], offline: bool) -> Result<(), Failure> {
     let (stack, _) = context.project.stack()?;
+    let needs: &[Need] =
+        if suites.contains(&Suite::Cluster) { &[Need::Test, Need::DeployKind] } else { &[Need::Test] };
     // The tests choose ports of their own.
-    let mut examination = Examination::new(context.project.root(), Some(&stack), &[Need::Test], offline);
+    let mut examination = Examination::new(context.project.root(), Some(&stack), needs, offline);
     examination.ports.clear();
     examination.ensure(&context.events).await
 }
@@ -172,6 +179,7 @@ async fn run_suite(
             .args(["--".to_owned(), format!("--test-threads={}", suite.threads())])
             .args(filter)
             .directory(context.project.root())
+            .outside_cargo()
             .env(RUN_VARIABLE, std::process::id().to_string());
         let (mut reader, begun) = (Reader::default(), Instant::now());
         let ended = program
