@@ -228,15 +228,14 @@ impl Workload {
         Standing::Done
     }
 
-    /// Whether all that it lacks is room on the nodes for some of its pods: the autoscaler asks for more than fit. It is
-    /// of one template and serves with the others.
+    /// Whether all that it lacks is room on the nodes: every pod that is ready is of the newest template, every other one
+    /// waits for a node. So it is while the autoscaler asks for more pods than fit; the controller then neither makes
+    /// the rest of the new pods nor takes the last old one away, because too few are available for either.
     pub fn lacks_only_room(&self) -> bool {
-        let of_one = self.generation <= self.observed_generation
-            && self.updated == self.wanted
-            && self.replicas == self.updated
-            && self.available > 0;
-        let mut waiting = self.pods.iter().filter(|pod| !pod.ready && !pod.leaving);
-        of_one && waiting.all(|pod| pod.current && pod.unschedulable.is_some())
+        let pods = || self.pods.iter().filter(|pod| !pod.leaving);
+        let seen = self.generation <= self.observed_generation && self.available > 0;
+        let full = pods().any(|pod| pod.unschedulable.is_some());
+        seen && full && pods().all(|pod| if pod.ready { pod.current } else { pod.unschedulable.is_some() })
     }
 
     /// What keeps it from being rolled out. Old pods are left out: they are on their way. Until its controller has seen the

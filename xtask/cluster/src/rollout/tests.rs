@@ -218,20 +218,26 @@ fn a_start_may_take_what_its_probe_allows() {
 
 #[test]
 fn what_lacks_only_room_serves_with_the_rest() {
-    let pod = |ready: bool, room: bool| Pod {
-        current: true,
+    let pod = |current: bool, ready: bool, room: bool| Pod {
+        current,
         ready,
         unschedulable: (!room).then(String::new),
         ..Pod::default()
     };
-    let full = Workload { pods: vec![pod(true, true), pod(false, false)], ..workload((2, 2, 2, 2, 2, 1)) };
-    let old_left = Workload { replicas: 3, ..full.clone() };
-    let none_serves = Workload { available: 0, pods: vec![pod(false, false); 2], ..full.clone() };
-    let starting = Workload { pods: vec![pod(true, true), pod(false, true)], ..full.clone() };
-    let unseen = Workload { observed_generation: 1, ..full.clone() };
-    for (workload, expected) in
-        [(full, true), (old_left, false), (none_serves, false), (starting, false), (unseen, false)]
-    {
-        assert_eq!(workload.lacks_only_room(), expected, "{workload:?}");
+    let (serves, waits, old_waits) =
+        (pod(true, true, true), pod(true, false, false), pod(false, false, false));
+    let table = [
+        (vec![serves.clone(), waits.clone(), old_waits.clone()], true),
+        (vec![serves.clone(), waits.clone(), pod(false, true, true)], false),
+        (vec![serves.clone(), waits.clone(), pod(true, false, true)], false),
+        (vec![serves.clone(), serves.clone()], false),
+    ];
+    for (pods, expected) in table {
+        let workload = Workload { pods: pods.clone(), ..workload((2, 2, 8, 9, 7, 5)) };
+        assert_eq!(workload.lacks_only_room(), expected, "{pods:?}");
     }
+    let full = Workload { pods: vec![serves, waits], ..workload((2, 2, 2, 2, 2, 1)) };
+    let unseen = Workload { observed_generation: 1, ..full.clone() };
+    let none_serves = Workload { available: 0, pods: vec![old_waits], ..full.clone() };
+    assert!(full.lacks_only_room() && !unseen.lacks_only_room() && !none_serves.lacks_only_room());
 }
