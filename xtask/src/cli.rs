@@ -230,7 +230,7 @@ pub enum Level {
 /// `test`
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Which tests; all when not given.
+    /// Which tests; all but `cluster` when not given.
     #[arg(value_enum)]
     pub suite: Option<Suite>,
     /// Only tests whose name contains this.

@@ -132,6 +132,18 @@ impl Program {
         self
     }
 
+    /// For a cargo: leaves out what the cargo that runs this program has said of its package. Build scripts of dependencies
+    /// look at it (ring's does), so that handing it on would have the two cargos compile the same in turns.
+    #[must_use]
+    pub fn outside_cargo(mut self) -> Self {
+        let of_a_package = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+        };
+        self.removed.extend(std::env::vars_os().map(|(name, _)| name).filter(of_a_package));
+        self
+    }
+
     /// The command line as a person would type it.
     pub fn line(&self) -> String {
         std::iter::once(&self.name)

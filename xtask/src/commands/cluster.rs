@@ -47,10 +47,7 @@ fn program(project: &Project) -> Program {
         .arg("run")
         .args(quiet.iter().copied())
         .args(["--package", PACKAGE, "--"])
-        // Set by the cargo that runs this program. Build scripts of dependencies look at it, so that handing it on would
-        // have each of the two cargos compile anew what the other one has compiled.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("CARGO_MANIFEST_PATH")
+        .outside_cargo()
 }
 
 fn missing(error: &ProcessError) -> Failure {

@@ -167,9 +167,7 @@ async fn files(
 async fn cargo(context: &Context, arguments: &[&str]) -> Result<(), Failure> {
     let program = Program::new("cargo", crate::limits::CHECK)
         .args(arguments.iter().copied())
-        // As in `super::cluster`: handed on, dependencies would be compiled again and again.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("CARGO_MANIFEST_PATH")
+        .outside_cargo()
         .directory(context.project.root());
     let mut said = Vec::new();
     match program.run(|_, line| said.push(line.to_owned())).await {

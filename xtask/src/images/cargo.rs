@@ -166,11 +166,7 @@ fn command(root: &Path, package: &str) -> Program {
 fn cargo(root: &Path) -> Program {
     // The cargo that runs us, when it does: with rustup, the one of the toolchain in use.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Program::new(cargo, limits::SERVICE_BUILD)
-        .directory(root)
-        // Set for what `cargo run` starts, and about the task runner, not about the package.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("CARGO_MANIFEST_PATH")
+    Program::new(cargo, limits::SERVICE_BUILD).directory(root).outside_cargo()
 }
 
 /// What the compiler said; what cargo itself said when the compiler was not reached.
