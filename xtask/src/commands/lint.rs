@@ -57,7 +57,6 @@ impl Check {
 /// # Errors
 /// [`Code::ChecksFailed`] when a check finds something.
 pub async fn run(context: &Context) -> Result<(), Failure> {
-    context.make_credentials()?;
     let titles = Check::ALL.map(|check| check.title().to_owned()).to_vec();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut found: Vec<&str> = Vec::new();
@@ -110,7 +109,7 @@ async fn perform(context: &Context, check: Check) -> Result<Done, Failure> {
         Check::Yaml => files(context, &[Kind::Yaml, Kind::Workflow], checks::yaml, None).await,
         Check::Workflows => files(context, &[Kind::Workflow], checks::workflow, Some("actionlint")).await,
         Check::Dockerfiles => files(context, &[Kind::Dockerfile], checks::dockerfile, Some("hadolint")).await,
-        Check::Compose => context.project.stack().map(drop).map(nothing_more),
+        Check::Compose => context.project.stack_as_found().map(drop).map(nothing_more),
         Check::PrometheusConfiguration => {
             promtool(context, "promtool check config /etc/prometheus/prometheus.yml").await.map(nothing_more)
         }
@@ -183,7 +182,7 @@ async fn cargo(context: &Context, arguments: &[&str]) -> Result<(), Failure> {
 const PROMTOOL: Duration = Duration::from_secs(300);
 
 async fn promtool(context: &Context, line: &str) -> Result<(), Failure> {
-    let session = context.session(false).await?;
+    let (session, _) = context.session_as_found(false).await?;
     let prometheus = session.stack.services.get(&ServiceName::new("prometheus")).ok_or_else(|| {
         Failure::new(Code::ComposeInvalid, "the stack has no service prometheus, whose image holds promtool")
     })?;
