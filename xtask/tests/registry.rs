@@ -1,5 +1,6 @@
-//! Pushing and pulling against a real registry, Debian's `docker-registry`, with and without a password. The engine must
-//! be on this machine: the registry listens on the loopback interface, which engines reach without TLS.
+//! Pushing and pulling against a real registry, Debian's `docker-registry`, with and without a password, with and without
+//! TLS. The engine must be on this machine: the registry listens on the loopback interface, which engines reach without
+//! TLS too, and whose certificates they do not judge.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,6 +18,15 @@ const PASSWORD: &str = "se?cr>et~~~???";
 /// That password for the user `me`, as `htpasswd -B` writes it.
 const ACCOUNTS: &str = "me:$2b$04$y88aRCYWGCIIoo8UFRYsX.WcyE7OAHCTFLCq9GOhQdLvSRB78pDV.\n";
 
+/// What a registry asks of who comes.
+#[derive(Clone, Copy, Default)]
+struct Door {
+    /// Whether it wants an account.
+    accounts: bool,
+    /// Whether it speaks TLS only.
+    tls: bool,
+}
+
 /// A registry of its own, killed when it is dropped.
 struct Registry {
     address: String,
@@ -26,18 +36,26 @@ struct Registry {
 
 impl Registry {
     /// Starts one on a port of the system's choice; `None` when the program is not installed.
-    async fn start(accounts: Option<&str>) -> Option<Self> {
+    async fn start(door: Door) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = port.local_addr().expect("an address").to_string();
         drop(port);
         let mut configuration = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp: {{addr: {address}}}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp:\n  addr: {address}\n",
             directory.path().display()
         );
-        if let Some(accounts) = accounts {
+        if door.tls {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+            let (certificate, key) = (directory.path().join("certificate"), directory.path().join("key"));
+            std::fs::write(&certificate, made.cert.pem()).expect("a file");
+            std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+            let (certificate, key) = (certificate.display(), key.display());
+            writeln!(configuration, "  tls: {{certificate: {certificate}, key: {key}}}").expect("in memory");
+        }
+        if door.accounts {
             let path = directory.path().join("accounts");
-            std::fs::write(&path, accounts).expect("a file");
+            std::fs::write(&path, ACCOUNTS).expect("a file");
             writeln!(configuration, "auth: {{htpasswd: {{realm: test, path: {}}}}}", path.display())
                 .expect("in memory");
         }
@@ -64,8 +82,8 @@ impl Registry {
 }
 
 /// A registry, or `None` where tests may be left out: on a laptop. In the pipeline it must be there.
-async fn registry(accounts: Option<&str>) -> Option<Registry> {
-    let registry = Registry::start(accounts).await;
+async fn registry(door: Door) -> Option<Registry> {
+    let registry = Registry::start(door).await;
     if registry.is_none() {
         let missing = "docker-registry is not installed: `apt-get install docker-registry`";
         assert!(std::env::var_os("CI").is_none(), "{missing}");
@@ -97,7 +115,7 @@ async fn make(engine: &Engine, reference: &ImageReference) {
 
 #[tokio::test]
 async fn an_image_is_pushed_found_and_pulled() {
-    let Some(registry) = registry(None).await else { return };
+    let Some(registry) = registry(Door::default()).await else { return };
     let engine = engine().await;
     let image = ImageReference::new(format!("{}/images-trial/open:1", registry.address));
     make(&engine, &image).await;
@@ -140,7 +158,16 @@ async fn an_image_is_pushed_found_and_pulled() {
 
 #[tokio::test]
 async fn a_registry_with_accounts_wants_the_right_one() {
-    let Some(registry) = registry(Some(ACCOUNTS)).await else { return };
+    only_the_right_account_comes_in(Door { accounts: true, tls: false }).await;
+}
+
+#[tokio::test]
+async fn a_registry_with_tls_wants_the_right_account_too() {
+    only_the_right_account_comes_in(Door { accounts: true, tls: true }).await;
+}
+
+async fn only_the_right_account_comes_in(door: Door) {
+    let Some(registry) = registry(door).await else { return };
     let engine = engine().await;
     let image = format!("{}/images-trial/closed:1", registry.address);
     make(&engine, &ImageReference::new(&image)).await;
@@ -238,7 +265,7 @@ impl Checkout {
 
 #[tokio::test]
 async fn a_release_is_published_only_as_what_it_is() {
-    let Some(registry) = registry(Some(ACCOUNTS)).await else { return };
+    let Some(registry) = registry(Door { accounts: true, tls: true }).await else { return };
     let engine = engine().await;
     let checkout = Checkout::new();
     let target = format!("{}/team/app", registry.address);
