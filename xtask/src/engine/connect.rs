@@ -118,16 +118,21 @@ impl Engine {
     /// When none is configured that can be used, none answers, or the API versions do not meet. The error says what
     /// was tried and what was seen.
     pub async fn connect() -> Result<Self, ConnectError> {
-        let endpoint = endpoint()?;
+        Self::connect_within(limits::ENGINE_ANSWER, endpoint()?).await
+    }
+
+    async fn connect_within(patience: Duration, endpoint: Endpoint) -> Result<Self, ConnectError> {
         // The whole answer to a ping takes the engine 0.4 ms and its version 6 to 9 ms (20.10), because it asks its own
         // parts for theirs. That is worth it only to tell what is wrong.
-        let pinged = tokio::time::timeout(limits::ENGINE_ANSWER, ping(&endpoint.address)).await;
-        if let Ok(Some(newest)) = pinged
-            && newest >= OLDEST_API
-            && newest <= *API_DEFAULT_VERSION
-            && let Ok(docker) = open(&endpoint.address, &newest)
-        {
-            return Ok(Self { docker });
+        match tokio::time::timeout(patience, ping(&endpoint.address)).await {
+            Ok(Some(newest)) if newest >= OLDEST_API && newest <= *API_DEFAULT_VERSION => {
+                if let Ok(docker) = open(&endpoint.address, &newest) {
+                    return Ok(Self { docker });
+                }
+            }
+            Ok(_) => {}
+            // Whoever was silent for so long is not asked the same a second time.
+            Err(_) => return Err(unreachable(endpoint, &BollardError::RequestTimeoutError)),
         }
         Ok(Self::connect_to(endpoint).await?.0)
     }
@@ -152,11 +157,6 @@ impl Engine {
     }
 
     async fn connect_to(endpoint: Endpoint) -> Result<(Self, EngineVersion), ConnectError> {
-        let unreachable = |endpoint: Endpoint, error: &BollardError| ConnectError::Unreachable {
-            forbidden: innermost(error).contains("ermission denied"),
-            seen: seen(error),
-            endpoint: Box::new(endpoint),
-        };
         let docker = match open(&endpoint.address, API_DEFAULT_VERSION) {
             Ok(docker) => docker,
             Err(error) => return Err(unreachable(endpoint, &error)),
@@ -179,6 +179,14 @@ impl Engine {
         };
         let docker = open(&endpoint.address, &version).map_err(|error| unreachable(endpoint, &error))?;
         Ok((Self { docker }, said.into()))
+    }
+}
+
+fn unreachable(endpoint: Endpoint, error: &BollardError) -> ConnectError {
+    ConnectError::Unreachable {
+        forbidden: innermost(error).contains("ermission denied"),
+        seen: seen(error),
+        endpoint: Box::new(endpoint),
     }
 }
 
@@ -418,6 +426,18 @@ mod tests {
             assert_eq!(told.map(|version| version.to_string()).as_deref(), expected, "{answer}");
             assert!(request.starts_with("HEAD /_ping HTTP/1.1\r\n"), "{request}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_silent_engine_is_asked_once() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let authority = silent.local_addr().expect("an address").to_string();
+        let address = Address::Tcp { authority, tls: None };
+        let patience = Duration::from_millis(10);
+        let error = Engine::connect_within(patience, endpoint(address)).await.expect_err("it says nothing");
+        assert!(error.to_string().contains("it does not answer within 60 s"), "{error}");
+        silent.set_nonblocking(true).expect("no waiting");
+        assert!(std::iter::repeat_with(|| silent.accept()).take_while(Result::is_ok).count() < 2);
     }
 
     #[tokio::test]
