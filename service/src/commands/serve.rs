@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use rocket::Shutdown;
 use slog::{Logger, crit, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::code;
 use crate::{Parts, application, config::Config, logging::Log};
@@ -36,6 +36,8 @@ pub(super) fn serve(config: &Config, log: &Log) -> ExitCode {
 }
 
 async fn run(config: &Config, log: &Log) -> ExitCode {
+    // First of all: a container's first process gets no signal that it does not handle, and would have to be killed.
+    let signals = Signals::watch();
     let logger = log.logger();
     let (parts, upkeep) = Parts::assemble(config, &logger);
     let dropped = log.dropped();
@@ -59,7 +61,7 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     let shutdown = rocket.shutdown();
     let launched = tokio::select! {
         launched = rocket.launch() => Some(launched),
-        () = drain(config, &parts, shutdown, &logger) => None,
+        () = drain(config, &parts, signals, shutdown, &logger) => None,
     };
     drop(upkeep);
     parts.store.flush().await;
@@ -73,8 +75,8 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
 
 /// Waits for a signal; then lets requests come in for a while, stops listening, and returns when the last request has
 /// ended or the grace is over. Rocket's own wait is not used: it always takes the whole grace.
-async fn drain(config: &Config, parts: &Parts, shutdown: Shutdown, logger: &Logger) {
-    let signal = wait_for_signal().await;
+async fn drain(config: &Config, parts: &Parts, mut signals: Signals, shutdown: Shutdown, logger: &Logger) {
+    let signal = signals.next().await;
     parts.draining.begin();
     info!(logger, "shutting down"; "signal" => signal);
     tokio::time::sleep(config.timing.shutdown_drain).await;
@@ -91,15 +93,25 @@ async fn drain(config: &Config, parts: &Parts, shutdown: Shutdown, logger: &Logg
     tokio::time::sleep(SETTLE).await;
 }
 
-async fn wait_for_signal() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without handlers the signals end the process as the system does.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+/// The signals that end the service, kept from the moment on that they are watched.
+struct Signals(Option<[Signal; 2]>);
+
+impl Signals {
+    fn watch() -> Self {
+        let watched = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(terminate), Ok(interrupt)) = watched else { return Self(None) };
+        Self(Some([terminate, interrupt]))
+    }
+
+    /// Waits for one; its name.
+    async fn next(&mut self) -> &'static str {
+        let Some([terminate, interrupt]) = &mut self.0 else {
+            // Without handlers the signals end the process as the system does.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     }
 }

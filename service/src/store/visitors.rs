@@ -101,6 +101,8 @@ pub(super) struct Visitors {
     unsent: AtomicU64,
     /// In doubt or parked: counted here, not known to be in Redis.
     held: AtomicU64,
+    /// Parked by others before this instance began: part of an estimate until Redis tells its count.
+    recalled: AtomicU64,
     metrics: StoreMetrics,
     logger: Logger,
 }
@@ -126,6 +128,7 @@ impl Visitors {
             known: AtomicU64::new(0),
             unsent: AtomicU64::new(0),
             held: AtomicU64::new(0),
+            recalled: AtomicU64::new(0),
             metrics: metrics.clone(),
             logger: logger.clone(),
         });
@@ -145,7 +148,7 @@ impl Visitors {
             }
         }
         let unsent = self.unsent.fetch_add(1, Ordering::AcqRel) + 1;
-        self.known.load(Ordering::Acquire) + self.held.load(Ordering::Acquire) + unsent
+        self.past() + self.held.load(Ordering::Acquire) + unsent
     }
 
     /// The count.
@@ -162,7 +165,12 @@ impl Visitors {
     }
 
     fn estimate(&self) -> u64 {
-        self.known.load(Ordering::Acquire) + self.owed()
+        self.past() + self.owed()
+    }
+
+    /// What is known of the visits that were not counted here.
+    fn past(&self) -> u64 {
+        self.known.load(Ordering::Acquire) + self.recalled.load(Ordering::Acquire)
     }
 
     fn owed(&self) -> u64 {
@@ -212,6 +220,9 @@ impl Visitors {
         let count = self.link.run(async |connection| self.settle(connection, &mut sent).await).await;
         drop(sent);
         self.metrics.visitors_pending.set(i64::try_from(self.owed()).unwrap_or(i64::MAX));
+        if count.is_some() {
+            self.recalled.store(0, Ordering::Release);
+        }
         count?
     }
 
@@ -298,8 +309,10 @@ impl Visitors {
 
     pub(super) async fn flush_every(&self, interval: Duration) {
         let mut said = false;
+        let mut recalled = self.recall().await;
         loop {
             tokio::time::sleep(interval).await;
+            recalled = recalled || self.recall().await;
             match self.flush().await {
                 Ok(()) => said = false,
                 Err(error) if !said => {
@@ -309,6 +322,20 @@ impl Visitors {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Reads what Postgres has of the past, for an instance that begins while Redis is away. Whether that is done.
+    async fn recall(&self) -> bool {
+        if self.link.is_up() {
+            return true;
+        }
+        let (Ok(kept), Ok(debts)) = (self.ledger.read().await, self.ledger.parked().await) else {
+            return false;
+        };
+        let visits = debts.iter().map(|debt| u64::try_from(debt.visits).unwrap_or(0)).sum();
+        self.learn(kept);
+        self.recalled.store(visits, Ordering::Release);
+        true
     }
 
     /// Brings the count to Postgres: Redis's number when it is there, else what was counted here.

@@ -23,6 +23,7 @@ tests![
     visits_without_redis_are_counted_when_it_is_back,
     a_lost_answer_is_not_counted_twice,
     visits_without_redis_survive_a_restart_of_the_service,
+    a_service_that_begins_without_redis_knows_the_past,
     visits_are_counted_while_both_are_away,
     a_greater_count_in_postgres_raises_redis,
 ];
@@ -202,6 +203,28 @@ async fn visits_without_redis_survive_a_restart_of_the_service() {
     until("all visits", async || count(&successor).await == 18).await;
     until_kept(&database, 18).await;
     assert_eq!(parked(&database).await, 0);
+}
+
+async fn a_service_that_begins_without_redis_knows_the_past() {
+    let proxy = Proxy::to(servers::redis().await.port).await;
+    let application = behind(&proxy, &servers::postgres().await.database().await).await;
+    let database = application.database.clone();
+    visit(&application, 5).await;
+    until_kept(&database, 5).await;
+    proxy.set(Mood::Cut);
+    application.until_ready("degraded").await;
+    visit(&application, 3).await;
+    application.stop().await;
+    assert!(parked(&database).await > 0);
+
+    let successor =
+        Application::assemble(&config(servers::postgres().await.port, &database, proxy.port, &[QUICK])).await;
+    until("the past", async || count(&successor).await == 8).await;
+    assert_eq!(visit(&successor, 1).await, [9]);
+    proxy.set(Mood::Passing);
+    successor.until_ready("ok").await;
+    until_kept(&database, 9).await;
+    assert_eq!(count(&successor).await, 9);
 }
 
 async fn visits_are_counted_while_both_are_away() {
