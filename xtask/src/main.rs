@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use xtask::cli::{Cli, Command};
 use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, push, scan, status, test};
 use xtask::event::{Event, Events};
@@ -36,9 +37,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     if let Command::Completions { shell } = cli.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "cargo-xtask", &mut script);
-        return print_text(&String::from_utf8_lossy(&script)).map_err(|_| Code::Internal);
+        return print_text(&completions(shell)).map_err(|_| Code::Internal);
     }
     let early = |failure: Failure| {
         show_failure(cli.format, &terminal, &failure);
@@ -78,6 +77,25 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     });
     screen.finish().await;
     failure.map_or(Ok(()), |failure| Err(failure.code))
+}
+
+/// A script for a shell: the command `xtask`, which is `cargo xtask`, and its completion. Shells complete what a command
+/// is called, and an alias of cargo's is no command.
+fn completions(shell: Shell) -> String {
+    let command = match shell {
+        Shell::Fish => "function xtask; cargo xtask $argv; end",
+        Shell::Elvish => "fn xtask {|@words| cargo xtask $@words }",
+        Shell::PowerShell => "function xtask { cargo xtask @args }",
+        _ => "xtask() { cargo xtask \"$@\"; }",
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "xtask", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    // zsh reads the first line to know what a file is for; PowerShell wants its `using` first.
+    match shell {
+        Shell::Zsh | Shell::PowerShell => format!("{script}\n{command}\n"),
+        _ => format!("{command}\n{script}"),
+    }
 }
 
 async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {

@@ -180,7 +180,13 @@ async fn within<T>(
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::new(Code::EngineRefused, error.to_string())
+        let failure = Self::new(Code::EngineRefused, error.to_string());
+        match error {
+            EngineError::Foreign { .. } => failure.hint(
+                "remove or rename it, or give this stack another name: HOMEPORT_PROJECT=NAME cargo xtask dev",
+            ),
+            _ => failure,
+        }
     }
 }
 

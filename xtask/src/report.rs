@@ -67,7 +67,9 @@ fn report(
     let (state, reason) = match (container, availability) {
         (Some(container), _) => (
             state_of(container, one_shot),
-            container.reason.clone().or_else(|| outdated(observed, service, container)),
+            (container.reason.clone())
+                .or_else(|| outdated(observed, service, container))
+                .or_else(|| unstarted(container)),
         ),
         (None, Some(Availability::Unavailable(_))) if service.homeport.optional => {
             let reason = "optional; no source has its image, as `cargo xtask image list` says";
@@ -90,6 +92,11 @@ fn report(
         },
         up_seconds: container.and_then(|container| up_seconds(container, now)),
     }
+}
+
+/// That a container was made and not started, as what it needs did not come up.
+fn unstarted(container: &Container) -> Option<String> {
+    (container.state == ContainerState::Created).then(|| "it was never started".to_owned())
 }
 
 /// What a container runs that is no longer what it should run.

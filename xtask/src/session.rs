@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::doctor::{PortState, ports};
-use crate::engine::{ConnectError, Engine};
+use crate::engine::{ConnectError, Engine, PublishedPort};
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
@@ -263,6 +263,17 @@ impl Session {
         Ok(())
     }
 
+    /// The ports above one that nobody holds, few or none.
+    async fn free_above(&self, port: u16, published: &[PublishedPort]) -> BTreeSet<u16> {
+        let mut free = BTreeSet::new();
+        for above in port..=port.saturating_add(PORTS_ABOVE) {
+            if ports::state(above, Some(self.stack.project.as_str()), published).await == PortState::Free {
+                free.insert(above);
+            }
+        }
+        free
+    }
+
     /// Before anything is touched: a port that somebody else holds is a failure that names the holder.
     async fn refuse_taken_ports(&self, plan: &Plan) -> Result<(), Failure> {
         let starting: Vec<(&str, &Service)> = plan
@@ -293,7 +304,7 @@ impl Session {
                 )
                 .hint(format!(
                     "stop it, or choose another port: {}",
-                    another_port(&self.stack, name, port)
+                    another_port(&self.stack, name, port, &self.free_above(port, &published).await)
                 )));
             }
         }
@@ -305,6 +316,9 @@ fn stopped() -> Failure {
     Failure::new(Code::Interrupted, "stopped before everything was done")
         .hint("the same command goes on from here")
 }
+
+/// How many ports above one that is taken are looked at: two stacks side by side take five.
+const PORTS_ABOVE: u16 = 50;
 
 /// A stack that is up.
 #[derive(Debug, Clone)]
@@ -333,15 +347,15 @@ fn not_well(unwell: &[&ServiceReport]) -> Option<Failure> {
     )
 }
 
-/// How a person chooses another port: the next one that nothing in the stack publishes.
-fn another_port(stack: &Stack, service: &str, port: u16) -> String {
+/// How a person chooses another port: the next free one that nothing in the stack publishes.
+fn another_port(stack: &Stack, service: &str, port: u16, free: &BTreeSet<u16>) -> String {
     let published: BTreeSet<u16> = stack
         .services
         .values()
         .flat_map(|service| &service.ports)
         .filter_map(|port| port.published)
         .collect();
-    let free = (port..=u16::MAX).find(|port| !published.contains(port)).unwrap_or(port);
+    let free = free.iter().copied().find(|port| !published.contains(port)).unwrap_or(port);
     let variable = service.to_uppercase().replace('-', "_");
     format!("HOMEPORT_{variable}_PORT={free} cargo xtask dev")
 }
@@ -390,6 +404,9 @@ mod tests {
             files: &|_| None,
         };
         let stack = parse(&source).unwrap().stack;
-        assert_eq!(another_port(&stack, "web-ui", 80), "HOMEPORT_WEB_UI_PORT=82 cargo xtask dev");
+        assert_eq!(
+            another_port(&stack, "web-ui", 80, &BTreeSet::from([81, 83, 84])),
+            "HOMEPORT_WEB_UI_PORT=84 cargo xtask dev"
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::{self, Level};
 use crate::engine::{Engine, LogLine, LogOptions};
 use crate::event::{Event, Events};
 use crate::failure::{Code, Failure};
-use crate::plan::{Container, ContainerId};
+use crate::plan::{Container, ContainerId, ContainerState};
 use crate::ui::log_line;
 
 /// Runs `logs`.
@@ -88,7 +88,9 @@ impl Show<'_> {
     ) {
         let now = SystemTime::now();
         let mut lines = SelectAll::new();
-        for container in containers {
+        // The engine would wait for one that was never started.
+        let running = |container: &&Container| matches!(container.state, ContainerState::Running(_));
+        for container in containers.iter().filter(running) {
             let shown = last.get(&container.id).copied();
             let options = LogOptions { follow: true, tail: None, since: seconds(shown.unwrap_or(now)) };
             let log = engine.logs(&container.id, &options);

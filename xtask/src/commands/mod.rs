@@ -74,8 +74,10 @@ impl Context {
         for warning in warnings {
             self.events.warning(warning);
         }
+        // A silent engine must not keep a person who has had enough.
+        let engine = self.unless_stopped(async { Ok(Engine::connect().await?) }).await?;
         Ok(Session {
-            engine: Engine::connect().await?,
+            engine,
             sources: Sources::of_checkout(self.project.root(), offline),
             stack,
             project: self.project.clone(),
@@ -84,6 +86,18 @@ impl Context {
             told: Arc::default(),
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
+    }
+
+    /// Does what only looks, until Ctrl-C.
+    ///
+    /// # Errors
+    /// What the work fails with; [`Code::Interrupted`] at Ctrl-C.
+    pub async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let stopped = || Failure::new(Code::Interrupted, "stopped while the engine was asked");
+        self.cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(stopped()))
     }
 
     /// Makes the credentials that are missing, says so, and returns them. Only for commands that start something with

@@ -16,6 +16,8 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
             .events
             .note(format!("compose/.env has no {missing} yet; `cargo xtask dev` makes what is missing"));
     }
-    context.events.send(Event::Summary { services: session.reports().await? });
+    context
+        .events
+        .send(Event::Summary { services: context.unless_stopped(Box::pin(session.reports())).await? });
     Ok(())
 }

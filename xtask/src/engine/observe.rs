@@ -186,8 +186,10 @@ fn network(network: Network) -> Option<NetworkSeen> {
 }
 
 fn volume(volume: Volume) -> VolumeSeen {
+    let name = label(&volume.labels, labels::OBJECT);
     VolumeSeen {
-        name: VolumeName::new(label(&volume.labels, labels::OBJECT)),
+        // One that lost its label is told by the engine's name.
+        name: VolumeName::new(if name.is_empty() { volume.name.clone() } else { name }),
         config_hash: label(&volume.labels, labels::CONFIG_HASH),
         engine_name: volume.name,
     }

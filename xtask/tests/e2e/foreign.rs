@@ -53,6 +53,7 @@ fn a_name_that_somebody_else_has_taken_is_a_failure_that_says_so() {
         let named = format!("{kind} {}", name(short));
         assert!(run.stderr().contains(&named), "{named} is not named:\n{}", run.stderr());
         assert!(run.stderr().contains("engine-refused"), "{}", run.stderr());
+        assert!(run.stderr().contains("HOMEPORT_PROJECT=NAME"), "what to do is said:\n{}", run.stderr());
         checkout.run(&["down", "--volumes"]).expect(0);
         assert_eq!(engine::objects(checkout.name()), [named], "it touched what is not ours");
         drop(planted);

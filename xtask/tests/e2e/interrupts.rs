@@ -35,6 +35,20 @@ fn while_waiting_for_a_service() {
 }
 
 #[test]
+fn while_an_engine_says_nothing() {
+    let checkout = Checkout::small("int-silent", SINGLE);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp://{}", silent.local_addr().expect("an address"));
+    for command in [&["status"] as &[_], &["down"]] {
+        let run = checkout.xtask(command).env("DOCKER_HOST", &address).start();
+        let _asked = silent.accept().expect("it asks the engine");
+        run.interrupt();
+        let ended = run.end().expect(130);
+        assert!(ended.took < SOON, "it took {:?}", ended.took);
+    }
+}
+
+#[test]
 fn while_an_image_is_built() {
     let checkout = Checkout::small("int-build", BUILT).with_own_image("IMAGE");
     let recipe = "# The image of this test's service.\nFROM redis:8\n";

@@ -1,6 +1,7 @@
 //! `logs`: in the order of time, filtered, followed without a line lost or twice.
 
 use crate::checkout::{Checkout, until};
+use crate::engine::{PROJECT_LABEL, Planted};
 
 const SPOKEN: &str = include_str!("stacks/spoken.yaml");
 
@@ -26,6 +27,15 @@ fn logs_are_in_the_order_of_time_and_can_be_filtered() {
     assert_eq!(lines(&["logs", "--grep", "^[az].* (first|second)$", "alpha", "zeta"]).len(), 2);
     let refused = checkout.run(&["logs", "--grep", "("]).expect(2);
     assert!(refused.stderr().contains("--grep"), "{}", refused.stderr());
+}
+
+/// The engine would wait for one that was made and never started.
+#[test]
+fn nothing_is_followed_that_does_not_run() {
+    let checkout = Checkout::small("unstarted", SPOKEN);
+    let labels = [(PROJECT_LABEL, checkout.name()), ("dev.homeport.service", "middle")];
+    let _planted = Planted::container(&format!("{}-middle", checkout.name()), &labels);
+    assert_eq!(checkout.run(&["logs", "-f"]).expect(0).stdout(), "");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn tell_end(session: &Session, container: &Container) {
     match container.state {
         ContainerState::Exited(0) if awaited => {}
         ContainerState::Exited(status) => session.events.warning(format!(
-            "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save or `dev` starts it again"
+            "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save starts it again"
         )),
         _ => {}
     }
