@@ -144,10 +144,21 @@ impl Redis {
     }
 }
 
+/// Where ports are looked for: below those that systems give to outgoing connections (Linux: from 32768), one of which
+/// could otherwise take the port of a container that is stopped at the moment.
+const PORTS: std::ops::Range<u32> = 10_000..20_000;
+
 /// A port of this host that nothing uses now, and that a stopped container finds again when it starts.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its number").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Runs at once, which have processes of their own, begin at places of their own.
+    let begin = std::process::id().wrapping_mul(97);
+    let free = PORTS.map(|_| {
+        let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+        u16::try_from(PORTS.start + place).expect("a port")
+    });
+    let mut free = free.filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_ok());
+    free.next().expect("a free port")
 }
 
 /// A connection past the service.
@@ -183,7 +194,9 @@ pub(crate) fn variables(
         ("LISTEN_ADDRESS", "127.0.0.1".to_owned()),
         // Far from what a busy machine needs for an answer: a time-out in a test is then one that the test brought about.
         ("DB_DEADLINE_SECONDS", "10".to_owned()),
-        ("REDIS_DEADLINE_SECONDS", "4".to_owned()),
+        ("REDIS_DEADLINE_SECONDS", "8".to_owned()),
+        // What the probe does not see in time counts as away, and requests are refused.
+        ("READY_DEADLINE_SECONDS", "3".to_owned()),
     ];
     let all = all.into_iter().map(|(name, value)| (name.to_owned(), value));
     all.chain(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
