@@ -222,7 +222,7 @@ async fn press(port: Port) -> Seen {
 }
 
 async fn a_body_that_does_not_come_is_given_up() {
-    let (served, database) = served(&[("BODY_DEADLINE_SECONDS", "0.2")]).await;
+    let (served, database) = served(&[("BODY_DEADLINE_SECONDS", "1")]).await;
     let head =
         "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
     let mut connection = Connection::open(served.port).await.expect("a connection");
@@ -240,11 +240,10 @@ async fn a_body_that_does_not_come_is_given_up() {
 }
 
 async fn a_stop_under_load_loses_nothing() {
-    let changes = [("SHUTDOWN_DRAIN_SECONDS", "0.5"), ("FLUSH_INTERVAL_SECONDS", "3600")];
+    // While it drains, every client must get an answer that tells it to go: long, for a machine where all wait for all.
+    let changes = [("SHUTDOWN_DRAIN_SECONDS", "4"), ("FLUSH_INTERVAL_SECONDS", "3600")];
     let (served, database) = served(&changes).await;
     let clients: Vec<_> = (0..16).map(|_| tokio::spawn(press(served.port))).collect();
-    let busy = async || served.get("/metrics").await.text().contains("app_db_batch_rows_bucket{le=\"128\"} ");
-    until("load", busy).await;
     let many = async || {
         let metrics = served.get("/metrics").await;
         let visits = metrics.text().lines().find_map(|line| line.strip_prefix("app_visits_total "));
@@ -259,7 +258,7 @@ async fn a_stop_under_load_loses_nothing() {
     until("readiness to be 503 while requests are served", unready).await;
     let (end, took) = served.end().await;
     assert_eq!(end.status.code(), Some(0), "{}", end.errors);
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(15), "not the whole grace of 20 s after the 4 s: {took:?}");
 
     let mut sum = Seen::default();
     for seen in join_all(clients).await {
@@ -269,6 +268,7 @@ async fn a_stop_under_load_loses_nothing() {
         sum.unanswered += seen.unanswered;
     }
     assert_eq!(sum.unanswered, 0);
+    assert!(sum.visits > 500 && sum.created > 100, "{} visits, {} items", sum.visits, sum.created);
     assert_eq!(count(&database).await, sum.created, "every 201 is there, and nothing else");
     assert_eq!(visitors::kept(&database).await, sum.visits, "the counters were flushed");
     assert!(end.lines.iter().any(|line| line["msg"] == "stopped"));
@@ -288,7 +288,7 @@ async fn a_stuck_request_is_not_waited_for_beyond_the_grace() {
     served.signal("INT").await;
     let (end, took) = served.end().await;
     assert_eq!(end.status.code(), Some(0));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(15), "not until the request's deadline of 30 s: {took:?}");
     assert!(end.lines.iter().any(|line| line["msg"] == "the grace is over"), "{:#?}", end.lines);
     assert!(stuck.await.expect("no panic").is_none());
 }

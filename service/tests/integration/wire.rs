@@ -2,7 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -10,12 +10,13 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
+    process::Command,
+    task::JoinSet,
 };
 
 use crate::{
     application::Answer,
-    servers::{Port, free_port, until},
+    servers::{PATIENCE, Port, free_port, until},
 };
 
 /// The service's program with these variables and no others.
@@ -58,10 +59,12 @@ fn parse(output: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// `service serve`, running.
+/// `service serve`, running, and all it says read from the start: a full pipe would make it drop lines.
 pub(crate) struct Served {
     pub(crate) port: Port,
-    process: Child,
+    pid: u32,
+    /// The process, until its end; killed when this is dropped.
+    output: JoinSet<std::io::Result<Output>>,
 }
 
 impl Served {
@@ -71,7 +74,10 @@ impl Served {
         let mut variables = variables.to_vec();
         variables.push(("PORT".to_owned(), port.0.to_string()));
         let process = command("serve", &variables).spawn().expect("the service's program");
-        let served = Self { port, process };
+        let pid = process.id().expect("a running service");
+        let mut output = JoinSet::new();
+        output.spawn(process.wait_with_output());
+        let served = Self { port, pid, output };
         until("the service's life", async || {
             served.try_get("/health").await.is_some_and(|answer| answer.status == 200)
         })
@@ -103,16 +109,17 @@ impl Served {
 
     /// Sends it a signal, by name.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.process.id().expect("a running service").to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.expect("kill");
+        let arguments = [format!("-{name}"), self.pid.to_string()];
+        let status = Command::new("kill").args(arguments).status().await.expect("kill");
         assert!(status.success());
     }
 
     /// Waits for its end; how long that took.
-    pub(crate) async fn end(self) -> (End, Duration) {
+    pub(crate) async fn end(mut self) -> (End, Duration) {
         let begun = Instant::now();
-        let wait = tokio::time::timeout(Duration::from_secs(30), self.process.wait_with_output());
-        let output = wait.await.expect("an end within 30 s").expect("its output");
+        let wait = tokio::time::timeout(PATIENCE, self.output.join_next());
+        let output = wait.await.expect("an end in time").expect("one process").expect("no panic");
+        let output = output.expect("its output");
         let end = End {
             status: output.status,
             lines: parse(&output.stdout),
