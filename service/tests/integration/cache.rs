@@ -96,11 +96,13 @@ async fn a_late_filling_is_never_served() {
     let late = Application::assemble(&config(proxy.port, &quick.database, redis, &[])).await;
     late.until_ready("ok").await;
     assert_eq!(newest(&late).await, 0);
-    create(&quick).await;
-    // Its answer from Postgres is on the way, of before the write to come.
-    proxy.set(Mood::Mute);
+    let kept = quick.post(&json!({ "name": "kept-back", "value": 1 }), None).await;
+    assert_eq!(kept.status, 201);
+    let before = moment(&quick.database).await;
+    // Its answer from Postgres is on the way, of before the write to come. A try of the connection is answered.
+    proxy.set(Mood::Keeping("kept-back"));
     let (old, new) = tokio::join!(newest(&late), async {
-        until("the reading to be done by Postgres", async || was_read(&quick.database).await).await;
+        until("the reading to be done by Postgres", async || was_read(&quick.database, before).await).await;
         let id = create(&quick).await;
         proxy.set(Mood::Passing);
         id
@@ -109,24 +111,34 @@ async fn a_late_filling_is_never_served() {
     assert_eq!((newest(&late).await, newest(&quick).await), (new, new));
 }
 
-/// Whether the last thing that some connection did in this database was to read a page.
-async fn was_read(database: &str) -> bool {
-    #[derive(diesel::QueryableByName)]
-    struct Done {
-        #[diesel(sql_type = diesel::sql_types::Bool)]
-        done: bool,
-    }
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    number: i64,
+}
+
+async fn ask(database: &str, query: String) -> i64 {
     let (port, database) = (servers::postgres().await.port, database.to_owned());
     let run = move || {
-        diesel::sql_query(
-            "SELECT count(*) > 0 AS done FROM pg_stat_activity WHERE datname = current_database() \
-             AND state = 'idle' AND query LIKE 'SELECT%items%LIMIT%' AND state_change > now() - interval '5 s'",
-        )
-        .get_result::<Done>(&mut servers::sql(port, &database))
-        .expect("an answer")
-        .done
+        let mut connection = servers::sql(port, &database);
+        diesel::sql_query(query).get_result::<Number>(&mut connection).expect("an answer").number
     };
     tokio::task::spawn_blocking(run).await.expect("no panic")
+}
+
+/// Now, on the clock of Postgres, in microseconds.
+async fn moment(database: &str) -> i64 {
+    ask(database, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS number".to_owned())
+        .await
+}
+
+/// Whether the last thing that some connection did in this database, since this moment, was to read a page.
+async fn was_read(database: &str, since: i64) -> bool {
+    let query = format!(
+        "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
+         AND query LIKE 'SELECT%items%LIMIT%' AND extract(epoch FROM state_change) * 1000000 > {since}"
+    );
+    ask(database, query).await > 0
 }
 
 async fn a_write_during_an_outage_of_redis_is_seen_after_it() {

@@ -23,10 +23,26 @@ pub(crate) enum Mood {
     Silent,
     /// Passes on what goes to the server and holds back what comes from it.
     Mute,
+    /// Passes everything on, but from the server's first piece with this text on holds its connection back.
+    Keeping(&'static str),
     /// Passes each piece on after this time.
     Slow(Duration),
     /// Closes every connection, old and new.
     Cut,
+}
+
+impl Mood {
+    fn holds_question(&self, _piece: &[u8]) -> bool {
+        *self == Self::Silent
+    }
+
+    fn holds_answer(&self, piece: &[u8]) -> bool {
+        match self {
+            Self::Silent | Self::Mute => true,
+            Self::Keeping(text) => piece.windows(text.len()).any(|part| part == text.as_bytes()),
+            Self::Passing | Self::Slow(_) | Self::Cut => false,
+        }
+    }
 }
 
 pub(crate) struct Proxy {
@@ -65,8 +81,8 @@ async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>)
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pump(from_client, to_server, for_pumps.clone(), &[Mood::Silent]) => {}
-            () = pump(from_server, to_client, for_pumps.clone(), &[Mood::Silent, Mood::Mute]) => {}
+            () = pump(from_client, to_server, for_pumps.clone(), Mood::holds_question) => {}
+            () = pump(from_server, to_client, for_pumps.clone(), Mood::holds_answer) => {}
         }
     };
     tokio::select! {
@@ -79,12 +95,12 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mood: watch::Receiver<Mood>,
-    held: &[Mood],
+    held: fn(&Mood, &[u8]) -> bool,
 ) {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut piece).await else { return };
-        let now = match mood.wait_for(|mood| !held.contains(mood)).await {
+        let now = match mood.wait_for(|mood| !held(mood, &piece[..length])).await {
             Ok(mood) => *mood,
             Err(_) => return,
         };
