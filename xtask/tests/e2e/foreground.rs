@@ -162,13 +162,14 @@ fn a_broken_compose_file_is_shown_while_the_stack_serves_on() {
 #[test]
 fn a_service_that_ends_is_told_and_started_again_by_a_save() {
     let checkout = watched("ends");
-    // Well for a moment, which is long enough without a health check.
+    // Well until it is told to end, which is once it is watched: before, its end would be the command's.
     checkout.edit(&[(
         "while :; do sleep 1 & wait $$!; done\n    environment",
-        "sleep 3; exit 3\n    environment",
+        "until [ -f /tmp/end ]; do sleep 1; done; exit 3\n    environment",
     )]);
     let mut run = checkout.start(&["dev"]);
-    run.until("replaced reads one");
+    run.until("watching for saves");
+    crate::engine::run_in(&format!("{}-replaced", checkout.name()), &["touch", "/tmp/end"]);
     let warning = run.until("replaced ended with status 3");
     assert!(warning.contains("cargo xtask logs replaced"), "{warning}");
 

@@ -30,8 +30,8 @@ fn only_what_a_run_that_ended_has_left_is_removed() {
     let names = ["ended", "living"].map(|which| format!("{}-{which}", checkout.name()));
     let _ended = Planted::container(&names[0], &[(LABEL, &ended)]);
     let _living = Planted::container(&names[1], &[(LABEL, &living)]);
-    let run = checkout.run(&NO_TEST).expect(8);
-    assert!(run.stderr().contains("containers that earlier runs left"), "{}", run.stderr());
+    // A run beside this one may be the one that sweeps, so what this one says of it is not looked at.
+    checkout.run(&NO_TEST).expect(8);
     assert!(container(&names[0]).is_none(), "what a killed run has left is gone");
     assert!(container(&names[1]).is_some(), "what a living run uses is not");
 }
