@@ -1,11 +1,15 @@
 //! Owns the promises of the pool of Postgres connections that no outage shows: one that works is used again, one that
-//! broke serves nobody a second time.
+//! broke serves nobody a second time, one that is stuck is free again.
 
-use diesel::{QueryableByName, RunQueryDsl, sql_types::Integer};
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::Integer};
 
-use crate::{application::Application, servers, tests};
+use crate::{
+    application::Application,
+    servers::{self, until},
+    tests,
+};
 
-tests![a_connection_is_used_again_until_it_breaks];
+tests![a_connection_is_used_again_until_it_breaks, what_nobody_waits_for_any_more_is_ended_in_postgres];
 
 #[derive(QueryableByName)]
 struct Session {
@@ -17,6 +21,17 @@ struct Session {
 fn readers(database: &str, port: servers::Port) -> Vec<i32> {
     let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
          AND application_name = 'service' AND query LIKE '%\"items\".\"id\" = $1%'";
+    sessions(query, database, port)
+}
+
+/// The sessions of a database whose statement is not done.
+fn at_work(database: &str, port: servers::Port) -> Vec<i32> {
+    let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'service' AND wait_event_type = 'Lock'";
+    sessions(query, database, port)
+}
+
+fn sessions(query: &str, database: &str, port: servers::Port) -> Vec<i32> {
     let sessions: Vec<Session> =
         diesel::sql_query(query).load(&mut servers::sql(port, database)).expect("the sessions");
     sessions.into_iter().map(|session| session.pid).collect()
@@ -45,4 +60,19 @@ async fn a_connection_is_used_again_until_it_breaks() {
     assert_eq!(ask().await, 404, "after {first}");
     let after = readers(&application.database, port);
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+}
+
+async fn what_nobody_waits_for_any_more_is_ended_in_postgres() {
+    let application = Application::start_with(&[("DB_DEADLINE_SECONDS", "2")]).await;
+    let (port, database) = (servers::postgres().await.port, application.database.clone());
+    let mut holder = servers::sql(port, &database);
+    holder.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").expect("the lock");
+    let (answer, ()) = tokio::join!(
+        application.get("/api/data/1"),
+        until("a statement that waits", async || !at_work(&database, port).is_empty()),
+    );
+    assert_eq!(answer.status, 503);
+    // The lock is held all the time.
+    until("no statement that waits", async || at_work(&database, port).is_empty()).await;
+    holder.batch_execute("ROLLBACK").expect("the lock's end");
 }
