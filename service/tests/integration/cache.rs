@@ -19,6 +19,7 @@ tests![
     a_late_filling_is_never_served,
     a_write_during_an_outage_of_redis_is_seen_after_it,
     a_redis_that_forgot_everything_does_no_harm,
+    a_redis_with_a_password_is_told_it,
 ];
 
 async fn newest(application: &Application) -> i64 {
@@ -169,4 +170,16 @@ async fn a_redis_that_forgot_everything_does_no_harm() {
         assert_eq!(newest(&application).await, id);
         assert_eq!(newest(&application).await, id);
     }
+}
+
+async fn a_redis_with_a_password_is_told_it() {
+    let (postgres, redis) = (servers::postgres().await, servers::Redis::start().await);
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("requirepass").arg("it's a test");
+    set.exec_async(&mut redis.connection().await).await.expect("a password");
+    // Redis refuses who names no password now, and refused before who names one.
+    let (database, changes) = (postgres.database().await, [("REDIS_PASSWORD", "it's a test")]);
+    let application = Application::assemble(&config(postgres.port, &database, redis.port, &changes)).await;
+    application.until_ready("ok").await;
+    assert_eq!(newest(&application).await, 0);
 }
