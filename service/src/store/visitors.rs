@@ -215,8 +215,9 @@ impl Visitors {
                 return Some(self.learn(count));
             }
         }
-        self.unsent.fetch_add(visits, Ordering::AcqRel);
+        // Counted under the lock: whoever else sends meanwhile would take them along, and their numbers with them.
         let mut sent = self.sent.lock().await;
+        self.unsent.fetch_add(visits, Ordering::AcqRel);
         let count = self.link.run(async |connection| self.settle(connection, &mut sent).await).await;
         drop(sent);
         self.metrics.visitors_pending.set(i64::try_from(self.owed()).unwrap_or(i64::MAX));

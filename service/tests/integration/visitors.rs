@@ -83,12 +83,17 @@ async fn behind(proxy: &Proxy, database: &str) -> Application {
 }
 
 async fn numbers_are_given_once() {
-    let one = Application::start().await;
-    let other = Application::start_on(&one.database, &[]).await;
-    let (here, there) = tokio::join!(visit(&one, 100), visit(&other, 100));
-    let numbers: BTreeSet<u64> = here.into_iter().chain(there).collect();
-    assert_eq!(numbers, (1..=200).collect());
-    assert_eq!((count(&one).await, count(&other).await), (200, 200));
+    // Flushes come in between all the time, and must not take a visit's number along.
+    let busy = [("FLUSH_INTERVAL_SECONDS", "0.05")];
+    let one = Application::start_with(&busy).await;
+    let other = Application::start_on(&one.database, &busy).await;
+    let mut numbers = BTreeSet::new();
+    for _ in 0..20 {
+        let (here, there) = tokio::join!(visit(&one, 20), visit(&other, 20));
+        numbers.extend(here.into_iter().chain(there));
+    }
+    assert_eq!(numbers, (1..=800).collect());
+    assert_eq!((count(&one).await, count(&other).await), (800, 800));
 }
 
 async fn a_restart_of_the_service_loses_nothing() {
