@@ -3,7 +3,7 @@
 //!
 //! Must not: read files, or know what a kustomization makes of them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Finding;
 
@@ -17,11 +17,45 @@ pub fn manifests(path: &str, text: &str) -> Result<Vec<Finding>, String> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
-    Ok(documents.iter().flat_map(|document| manifest(path, document)).collect())
+    let mut found = Vec::new();
+    for document in &documents {
+        found.extend(manifest(path, document));
+        // A kustomization may hold its patches in itself.
+        for patch in list(&document["patches"]) {
+            let Some(text) = patch["patch"].as_str() else { continue };
+            for written in manifest_patches(text, &patch["target"])? {
+                found.extend(manifest(&format!("{path}: patch"), &written));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The documents of a patch: itself, or, of operations (RFC 6902), what each one's value amounts to.
+fn manifest_patches(text: &str, target: &Value) -> Result<Vec<Value>, String> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
+    let amounts_to = |operation: &Value| {
+        let path = operation["path"].as_str().unwrap_or_default().trim_start_matches('/');
+        let nested = path.rsplit('/').fold(operation["value"].clone(), |value, key| {
+            let is_place = key == "-" || key.bytes().all(|byte| byte.is_ascii_digit());
+            if is_place { json!([value]) } else { json!({ key: value }) }
+        });
+        json!({"kind": target["kind"], "metadata": {"name": target["name"]}, "spec": nested["spec"]})
+    };
+    let of_document = |document: &Value| match document.as_array() {
+        Some(operations) => operations.iter().map(amounts_to).collect(),
+        None => vec![document.clone()],
+    };
+    Ok(documents.iter().flat_map(of_document).collect())
 }
 
 fn manifest(path: &str, document: &Value) -> Vec<Finding> {
     let kind = document["kind"].as_str().unwrap_or_default();
+    if kind.ends_with("List") {
+        return list(&document["items"]).flat_map(|item| manifest(path, item)).collect();
+    }
     let name = document["metadata"]["name"].as_str().unwrap_or_default();
     let place = format!("{path}: {kind} {name}");
     let mut found = Vec::new();
@@ -57,14 +91,32 @@ fn of_pod(place: &str, pod: &Value) -> Vec<Finding> {
     if list(&pod["volumes"]).any(|volume| volume.get("hostPath").is_some()) {
         say("mounts a directory of the host");
     }
-    let containers: Vec<&Value> = list(&pod["containers"]).chain(list(&pod["initContainers"])).collect();
+    let kinds = ["containers", "initContainers", "ephemeralContainers"];
+    let containers: Vec<&Value> = kinds.iter().flat_map(|kind| list(&pod[*kind])).collect();
     let is_patch = !containers.iter().any(|container| container["image"].is_string());
     if !is_patch && pod["automountServiceAccountToken"] != false {
         say("is given a token of its service account");
     }
+    // Of a patch, what it says for all its containers stands here, whichever it names.
+    let shared = if is_patch { &Value::Null } else { &pod["securityContext"] };
+    if is_patch {
+        let own = &pod["securityContext"];
+        if own["runAsUser"] == 0 {
+            say("runs as root");
+        }
+        if own["runAsNonRoot"] == false {
+            say("may run as root (runAsNonRoot)");
+        }
+        if own["seccompProfile"]["type"] == "Unconfined" {
+            say("has no seccomp profile");
+        }
+        if pod["automountServiceAccountToken"] == true {
+            say("is given a token of its service account");
+        }
+    }
     for container in containers {
         let place = format!("{place}, container {}", container["name"].as_str().unwrap_or("?"));
-        found.extend(of_container(&place, container, &pod["securityContext"], is_patch));
+        found.extend(of_container(&place, container, shared, is_patch));
     }
     found
 }
@@ -84,7 +136,21 @@ fn of_container(place: &str, container: &Value, pod: &Value, is_patch: bool) -> 
     if list(&own["capabilities"]["add"]).any(|added| added != "NET_BIND_SERVICE") {
         say("adds capabilities".to_owned());
     }
+    if list(&container["ports"]).any(|port| port["hostPort"].as_u64().is_some_and(|port| port > 0)) {
+        say("takes a port of the host".to_owned());
+    }
     if is_patch {
+        // What it leaves out stays as it is; what it takes back does not.
+        for (key, loosened) in
+            [("runAsNonRoot", false), ("allowPrivilegeEscalation", true), ("readOnlyRootFilesystem", false)]
+        {
+            if own[key] == loosened {
+                say(format!("sets {key} to {loosened}"));
+            }
+        }
+        if own["seccompProfile"]["type"] == "Unconfined" {
+            say("has no seccomp profile".to_owned());
+        }
         return found;
     }
     if setting("runAsNonRoot") != true {
@@ -210,5 +276,60 @@ spec:
         assert_eq!(found(patch), Vec::<String>::new());
         let root = patch.replace("args: [x]", "securityContext: {runAsUser: 0}");
         assert_eq!(found(&root), ["m.yaml: Deployment web, container web: runs as root"]);
+    }
+
+    #[test]
+    fn a_patch_that_loosens_a_rule_is_named_wherever_it_stands() {
+        let pod =
+            "kind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {securityContext: {KEY}}}}\n";
+        let container = pod.replace("securityContext: {KEY}", "containers: [{name: web, KEY}]");
+        let inside = |text: &str| {
+            let indented: String = text.lines().map(|line| format!("      {line}\n")).collect();
+            format!(
+                "kind: Kustomization\npatches:\n  - target: {{kind: Deployment, name: web}}\n    patch: |-\n{indented}"
+            )
+        };
+        let operation =
+            "- {op: add, path: /spec/template/spec/containers/0/securityContext/privileged, value: true}";
+        let table = [
+            (pod.replace("KEY", "runAsUser: 0"), "m.yaml: Deployment web: runs as root"),
+            (
+                pod.replace("KEY", "runAsNonRoot: false"),
+                "m.yaml: Deployment web: may run as root (runAsNonRoot)",
+            ),
+            (
+                pod.replace("KEY", "seccompProfile: {type: Unconfined}"),
+                "m.yaml: Deployment web: has no seccomp profile",
+            ),
+            (
+                container.replace("KEY", "securityContext: {allowPrivilegeEscalation: true}"),
+                "m.yaml: Deployment web, container web: sets allowPrivilegeEscalation to true",
+            ),
+            (
+                container.replace("KEY", "ports: [{containerPort: 1, hostPort: 80}]"),
+                "m.yaml: Deployment web, container web: takes a port of the host",
+            ),
+            (
+                inside(&container.replace("KEY", "securityContext: {privileged: true}")),
+                "m.yaml: patch: Deployment web, container web: is privileged",
+            ),
+            (inside(operation), "m.yaml: patch: Deployment web, container ?: is privileged"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(found(&text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_holds_and_what_is_added_to_a_running_pod_count_too() {
+        let item = GOOD.replace("image: web:1", "image: web:latest").replace('\n', "\n    ");
+        let listed = format!("kind: List\nitems:\n  -{}", &item[4..]);
+        let expected = "m.yaml: Deployment web, container web: its image web:latest names no version";
+        assert_eq!(found(&listed), [expected], "{listed}");
+        let added = GOOD.replace(
+            "      containers:",
+            "      ephemeralContainers: [{name: look, securityContext: {privileged: true}}]\n      containers:",
+        );
+        assert!(found(&added).contains(&"m.yaml: Deployment web, container look: is privileged".to_owned()));
     }
 }
