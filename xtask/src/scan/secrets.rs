@@ -11,7 +11,11 @@ use super::Finding;
 /// What a secret begins with, what it looks like, and what it is. A private key is one only with its body: programs that
 /// read keys contain the first line.
 const SHAPES: [(&str, &str, &str); 9] = [
-    ("PRIVATE KEY-----", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{40}", "a private key"),
+    (
+        "PRIVATE KEY-----",
+        r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:\\[nr]|\s)+[A-Za-z0-9+/=\s]{40}",
+        "a private key",
+    ),
     ("IA", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", "an access key of AWS"),
     ("gh", r"\bgh[pousr]_[A-Za-z0-9]{36}\b", "a token of GitHub"),
     ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,}", "a token of GitHub"),
@@ -23,20 +27,24 @@ const SHAPES: [(&str, &str, &str); 9] = [
 ];
 
 /// An assignment to a name that tells: `DB_PASSWORD=…`, `api-key: "…"`. The value is what a generator makes.
-const ASSIGNED: &str = r#"(?i)[A-Za-z0-9_.-]*(?:password|passwd|secret|token|api[_-]?key)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{16,})"#;
+const ASSIGNED: &str = r#"(?i)[A-Za-z0-9_.-]*(?:password|passwd|secret(?:[_-]?(?:access[_-]?)?key)?|token|api[_-]?key)["']?\s*[:=]\s*["']?([A-Za-z0-9+/_=-]{16,})"#;
+
+/// A password in an address: `postgres://user:…@host`.
+const IN_ADDRESS: &str = r#"://[^\s/:@"']*:([A-Za-z0-9+_=%.~-]{16,})@"#;
 
 /// How much a value must vary to be random, in bits a character (Shannon): hex digits of a key have 3.4 and more, words
 /// that are joined mostly less.
 const RANDOM: f64 = 3.4;
 
-/// The words of which [`ASSIGNED`] wants one, in lower case.
-const TELLING: [&str; 4] = ["passw", "secret", "token", "api"];
+/// The words of which [`ASSIGNED`] or [`IN_ADDRESS`] wants one, in lower case.
+const TELLING: [&str; 5] = ["passw", "secret", "token", "api", "://"];
 
 static PATTERNS: LazyLock<Vec<(&str, Regex, &str)>> = LazyLock::new(|| {
     let compiled = |(start, pattern, what)| (start, Regex::new(pattern).expect("the pattern is ours"), what);
     SHAPES.map(compiled).into()
 });
-static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(ASSIGNED).expect("the pattern is ours"));
+static VALUES: LazyLock<[Regex; 2]> =
+    LazyLock::new(|| [ASSIGNED, IN_ADDRESS].map(|pattern| Regex::new(pattern).expect("the pattern is ours")));
 
 /// The secrets in a text, each with its line. Only where a telling word stands is a pattern tried: that is what makes a
 /// repository's worth of text a matter of milliseconds.
@@ -57,7 +65,8 @@ pub fn secrets(path: &str, text: &str) -> Vec<Finding> {
         if !TELLING.iter().any(|word| lower.contains(word)) {
             continue;
         }
-        let values = ASSIGNMENT.captures_iter(line).filter_map(|hit| hit.get(1));
+        let values =
+            VALUES.iter().flat_map(|pattern| pattern.captures_iter(line)).filter_map(|hit| hit.get(1));
         if values.map(|value| value.as_str()).any(is_random) {
             let place = format!("{path}:{}", index + 1);
             if !found.iter().any(|finding| finding.place == place) {
@@ -112,6 +121,10 @@ mod tests {
         let alphabet = "Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0UvWxYzAb1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9";
         vec![
             (format!("x\n-----BEGIN {}PRIVATE KEY-----\n{body}\n", "RSA "), "f:2: holds a private key"),
+            (
+                format!("{{\"key\": \"-----BEGIN {}KEY-----\\n{body}\"}}", "PRIVATE "),
+                "f:1: holds a private key",
+            ),
             (format!("id = {}{}", "AKIA", "IOSFODNN7EXAMPLE"), "f:1: holds an access key of AWS"),
             (format!("{}{}", "ghp_", &alphabet[..36]), "f:1: holds a token of GitHub"),
             (format!("{}{}", "glpat-", &alphabet[..20]), "f:1: holds a token of GitLab"),
@@ -119,6 +132,12 @@ mod tests {
             (format!("{}{}", "xoxb-", &alphabet[..24]), "f:1: holds a token of Slack"),
             (format!("eyJ{0}.eyJ{0}.{0}", &alphabet[..20]), "f:1: holds a JSON web token"),
             (format!("a: b\nDB_PASSWORD={}\n", &alphabet[..24]), "f:2: assigns what looks like a secret"),
+            (format!("ROCKET_SECRET_KEY={}", &alphabet[..44]), "f:1: assigns what looks like a secret"),
+            (format!("aws_secret_access_key = {}", &alphabet[..40]), "f:1: assigns what looks like a secret"),
+            (
+                format!("URL=postgres://app:{}@db/app", &alphabet[..24]),
+                "f:1: assigns what looks like a secret",
+            ),
             (format!("\"api-key\": \"{}\"", &alphabet[..24]), "f:1: assigns what looks like a secret"),
         ]
     }
@@ -140,6 +159,8 @@ mod tests {
             "secretKeyRef: {name: app-secret, key: DB_PASSWORD}",
             "-----BEGIN PRIVATE KEY-----",
             "token: deny",
+            "postgres://app:${DB_PASSWORD}@db/app",
+            "https://example.org:8443/a/page-of-2026@home",
             "let token = CancellationToken::new();",
         ];
         for text in innocent {
