@@ -43,6 +43,33 @@ fn a_secret_in_a_file_and_a_pod_with_privileges_are_found() {
 }
 
 #[test]
+fn a_check_that_breaks_keeps_no_other_from_running() {
+    let checkout = known_to_git("scan-broken");
+    checkout.write("k8s/pod.yaml", "a: [\n");
+    let scan = ["scan", "manifests", "image", "--image", "redis:8"];
+    let run = checkout.run(&scan).expect(5);
+    for found in [
+        "redis:8: names no user, so it runs as root",
+        "error[checks-failed]: the scan found something: release image",
+        "Kubernetes manifests: cannot read k8s/pod.yaml",
+    ] {
+        assert!(run.stderr().contains(found), "{found:?} is not in\n{}", run.stderr());
+    }
+    let run = checkout.run(&["scan", "secrets", "manifests"]).expect(3);
+    assert!(run.stderr().contains("error[project-invalid]: cannot read k8s/pod.yaml"), "{}", run.stderr());
+}
+
+#[test]
+fn a_secret_in_a_file_that_is_not_all_utf8_is_found() {
+    let checkout = known_to_git("scan-latin");
+    let secret = ["ghp_", "Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0UvWxYz"].concat();
+    let latin = [b"caf\xe9\n", secret.as_bytes()].concat();
+    std::fs::write(checkout.root().join("access"), latin).expect("a file of the checkout");
+    let run = checkout.run(&["scan", "secrets"]).expect(5);
+    assert!(run.stderr().contains("access:2: holds a token of GitHub"), "{}", run.stderr());
+}
+
+#[test]
 fn an_image_that_runs_as_root_or_is_too_large_is_found() {
     let checkout = known_to_git("scan-image");
     let run = checkout.run(&["scan", "image", "--image", "redis:8"]).expect(5);

@@ -41,15 +41,16 @@ enum Verdict {
     NotRun(String),
 }
 
-/// Runs `scan`. Every check runs, whatever the others found.
+/// Runs `scan`. Every check runs, whatever the others found and whichever of them broke.
 ///
 /// # Errors
-/// [`Code::ChecksFailed`] when a check finds something, or, when `CI` is set, could not be made.
+/// [`Code::ChecksFailed`] when a check finds something, or, when `CI` is set, could not be made; else the failure of the
+/// first one that broke.
 pub async fn run(context: &Context, arguments: &cli::Scan) -> Result<(), Failure> {
     let checks = if arguments.checks.is_empty() { Check::ALL.to_vec() } else { arguments.checks.clone() };
     let titles = checks.iter().map(|check| title(*check).to_owned()).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
-    let (mut found, mut not_run) = (Vec::new(), Vec::new());
+    let (mut found, mut not_run, mut broken) = (Vec::new(), Vec::new(), None);
     for check in checks {
         let step = checklist.step(async |_| match perform(context, arguments, check).await? {
             Verdict::Passed(what) => Ok((None, Some(what))),
@@ -68,12 +69,19 @@ pub async fn run(context: &Context, arguments: &cli::Scan) -> Result<(), Failure
                 }
                 found.push(title(check));
             }
-            Err(failure) => return Err(failure),
+            Err(failure) if failure.code == Code::Interrupted => return Err(failure),
+            Err(failure) => {
+                not_run.push(format!("{}: {}", title(check), failure.message));
+                broken.get_or_insert(failure);
+            }
         }
     }
     if !found.is_empty() {
         let message = format!("the scan found something: {}", found.join(", "));
         return Err(Failure::new(Code::ChecksFailed, message).details(not_run));
+    }
+    if let Some(failure) = broken {
+        return Err(failure);
     }
     if not_run.is_empty() {
         return Ok(());
@@ -116,7 +124,7 @@ fn verdict(found: &[Finding], looked_at: String) -> Verdict {
     Verdict::Found(found.iter().map(ToString::to_string).collect())
 }
 
-/// The text files that git knows or would take, below a directory.
+/// The files that git knows or would take, below a directory.
 async fn files(context: &Context, below: &str) -> Result<Vec<(String, String)>, Failure> {
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", below];
     let program = Program::new("git", QUESTION).args(arguments).directory(context.project.root());
@@ -125,9 +133,10 @@ async fn files(context: &Context, below: &str) -> Result<Vec<(String, String)>, 
             .hint("the scan looks at what git knows")
     })?;
     let paths = list.split('\0').filter(|path| !path.is_empty());
-    // A picture is no text; a file that was removed and not committed yet is none.
+    // A file that was removed and not committed yet is none. One that is not all UTF-8 can hold a secret as any other.
     let read = |path: &str| {
-        Some((path.to_owned(), std::fs::read_to_string(context.project.root().join(path)).ok()?))
+        let raw = std::fs::read(context.project.root().join(path)).ok()?;
+        Some((path.to_owned(), String::from_utf8_lossy(&raw).into_owned()))
     };
     Ok(paths.filter_map(read).collect())
 }
