@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -70,7 +70,10 @@ pub async fn run(context: &Context, stages: &[Stage], fix: bool) -> Result<(), F
             None => match perform(context, stage).await {
                 Ok(None) => StageOutcome::Passed,
                 Ok(Some(why)) => StageOutcome::NotRun { why },
-                Err(failure) if failure.code == Code::Interrupted => return Err(failure),
+                Err(failure) if failure.code == Code::Interrupted => {
+                    reports.interrupted(context, stage, begun, &failure)?;
+                    return Err(failure);
+                }
                 Err(failure) => {
                     // Here, where the stage's other output is.
                     context.events.send(Event::from(&failure));
@@ -83,8 +86,7 @@ pub async fn run(context: &Context, stages: &[Stage], fix: bool) -> Result<(), F
         passed.insert(stage, outcome == StageOutcome::Passed);
         let took = begun.elapsed();
         context.events.send(Event::StageFinished { stage: name(stage), outcome: outcome.clone(), took });
-        let command = format!("cargo xtask ci {}", name(stage));
-        reports.stages.push(Report { stage: name(stage), outcome, seconds: took.as_secs_f64(), command });
+        reports.stages.push(Report::new(stage, outcome, took));
     }
     reports.keep(context)?;
     context.answer(&reports)?;
@@ -115,7 +117,30 @@ const fn machine(stage: Stage) -> Need {
     }
 }
 
+impl Report {
+    fn new(stage: Stage, outcome: StageOutcome, took: Duration) -> Self {
+        let command = format!("cargo xtask ci {}", name(stage));
+        Self { stage: name(stage), outcome, seconds: took.as_secs_f64(), command }
+    }
+}
+
 impl Reports {
+    /// Ends the stage in which the user stopped the pipeline, and writes what there is: the results of an earlier run
+    /// must not be taken for this one's.
+    fn interrupted(
+        &mut self,
+        context: &Context,
+        stage: Stage,
+        begun: Instant,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        let outcome = StageOutcome::Failed { message: failure.message.clone() };
+        let took = begun.elapsed();
+        context.events.send(Event::StageFinished { stage: name(stage), outcome: outcome.clone(), took });
+        self.stages.push(Report::new(stage, outcome, took));
+        self.keep(context)
+    }
+
     /// Without a failure, what was not run decides.
     fn judge(&self) -> Result<(), Failure> {
         let not_run =
@@ -195,7 +220,7 @@ fn worded(outcome: &StageOutcome) -> (&'static str, Option<&str>) {
 }
 
 fn duration(seconds: f64) -> String {
-    crate::ui::duration(std::time::Duration::from_secs_f64(seconds))
+    crate::ui::duration(Duration::from_secs_f64(seconds))
 }
 
 fn name(stage: Stage) -> String {

@@ -49,6 +49,25 @@ fn while_an_engine_says_nothing() {
 }
 
 #[test]
+fn while_a_stage_of_the_pipeline_runs() {
+    let checkout = Checkout::small("int-ci", SINGLE);
+    let results = "target/homeport/ci.json";
+    checkout.write(results, "{\"stages\": \"of a run before\"}");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp://{}", silent.local_addr().expect("an address"));
+    let push = checkout.xtask(&["ci", "push"]).env("DOCKER_HOST", &address).env("GITHUB_ACTIONS", "true");
+    let run = push.env("HOMEPORT_REPOSITORY", "registry.example/team/app").start();
+    let _asked = silent.accept().expect("it asks the engine");
+    run.interrupt();
+    let ended = run.end().expect(130);
+    assert!(ended.stderr().contains("::endgroup::"), "{}", ended.stderr());
+    let text = std::fs::read_to_string(checkout.root().join(results)).expect("results");
+    let results: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(results["stages"][0]["stage"], "push", "{text}");
+    assert_eq!(results["stages"][0]["result"], "failed", "{text}");
+}
+
+#[test]
 fn while_an_image_is_built() {
     let checkout = Checkout::small("int-build", BUILT).with_own_image("IMAGE");
     let recipe = "# The image of this test's service.\nFROM redis:8\n";
