@@ -252,7 +252,7 @@ async fn perform(context: &Context, stage: Stage) -> Result<Option<String>, Fail
             image::run(context, &cli::Image::Build(arguments)).await?;
             scanned(context, &[Check::Image, Check::Bill]).await
         }
-        Stage::Push if std::env::var_os(push::REPOSITORY_VARIABLE).is_none() => {
+        Stage::Push if push::named_by_environment().is_none() => {
             return Ok(Some(format!("{} names no repository", push::REPOSITORY_VARIABLE)));
         }
         Stage::Push => push::run(context, &cli::Push::default()).await,

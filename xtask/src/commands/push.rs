@@ -37,7 +37,10 @@ struct Pushed {
 /// When the image was not built, was built from something else than what is checked out, or is too large; when the
 /// registry refuses.
 pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure> {
+    // What an earlier run has pushed is no answer to this one, should it fail.
+    let _ = std::fs::remove_file(context.project.root().join(&arguments.output));
     let repository = repository(arguments)?;
+    judge_tag(|name| std::env::var(name).ok())?;
     let (session, _) = context.session_as_found(false).await?;
     let made = identity::made_here(&session.stack)?;
     let revision = identity::revision(context).await;
@@ -57,10 +60,15 @@ pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure
     context.answer(&pushed)
 }
 
+/// The repository that the environment names; an empty variable names none.
+pub(super) fn named_by_environment() -> Option<String> {
+    std::env::var(REPOSITORY_VARIABLE).ok().filter(|repository| !repository.is_empty())
+}
+
 /// The repository to push to; one without a registry is Docker Hub's.
 fn repository(arguments: &cli::Push) -> Result<String, Failure> {
-    let chosen = arguments.repository.clone().or_else(|| std::env::var(REPOSITORY_VARIABLE).ok());
-    let Some(repository) = chosen.filter(|repository| !repository.is_empty()) else {
+    let given = arguments.repository.clone().filter(|repository| !repository.is_empty());
+    let Some(repository) = given.or_else(named_by_environment) else {
         return Err(Failure::new(Code::Usage, "no repository is named to push to")
             .hint(format!("`cargo xtask push registry.example/team/app`, or {REPOSITORY_VARIABLE}")));
     };
@@ -70,6 +78,17 @@ fn repository(arguments: &cli::Push) -> Result<String, Failure> {
             .hint("it is written like registry.example/team/app, without a tag; `--tag` chooses tags"));
     }
     Ok(repository)
+}
+
+/// Whether the tag that a job of GitHub Actions runs for is that of the version: nobody looks for 0.1.0 under v0.2.0.
+fn judge_tag(variable: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    let name = variable("GITHUB_REF_NAME").filter(|_| variable("GITHUB_REF_TYPE").as_deref() == Some("tag"));
+    let Some(tag) = name.filter(|tag| tag.strip_prefix('v').unwrap_or(tag) != identity::VERSION) else {
+        return Ok(());
+    };
+    let message = format!("cannot push version {}: this job is for the tag {tag}", identity::VERSION);
+    Err(Failure::new(Code::ChecksFailed, message)
+        .hint("the version stands in Cargo.toml; the tag is `v` and the version"))
 }
 
 /// Whether this image may be published from this checkout.
@@ -140,5 +159,25 @@ impl Answer for Pushed {
             table.row([Cell::plain(format!("{}:{tag}", self.repository)), Cell::plain(&self.digest)]);
         }
         table.lines(style, columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_and_the_version_agree() {
+        let judged = |kind: &str, name: &str| {
+            let variables = [("GITHUB_REF_TYPE", kind.to_owned()), ("GITHUB_REF_NAME", name.to_owned())];
+            judge_tag(|wanted| {
+                variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone())
+            })
+        };
+        assert_eq!(judged("tag", &format!("v{}", identity::VERSION)), Ok(()));
+        assert_eq!(judged("branch", "main"), Ok(()));
+        assert_eq!(judge_tag(|_| None), Ok(()));
+        let refused = judged("tag", "v9.9.9").expect_err("another version");
+        assert!(refused.message.contains("v9.9.9"), "{refused}");
     }
 }

@@ -99,7 +99,8 @@ impl Engine {
             has_health_check: config
                 .healthcheck
                 .and_then(|check| check.test)
-                .is_some_and(|test| !test.is_empty()),
+                // `HEALTHCHECK NONE` is written as a test too.
+                .is_some_and(|test| test.first().is_some_and(|first| first != "NONE")),
             labels: config.labels.unwrap_or_default().into_keys().collect(),
             size,
         }))

@@ -56,7 +56,7 @@ fn shortened(commit: &str) -> String {
 /// The commit that is checked out, marked when files differ from it; `None` outside of git.
 pub(crate) async fn revision(context: &Context) -> Option<String> {
     let head = git(context, &["rev-parse", "HEAD"]).await?;
-    let changes = git(context, &["status", "--porcelain", "--untracked-files=no"]).await?;
+    let changes = git(context, &["status", "--porcelain"]).await?;
     Some(if changes.is_empty() { head } else { format!("{head}{DIRTY}") })
 }
 

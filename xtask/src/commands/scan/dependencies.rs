@@ -30,8 +30,8 @@ pub(super) async fn check(
     database: Option<&Path>,
     offline: bool,
 ) -> Result<Verdict, Failure> {
-    let given =
-        database.map(Path::to_owned).or_else(|| std::env::var_os(DATABASE_VARIABLE).map(PathBuf::from));
+    let named = std::env::var_os(DATABASE_VARIABLE).filter(|path| !path.is_empty());
+    let given = database.map(Path::to_owned).or_else(|| named.map(PathBuf::from));
     if offline && given.is_none() {
         return Ok(Verdict::NotRun(
             "there are no advisories without network; --advisory-db gives some".to_owned(),
