@@ -19,8 +19,6 @@ SELECT "visitor_debts"."instance", "visitor_debts"."batch", "visitor_debts"."vis
 
 SELECT "visitors"."count" FROM "visitors" LIMIT $1;
 
-SELECT $1;
-
 SELECT count(*) AS applied FROM __diesel_schema_migrations WHERE version = ANY($1);
 
 SELECT to_regclass($1) IS NOT NULL AS present;
