@@ -157,8 +157,7 @@ impl Reports {
     fn keep(&self, context: &Context) -> Result<(), Failure> {
         let path = context.project.scratch().join("ci.json");
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        let written =
-            std::fs::create_dir_all(context.project.scratch()).and_then(|()| std::fs::write(&path, text));
+        let written = super::write_with_directories(&path, &text);
         written.and_then(|()| self.summarize()).map_err(|error| {
             Failure::new(Code::ProjectInvalid, format!("cannot write what the stages came to: {error}"))
         })

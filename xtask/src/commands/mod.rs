@@ -13,6 +13,7 @@ pub mod scan;
 pub mod status;
 pub mod test;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -131,6 +132,19 @@ impl Context {
     pub fn print(&self, text: &str) -> Result<(), Failure> {
         crate::ui::print_text(text).map_err(|error| unprintable(&error))
     }
+}
+
+/// Writes a file of results, with the directories above it.
+fn write_with_directories(path: &Path, text: &str) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    std::fs::write(path, text)
+}
+
+/// As [`write_with_directories`], for a command that fails when it cannot.
+fn keep(path: &Path, text: &str) -> Result<(), Failure> {
+    write_with_directories(path, text).map_err(|error| {
+        Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 fn unprintable(error: &std::io::Error) -> Failure {

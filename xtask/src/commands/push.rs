@@ -147,9 +147,7 @@ async fn publish(
 fn write(context: &Context, arguments: &cli::Push, pushed: &Pushed) -> Result<(), Failure> {
     let path = context.project.root().join(&arguments.output);
     let text = serde_json::to_string_pretty(pushed).unwrap_or_default() + "\n";
-    path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text)).map_err(
-        |error| Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display())),
-    )
+    super::keep(&path, &text)
 }
 
 impl Answer for Pushed {

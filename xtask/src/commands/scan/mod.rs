@@ -3,7 +3,6 @@
 
 mod dependencies;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -203,10 +202,7 @@ async fn bill_of_materials(context: &Context) -> Result<Verdict, Failure> {
         .map_err(|error| Failure::new(Code::ProjectInvalid, error))?;
     let count = bill["components"].as_array().map_or(0, Vec::len);
     let path = context.project.scratch().join(format!("{package}.cdx.json"));
-    let written = write(&path, &bill);
-    written.map_err(|error| {
-        Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
-    })?;
+    super::keep(&path, &(format!("{bill:#}") + "\n"))?;
     Ok(Verdict::Passed(format!("{count} components in {}", context.project.relative(&path).display())))
 }
 
@@ -221,9 +217,4 @@ async fn metadata(context: &Context) -> Result<Value, Failure> {
         program.output().await.map_err(|error| Failure::new(Code::ProjectInvalid, error.to_string()))?;
     serde_json::from_str(&text)
         .map_err(|error| Failure::new(Code::Internal, format!("cargo metadata: {error}")))
-}
-
-fn write(path: &PathBuf, bill: &Value) -> std::io::Result<()> {
-    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    std::fs::write(path, serde_json::to_string_pretty(bill)? + "\n")
 }

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Manner, write};
+use super::Manner;
 use crate::checklist::Checklist;
 use crate::cli::Suite;
-use crate::commands::Context;
+use crate::commands::{Context, keep};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -125,7 +125,7 @@ async fn install(context: &Context, tools: &[Tool]) -> Result<(), Failure> {
 pub(super) async fn conclude(context: &Context, judged: bool) -> Result<(), Failure> {
     let directory = context.project.scratch().join("coverage");
     let lcov = directory.join("lcov.info");
-    write(&lcov, "")?;
+    keep(&lcov, "")?;
     let shown = directory.display().to_string();
     let lcov_path = lcov.display().to_string();
     report(context, &["--lcov", "--output-path", &lcov_path]).await?;
@@ -134,7 +134,7 @@ pub(super) async fn conclude(context: &Context, judged: bool) -> Result<(), Fail
     let summary = directory.join("rooms.json");
     let text = serde_json::to_string_pretty(&rooms)
         .map_err(|error| Failure::new(Code::Internal, format!("cannot write the rooms as JSON: {error}")))?;
-    write(&summary, &text)?;
+    keep(&summary, &text)?;
     context.events.send(Event::Covered { rooms: rooms.clone() });
     let relative = context.project.relative(&directory).display().to_string();
     context.events.note(format!("coverage: {relative}/html/index.html, lcov.info and rooms.json beside it"));

@@ -233,7 +233,7 @@ async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> Result<(), F
 
 fn conclude(context: &Context, reports: &[SuiteReport], failures: Vec<Failure>) -> Result<(), Failure> {
     let path = context.project.scratch().join(JUNIT);
-    write(&path, &junit(reports))?;
+    super::keep(&path, &junit(reports))?;
     let total = |outcome| reports.iter().map(|report| report.count(outcome)).sum::<usize>();
     let (passed, failed) = (total(CaseOutcome::Passed), total(CaseOutcome::Failed));
     context.events.send(Event::Tested { suites: reports.to_vec() });
@@ -245,14 +245,6 @@ fn conclude(context: &Context, reports: &[SuiteReport], failures: Vec<Failure>) 
         None => Ok(()),
         Some(failure) => Err(failure),
     }
-}
-
-/// Writes a file of results, with the directories above it.
-fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    made.and_then(|()| std::fs::write(path, text)).map_err(|error| {
-        Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
-    })
 }
 
 fn failure_of(suite: Suite, error: &ProcessError) -> Failure {
