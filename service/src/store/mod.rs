@@ -70,8 +70,12 @@ impl Store {
     /// Opens the store within a tokio runtime: connects in the background, again and again until it succeeds.
     pub fn open(config: &Config, metrics: &Metrics, logger: &Logger) -> (Self, Upkeep) {
         let postgres = Arc::new(Postgres::new(&config.database, &metrics.store, logger));
-        let probe =
-            Arc::new(Probe::new(&config.database, config.timing.ready_deadline, Arc::clone(&postgres)));
+        let probe = Arc::new(Probe::new(
+            &config.database,
+            config.timing.ready_deadline,
+            Arc::clone(&postgres),
+            logger,
+        ));
         let link = Arc::new(Link::new(&config.redis, &metrics.store));
         let cache =
             Arc::new(Cache::new(Arc::clone(&link), &config.redis, config.timing.cache_ttl, &metrics.store));
@@ -90,8 +94,8 @@ impl Store {
                 async move { link.supervise(&logger, &dependants).await }
             }),
             tokio::spawn({
-                let (probe, logger) = (Arc::clone(&probe), logger.clone());
-                async move { probe.supervise(&logger).await }
+                let probe = Arc::clone(&probe);
+                async move { probe.supervise().await }
             }),
             tokio::spawn({
                 let (visitors, interval) = (Arc::clone(&visitors), config.timing.flush_interval);

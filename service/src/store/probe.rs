@@ -2,6 +2,7 @@
 //! so that a silent Postgres costs one thread and no pooled connection. What the answer is good for, callers decide.
 
 use std::{
+    mem::Discriminant,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -54,45 +55,63 @@ const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_s
 pub(super) struct Probe {
     database: Database,
     deadline: Duration,
-    postgres: Arc<Postgres>,
     connection: Arc<Mutex<Option<PgConnection>>>,
-    question: Mutex<Option<Shared<BoxFuture<'static, Verdict>>>>,
+    question: Mutex<Question>,
+    conclusions: Arc<Conclusions>,
+}
+
+/// The question that was asked last.
+struct Question {
+    number: u64,
+    answer: Option<Shared<BoxFuture<'static, Verdict>>>,
 }
 
 impl Probe {
-    pub(super) fn new(database: &Database, deadline: Duration, postgres: Arc<Postgres>) -> Self {
+    pub(super) fn new(
+        database: &Database,
+        deadline: Duration,
+        postgres: Arc<Postgres>,
+        logger: &Logger,
+    ) -> Self {
         Self {
             database: database.clone(),
             deadline,
-            postgres,
             connection: Arc::default(),
-            question: Mutex::default(),
+            question: Mutex::new(Question { number: 0, answer: None }),
+            conclusions: Arc::new(Conclusions { postgres, logger: logger.clone(), last: Mutex::default() }),
         }
     }
 
     /// Asks Postgres, or joins the question that is being asked.
     pub(super) async fn ask(&self) -> Verdict {
-        let question = {
-            let mut current = self.question.lock().unwrap_or_else(PoisonError::into_inner);
-            match current.as_ref() {
-                Some(question) if question.peek().is_none() => question.clone(),
-                _ => current.insert(self.question()).clone(),
+        let (number, answer) = {
+            let mut question = self.question.lock().unwrap_or_else(PoisonError::into_inner);
+            match question.answer.as_ref() {
+                Some(answer) if answer.peek().is_none() => (question.number, answer.clone()),
+                _ => {
+                    question.number += 1;
+                    let number = question.number;
+                    (number, question.answer.insert(self.question(number)).clone())
+                }
             }
         };
-        let verdict = tokio::time::timeout(self.deadline, question).await.unwrap_or(Verdict::Silent);
-        self.postgres.set_up(verdict.is_up());
-        verdict
+        tokio::time::timeout(self.deadline, answer).await.unwrap_or_else(|_elapsed| {
+            self.conclusions.draw(number, &Verdict::Silent);
+            Verdict::Silent
+        })
     }
 
-    fn question(&self) -> Shared<BoxFuture<'static, Verdict>> {
+    fn question(&self, number: u64) -> Shared<BoxFuture<'static, Verdict>> {
         let (connection, database, deadline) =
             (Arc::clone(&self.connection), self.database.clone(), self.deadline);
+        let conclusions = Arc::clone(&self.conclusions);
         let task = tokio::task::spawn_blocking(move || {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             let verdict = look(&mut connection, &database, deadline);
             if matches!(verdict, Verdict::Down(_)) {
                 *connection = None;
             }
+            conclusions.draw(number, &verdict);
             verdict
         });
         task.map(|verdict| verdict.unwrap_or_else(|panicked| Verdict::Down(panicked.to_string())))
@@ -100,25 +119,54 @@ impl Probe {
             .shared()
     }
 
-    /// Asks for as long as the service runs, and logs each change.
-    pub(super) async fn supervise(&self, logger: &Logger) {
-        let mut seen: Option<std::mem::Discriminant<Verdict>> = None;
+    /// Asks for as long as the service runs.
+    pub(super) async fn supervise(&self) {
         let mut pause = AWAY.0;
         loop {
             let verdict = self.ask().await;
-            // One line a change of state: the texts of one outage differ from question to question.
-            let state = std::mem::discriminant(&verdict);
-            if seen.replace(state) != Some(state) {
-                report(&verdict, logger);
-            }
             pause = if verdict.is_up() { CALM } else { (pause * 2).min(AWAY.1) };
             if verdict.is_up() {
                 // Many requests may have failed for one reason: one early look, then the usual pace.
-                let _woken = tokio::time::timeout(pause, self.postgres.suspicion.notified()).await;
+                let suspicion = self.conclusions.postgres.suspicion.notified();
+                let _woken = tokio::time::timeout(pause, suspicion).await;
                 pause = AWAY.0;
             } else {
                 tokio::time::sleep(pause).await;
             }
+        }
+    }
+}
+
+/// What follows from the answers, in the order of the questions: requests are let through or not, and the log has one
+/// line a change. Whoever asked, both know of it at once.
+struct Conclusions {
+    postgres: Arc<Postgres>,
+    logger: Logger,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    /// The newest question that was answered.
+    answered: u64,
+    /// What the log was told: the texts of one outage differ from question to question.
+    state: Option<Discriminant<Verdict>>,
+}
+
+impl Conclusions {
+    /// That nobody answered in time counts only until the question is answered.
+    fn draw(&self, question: u64, verdict: &Verdict) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if question <= last.answered {
+            return;
+        }
+        if *verdict != Verdict::Silent {
+            last.answered = question;
+        }
+        self.postgres.set_up(verdict.is_up());
+        let state = std::mem::discriminant(verdict);
+        if last.state.replace(state) != Some(state) {
+            report(verdict, &self.logger);
         }
     }
 }

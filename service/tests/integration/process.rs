@@ -89,8 +89,7 @@ async fn absent_servers_are_waited_for() {
     let _to_postgres = Proxy::on(postgres_port, postgres.port).await;
     served.until_ready("ok").await;
     assert_eq!(served.get("/").await.json()["visitor"], 2, "the visit before is not lost");
-    // Readiness asks for itself; requests are let through once the supervisor, which also writes the log, has seen it.
-    until("the data", async || served.get("/api/data").await.status == 200).await;
+    assert_eq!(served.get("/api/data").await.status, 200, "what found Postgres ready lets requests through");
     let end = served.stop().await;
     assert_eq!(end.status.code(), Some(0));
     for text in
