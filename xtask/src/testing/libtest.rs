@@ -29,6 +29,8 @@ struct Block {
     closed: Option<Duration>,
     /// Name, outcome, and when it ended.
     ended: Vec<(String, CaseOutcome, Duration)>,
+    /// The case whose outcome stands on a later line, after what its children printed in between.
+    open: Option<String>,
     failures: bool,
     said: BTreeMap<String, Vec<String>>,
     speaker: Option<String>,
@@ -77,7 +79,14 @@ impl Block {
             self.failure_line(line);
         } else if line == "failures:" {
             self.failures = true;
-        } else if let Some((name, outcome)) = case(line) {
+        } else if let Some((name, rest)) = case(line) {
+            match outcome(rest) {
+                Some(outcome) => self.ended.push((name.to_owned(), outcome, at)),
+                None => self.open = Some(name.to_owned()),
+            }
+        } else if let Some(outcome) = outcome(line)
+            && let Some(name) = self.open.take()
+        {
             self.ended.push((name, outcome, at));
         }
     }
@@ -140,17 +149,21 @@ fn program_name(rest: &str) -> Option<String> {
     Some(format!("{name} {}", source.strip_prefix("unittests ").unwrap_or(source)))
 }
 
-/// `test plan::tests::an_edit ... ok`.
-fn case(line: &str) -> Option<(String, CaseOutcome)> {
-    let (name, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    let outcome = match word {
-        "ok" => CaseOutcome::Passed,
-        "FAILED" => CaseOutcome::Failed,
-        _ if word.starts_with("ignored") => CaseOutcome::Skipped,
-        _ => return None,
-    };
+/// `test plan::tests::an_edit ... ok` → its name, and what stands after the dots: where one case runs at a time, its name
+/// is printed before it runs, and what its children print comes between the dots and the outcome.
+fn case(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let name = name.trim_end();
-    Some((name.strip_suffix(" - should panic").unwrap_or(name).to_owned(), outcome))
+    Some((name.strip_suffix(" - should panic").unwrap_or(name), rest))
+}
+
+fn outcome(word: &str) -> Option<CaseOutcome> {
+    match word {
+        "ok" => Some(CaseOutcome::Passed),
+        "FAILED" => Some(CaseOutcome::Failed),
+        _ if word == "ignored" || word.starts_with("ignored, ") => Some(CaseOutcome::Skipped),
+        _ => None,
+    }
 }
 
 fn without_blank_ends(mut lines: Vec<String>) -> Vec<String> {
@@ -242,6 +255,28 @@ mod tests {
             ["running 7 tests", "test good ... FAILED", "assertion failed"]
         );
         assert!(programs[0].cases[1].said.is_empty());
+    }
+
+    #[test]
+    fn what_children_print_comes_between_a_case_and_its_outcome() {
+        let (_, programs) = read(
+            &[
+                (0, "running 3 tests"),
+                (1, "test a ... deploy: done"),
+                (2, "ok, said the child"),
+                (3, "ok"),
+                (4, "test b ... ok"),
+                (4, "ok"),
+                (5, "test c ... {\"pods\": 3}"),
+                (6, "FAILED"),
+                (6, ""),
+                (6, "failures:"),
+                (6, "test result: FAILED. 2 passed; 1 failed; 0 ignored"),
+            ],
+            1,
+        );
+        let (passed, failed) = (CaseOutcome::Passed, CaseOutcome::Failed);
+        assert_eq!(told(&programs[0]), [("a", passed, 3), ("b", passed, 1), ("c", failed, 2)]);
     }
 
     #[test]
