@@ -136,7 +136,10 @@ impl Checkout {
         assert!(self.directory.is_some(), "a test does not write to this checkout");
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("it can be made");
-        std::fs::write(&path, text).expect("it can be written");
+        // As an editor saves: nobody sees half of it.
+        let beside = path.with_extension("saved");
+        std::fs::write(&beside, text).expect("it can be written");
+        std::fs::rename(&beside, &path).expect("it can be renamed");
     }
 
     /// Saves the Compose file as it was at the beginning, but with these places changed.
