@@ -6,12 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use rocket::{futures::future::join_all, http::Method};
 use serde_json::{Value, json};
 
-use crate::{application::Application, servers::until, tests};
+use crate::{
+    application::Application,
+    servers::{self, until},
+    tests,
+    wire::{Connection, Served},
+};
 
 tests![
     every_request_yields_exactly_one_line,
     counters_and_lines_add_up_under_concurrency,
     labels_are_bounded_under_random_paths,
+    a_clients_address_is_taken_from_the_header_of_a_trusted_proxy_only,
     nothing_secret_is_logged,
     a_fault_is_logged_under_the_id_of_its_request,
 ];
@@ -136,6 +142,25 @@ async fn labels_are_bounded_under_random_paths() {
     assert!(endpoints.iter().all(|endpoint| known.contains(endpoint)), "{endpoints:?}");
     let series = metrics.text().lines().filter(|line| line.starts_with("app_requests_total{")).count();
     assert!(series < 20, "{series} series");
+}
+
+async fn a_clients_address_is_taken_from_the_header_of_a_trusted_proxy_only() {
+    for (changes, logged) in [
+        (&[("REAL_IP_HEADER", "X-Client")] as &[_], ["192.0.2.7", "127.0.0.1", "127.0.0.1"]),
+        (&[], ["127.0.0.1"; 3]),
+    ] {
+        let database = servers::postgres().await.database().await;
+        let (postgres, redis) = (servers::postgres().await.port, servers::redis().await.port);
+        let served = Served::start(&servers::variables(postgres, &database, redis, changes)).await;
+        for header in [("X-Client", "192.0.2.7"), ("X-Real-IP", "192.0.2.8"), ("X-Client", "nobody")] {
+            let mut connection = Connection::open(served.port).await.expect("a connection");
+            connection.send("GET", "/nothing", &[header], b"").await.expect("an answer");
+        }
+        let end = served.stop().await;
+        let lines = end.lines.iter().filter(|line| line["path"] == "/nothing");
+        let addresses: Vec<&str> = lines.map(|line| line["ip"].as_str().expect("an address")).collect();
+        assert_eq!(addresses, logged, "{changes:?}");
+    }
 }
 
 async fn nothing_secret_is_logged() {
