@@ -198,6 +198,7 @@ const FILES: &[(&str, &str)] = &[
     ("x-a: &a {bad: 1}\nservices:\n  web:\n    image: i\n    healthcheck: *a\n",
      "1: services.web.healthcheck.bad: there is no such key here, or Homeport does not support it\n5: services.web.healthcheck: needs a `test`, or `disable: true`\n"),
     ("services:\n  web: {image: i}\n---\nservices: {}\n", "4: not valid YAML: there is more than one document\n"),
+    ("services:\n  web: {image: '${NOPE}', user: '${NEITHER}'}\n", "2: services.web.image: must not be empty\n2: services.web.image: the variable NOPE is not set, its value here is empty\n"),
     ("services:\n  web:\n    image: ${NOPE}\n    user: ${NEITHER}\n", "3: services.web.image: must not be empty\n3: services.web.image: the variable NOPE is not set, its value here is empty\n"),
     ("services:\n  web:\n    image: i\n    user: \"${a\\nb\"\n", "4: services.web.user: the brace of ${a b is not closed\n"),
     ("services: {web: {image: 'open}}\n", "1: not valid YAML: unclosed quote\n"),

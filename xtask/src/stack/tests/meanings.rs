@@ -173,6 +173,8 @@ const SAME: &[(&str, &str)] = &[
     ("networks: [default]", "networks: {default: }"),
     ("networks: []", ""),
     ("healthcheck: {test: a}", "healthcheck: {test: [CMD-SHELL, a], interval: 30s, timeout: 30s, retries: 3, start_period: 0s}"),
+    ("healthcheck: {test: a, interval: 0s, timeout: 0s, retries: 0}", "healthcheck: {test: a}"),
+    ("read_only: 'Yes'\ninit: 'n'", "read_only: true\ninit: false"),
     ("healthcheck: {test: [NONE]}", "healthcheck: {disable: true, test: a, interval: 1s}"),
     ("cpus: .5\nmem_limit: 1k\npids_limit: 5\nmem_reservation: 1", "deploy: {resources: {limits: {cpus: 0.50, memory: 1024b, pids: 5}, reservations: {memory: '1'}}}"),
     ("pids_limit: -1\nmem_limit: 0\ncpus: 0", "deploy: "),
