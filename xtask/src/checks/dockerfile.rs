@@ -37,13 +37,58 @@ pub fn check(text: &str) -> Vec<Fault> {
     if !all.iter().any(|instruction| instruction.keyword == "FROM") {
         faults.push(Fault::new(0, "it has no FROM"));
     }
-    bases(&all, &mut faults);
+    faults.extend(unsafe_instructions(&all));
     let last_stage = all.iter().rposition(|instruction| instruction.keyword == "FROM").unwrap_or(0);
     for (place, instruction) in all.iter().enumerate() {
         check_one(instruction, place > last_stage, &mut faults);
     }
     faults.sort();
     faults
+}
+
+/// What makes an image unsafe, of the stand-ins for development too.
+pub(crate) fn unsafe_instructions(all: &[Instruction]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    bases(all, &mut faults);
+    for Instruction { line, keyword, rest } in all {
+        let mut fault = |message: String| faults.push(Fault::new(*line, message));
+        match keyword.as_str() {
+            "ADD" => fault("ADD unpacks and fetches by itself, expected COPY".to_owned()),
+            "ENV" | "ARG" => {
+                let secret = |name: &str| SECRET.iter().any(|part| name.to_uppercase().contains(part));
+                for (name, value) in assigned(rest) {
+                    if secret(name) && !value.trim_matches(['"', '\'']).is_empty() {
+                        fault(format!("{name} has a value, which everybody who has the image can read"));
+                    }
+                }
+            }
+            "RUN" => {
+                let fetches = ["curl ", "wget "].iter().any(|program| rest.contains(program));
+                let mut piped = rest.split('|').skip(1).map(str::trim_start);
+                if fetches && piped.any(|next| next.starts_with("sh") || next.starts_with("bash")) {
+                    fault("what was fetched is run unseen".to_owned());
+                }
+                if rest.split_whitespace().any(|word| word == "sudo") {
+                    fault("sudo in an image: USER says who runs it".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    faults
+}
+
+/// The assignments of an `ENV` or `ARG`; `ENV NAME value` is the older way of writing one (Dockerfile reference, "ENV").
+fn assigned(rest: &str) -> Vec<(&str, &str)> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match words.first() {
+        Some(first) if !first.contains('=') => rest
+            .split_once(char::is_whitespace)
+            .map(|(name, value)| (name, value.trim()))
+            .into_iter()
+            .collect(),
+        _ => words.into_iter().filter_map(|word| word.split_once('=')).collect(),
+    }
 }
 
 /// Without a tag it is `latest`, another image every day.
@@ -72,7 +117,6 @@ fn check_one(instruction: &Instruction, in_last_stage: bool, faults: &mut Vec<Fa
     let Instruction { line, keyword, rest } = instruction;
     let mut fault = |message: String| faults.push(Fault::new(*line, message));
     match keyword.as_str() {
-        "ADD" => fault("ADD unpacks and fetches by itself, expected COPY".to_owned()),
         "RUN" => {
             for message in run(rest, in_last_stage) {
                 fault(message);
@@ -81,14 +125,6 @@ fn check_one(instruction: &Instruction, in_last_stage: bool, faults: &mut Vec<Fa
         // With a shell before it the program is not process 1 and hears no SIGTERM.
         "CMD" | "ENTRYPOINT" if !rest.starts_with('[') => {
             fault(format!("{keyword} {rest} runs through a shell, expected a JSON list of words"));
-        }
-        "ENV" | "ARG" => {
-            let secret = |name: &str| SECRET.iter().any(|part| name.to_uppercase().contains(part));
-            for (name, value) in rest.split_whitespace().filter_map(|word| word.split_once('=')) {
-                if secret(name) && !value.trim_matches(['"', '\'']).is_empty() {
-                    fault(format!("{name} has a value, which everybody who has the image can read"));
-                }
-            }
         }
         "WORKDIR" if !rest.starts_with(['/', '$']) => {
             fault(format!("WORKDIR {rest} depends on the one before, expected an absolute path"));
@@ -113,14 +149,6 @@ fn run(command: &str, in_last_stage: bool) -> Vec<String> {
             "package lists stay in the image, expected rm -rf /var/lib/apt/lists/* in the same RUN"
                 .to_owned(),
         );
-    }
-    let fetches = ["curl ", "wget "].iter().any(|program| command.contains(program));
-    let piped = command.split('|').skip(1).map(str::trim_start);
-    if fetches && piped.into_iter().any(|next| next.starts_with("sh") || next.starts_with("bash")) {
-        found.push("what was fetched is run unseen".to_owned());
-    }
-    if words.contains(&"sudo") {
-        found.push("sudo in an image: USER says who runs it".to_owned());
     }
     found
 }

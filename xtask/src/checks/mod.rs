@@ -12,6 +12,7 @@ mod yaml;
 use std::fmt;
 
 pub use dockerfile::check as dockerfile;
+pub(crate) use dockerfile::unsafe_instructions;
 pub use workflow::check as workflow;
 pub use yaml::check as yaml;
 

@@ -1,9 +1,11 @@
-//! The security rules: what manifests, an image, its program's dependencies and the repository's files must not be.
+//! The security rules: what manifests, Dockerfiles, an image, its program's dependencies and the repository's files
+//! must not be.
 //!
 //! Pure: texts and listings come in, findings go out. Must not: read a file, start a program, talk to the engine.
 
 pub mod bill;
 pub mod dependencies;
+pub mod dockerfile;
 pub mod image;
 pub mod manifests;
 pub mod secrets;
