@@ -1,6 +1,9 @@
-//! What cargo-deny says of the dependencies (`--format json`: one object a line), as findings.
+//! What cargo-deny says of the dependencies (`--format json`: one object a line), as findings, and how old the advisories
+//! may be that it judged by.
 //!
 //! Must not: decide what is an error; `deny.toml` does.
+
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -18,6 +21,78 @@ pub fn dependencies(lines: &[String]) -> Option<Vec<Finding>> {
             .map(finding)
             .collect(),
     )
+}
+
+/// What cargo says when the lock file does not fit the manifests and it must not write it (`--locked`). cargo-deny passes
+/// it on, and ends.
+pub fn is_stale_lock(lines: &[String]) -> bool {
+    let of_lock = |line: &String| line.contains("lock file") || line.contains("Cargo.lock");
+    lines.iter().any(|line| of_lock(line) && line.contains("--locked"))
+}
+
+/// How old advisories may be before it is said: RustSec publishes some every week.
+pub const FRESH: Duration = Duration::from_secs(30 * DAY);
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// What the age of a database of advisories means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Of the last weeks.
+    Fresh,
+    /// Of so many days: to be said.
+    Old(u64),
+    /// Of so many days, and at most so many are allowed.
+    TooOld(u64, u64),
+}
+
+/// Judges the age of a database whose newest entry is of `newest`. One from the future is fresh: clocks differ.
+pub fn age(newest: SystemTime, now: SystemTime, most: Duration) -> Age {
+    let age = now.duration_since(newest).unwrap_or_default();
+    let days = age.as_secs() / DAY;
+    if age > most {
+        Age::TooOld(days, most.as_secs() / DAY)
+    } else if age > FRESH {
+        Age::Old(days)
+    } else {
+        Age::Fresh
+    }
+}
+
+/// How old advisories may be by deny.toml: `maximum-db-staleness` (cargo-deny, "advisories"), 90 days when it says
+/// nothing, as in cargo-deny. cargo-deny itself asks when a database was fetched, and one that is given was fetched now.
+///
+/// # Errors
+/// When the value is no whole number of days, weeks, months or years (ISO 8601); in words.
+pub fn most_allowed(configuration: &str) -> Result<Duration, String> {
+    let value = configuration.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "maximum-db-staleness").then(|| value.split('#').next().unwrap_or_default().trim())
+    });
+    let Some(value) = value else { return Ok(Duration::from_secs(90 * DAY)) };
+    let fault = || format!("maximum-db-staleness is {value}, expected days as \"P90D\"");
+    let text = value.trim_matches(['"', '\'']).strip_prefix('P').ok_or_else(fault)?;
+    let unit = text.chars().last().ok_or_else(fault)?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| fault())?;
+    let days = match unit {
+        'D' => 1,
+        'W' => 7,
+        'M' => 30,
+        'Y' => 365,
+        _ => return Err(fault()),
+    };
+    number.checked_mul(days * DAY).map(Duration::from_secs).ok_or_else(fault)
+}
+
+/// The newest day in the texts of advisories (`date = "2026-08-21"`), for a database without a history.
+pub fn newest_day<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let day = |line: &'a str| {
+        let (key, value) = line.split_once('=')?;
+        let is_day = matches!(key.trim(), "date" | "withdrawn");
+        let value = value.trim().trim_matches('"');
+        (is_day && value.len() == 10 && value.is_ascii()).then_some(value)
+    };
+    texts.flat_map(str::lines).filter_map(day).max()
 }
 
 fn finding(fields: &Value) -> Finding {
@@ -63,5 +138,63 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(dependencies(&["error: no such option".to_owned()]), None);
+    }
+
+    #[test]
+    fn a_lock_file_that_does_not_fit_is_told_from_everything_else() {
+        let said =
+            "error: the lock file /a/Cargo.lock needs to be updated but --locked was passed to prevent this";
+        assert!(is_stale_lock(&["x".to_owned(), said.to_owned()]));
+        let newer =
+            "error: cannot update the lock file /a/Cargo.lock because --locked was passed to prevent this";
+        assert!(is_stale_lock(&[newer.to_owned()]));
+        assert!(!is_stale_lock(&["error: failed to fetch with --locked".to_owned()]));
+    }
+
+    #[test]
+    fn an_age_is_judged_by_days() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000 * DAY);
+        let most = Duration::from_secs(180 * DAY);
+        let table = [
+            (1_001, Age::Fresh),
+            (1_000, Age::Fresh),
+            (970, Age::Fresh),
+            (969, Age::Old(31)),
+            (820, Age::Old(180)),
+            (819, Age::TooOld(181, 180)),
+        ];
+        for (day, expected) in table {
+            let newest = SystemTime::UNIX_EPOCH + Duration::from_secs(day * DAY);
+            assert_eq!(age(newest, now, most), expected, "{day}");
+        }
+    }
+
+    #[test]
+    fn the_bound_is_the_one_of_deny_toml() {
+        let table = [
+            ("maximum-db-staleness = \"P180D\"", Some(180)),
+            ("[advisories]\n  maximum-db-staleness=\"P2W\" # why", Some(14)),
+            ("maximum-db-staleness = \"P1Y\"", Some(365)),
+            ("maximum-db-staleness = \"P6M\"", Some(180)),
+            ("", Some(90)),
+            ("maximum-db-staleness = \"180\"", None),
+            ("maximum-db-staleness = \"P\"", None),
+            ("maximum-db-staleness = \"P1Y6M\"", None),
+        ];
+        for (text, days) in table {
+            let expected = days.map(|days| Duration::from_secs(days * DAY));
+            assert_eq!(most_allowed(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_newest_day_is_the_one_of_an_advisory() {
+        let texts = [
+            "[advisory]\ndate = \"2026-01-02\"\n",
+            "date = \"2025-12-31\"\nwithdrawn = \"2026-02-01\"",
+            "x = \"2027-01-01\"",
+        ];
+        assert_eq!(newest_day(texts.into_iter()), Some("2026-02-01"));
+        assert_eq!(newest_day(std::iter::empty()), None);
     }
 }

@@ -10,7 +10,8 @@ use crate::commands::Context;
 use crate::failure::{Code, Failure};
 use crate::images::open_archive;
 use crate::process::{ProcessError, Program};
-use crate::scan::dependencies::dependencies;
+use crate::scan::Finding;
+use crate::scan::dependencies::{Age, age, dependencies, is_stale_lock, most_allowed, newest_day};
 
 /// How long cargo-deny may take: it fetches some 10 MB of advisories and reads the sources of every dependency.
 const DENY: Duration = Duration::from_secs(600);
@@ -39,7 +40,8 @@ pub(super) async fn check(
     }
     let configuration = context.project.root().join("deny.toml");
     let mut program = Program::new("cargo-deny", DENY).directory(context.project.root());
-    let mut age = "advisories fetched now".to_owned();
+    let mut told = "advisories fetched now".to_owned();
+    let mut too_old = None;
     if let Some(database) = &given {
         let prepared = Prepared::new(context, database, &configuration).await?;
         program = program
@@ -47,7 +49,8 @@ pub(super) async fn check(
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", format!("url.file://{}.insteadOf", prepared.repository.display()))
             .env("GIT_CONFIG_VALUE_0", ADVISORIES);
-        age = format!("advisories of {}", humantime::format_rfc3339_seconds(prepared.newest));
+        told = format!("advisories of {}", day(prepared.newest));
+        too_old = judge_age(context, &configuration, prepared.newest)?;
     }
     if offline {
         program = program.env("CARGO_NET_OFFLINE", "true");
@@ -63,21 +66,59 @@ pub(super) async fn check(
         }
         Err(error) => return Err(Failure::new(Code::MachineUnready, error.to_string())),
     }
-    let Some(found) = dependencies(&lines) else {
+    if is_stale_lock(&lines) {
+        let found = Finding {
+            place: "Cargo.lock".to_owned(),
+            message:
+                "does not fit the manifests; `cargo check` brings it up to date, and it belongs in the commit"
+                    .to_owned(),
+        };
+        return Ok(verdict(&[found], told));
+    }
+    let Some(mut found) = dependencies(&lines) else {
         return Err(Failure::new(Code::MachineUnready, "cargo-deny did not come to its end")
             .details(lines)
             .hint(
                 "it needs advisories and crates.io's index; --advisory-db and --offline go without network",
             ));
     };
-    Ok(verdict(&found, age))
+    found.extend(too_old);
+    Ok(verdict(&found, told))
+}
+
+/// Says when the advisories are old, and finds fault when they are older than deny.toml allows.
+fn judge_age(
+    context: &Context,
+    configuration: &Path,
+    newest: SystemTime,
+) -> Result<Option<Finding>, Failure> {
+    let unreadable =
+        |error: String| Failure::new(Code::ProjectInvalid, format!("cannot read deny.toml: {error}"));
+    let text = std::fs::read_to_string(configuration).map_err(|error| unreadable(error.to_string()))?;
+    match age(newest, SystemTime::now(), most_allowed(&text).map_err(unreadable)?) {
+        Age::Fresh => {}
+        Age::Old(days) => context
+            .events
+            .warning(format!("the advisories are {days} days old: what was found since is not in them")),
+        Age::TooOld(days, most) => {
+            let message = format!(
+                "its newest advisory is {days} days old, at most {most} are allowed (deny.toml, maximum-db-staleness)"
+            );
+            return Ok(Some(Finding { place: "advisory database".to_owned(), message }));
+        }
+    }
+    Ok(None)
+}
+
+fn day(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()[..10].to_owned()
 }
 
 /// A database as cargo-deny takes it: a git repository in the place of RustSec's own.
 struct Prepared {
     configuration: PathBuf,
     repository: PathBuf,
-    /// When its newest file was written.
+    /// Of when it is: its newest commit, else its newest advisory.
     newest: SystemTime,
 }
 
@@ -114,7 +155,10 @@ impl Prepared {
                 .env("GIT_WORK_TREE", files.as_os_str());
             program.output().await.map_err(|error| failed(io::Error::other(error.to_string())))?;
         }
-        let newest = newest(&files.join("crates")).map_err(failed)?;
+        let newest = match committed(&files).await {
+            Some(time) => time,
+            None => newest(&files.join("crates")).map_err(failed)?,
+        };
         Ok(Self { configuration: scratch.join("deny.toml"), repository, newest })
     }
 }
@@ -142,17 +186,33 @@ fn prepare(scratch: &Path, database: &Path, configuration: &Path) -> io::Result<
     Ok(files)
 }
 
-/// When the newest file below a directory was written.
-fn newest(directory: &Path) -> io::Result<SystemTime> {
-    let mut latest = SystemTime::UNIX_EPOCH;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let time = if entry.file_type()?.is_dir() {
-            newest(&entry.path())?
-        } else {
-            entry.metadata()?.modified()?
-        };
-        latest = latest.max(time);
+/// When the newest commit of a clone was made; `None` for files without a history of their own.
+async fn committed(files: &Path) -> Option<SystemTime> {
+    if !files.join(".git").exists() {
+        return None;
     }
-    Ok(latest)
+    let program = Program::new("git", GIT).args(["log", "-1", "--format=%ct"]).directory(files);
+    let seconds = program.output().await.ok()?.trim().parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The day of the newest advisory below a directory. When a file was written says only when somebody unpacked it.
+fn newest(directory: &Path) -> io::Result<SystemTime> {
+    let mut texts = Vec::new();
+    read_all(directory, &mut texts)?;
+    let day = newest_day(texts.iter().map(String::as_str));
+    let day = day.ok_or_else(|| io::Error::other("none of its advisories has a date"))?;
+    humantime::parse_rfc3339(&format!("{day}T00:00:00Z")).map_err(io::Error::other)
+}
+
+fn read_all(directory: &Path, texts: &mut Vec<String>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_all(&path, texts)?;
+        } else {
+            texts.push(String::from_utf8_lossy(&std::fs::read(&path)?).into_owned());
+        }
+    }
+    Ok(())
 }
