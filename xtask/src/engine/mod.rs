@@ -27,7 +27,7 @@ pub use logs::{LogLine, LogOptions};
 pub use machine::{EngineMachine, PublishedPort};
 pub use named_by::NamedBy;
 pub use observe::Objects;
-pub use one_shot::{OneShot, OneShotEnd};
+pub use one_shot::{Freedom, OneShot, OneShotEnd};
 pub use operate::Done;
 pub use probe::{ProbeResult, Waited};
 

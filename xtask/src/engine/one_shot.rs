@@ -25,6 +25,15 @@ pub struct OneShot {
     pub limit: Duration,
 }
 
+/// What a tool may do besides reading what is mounted: nothing, unless it says so.
+#[derive(Debug, Clone, Default)]
+pub struct Freedom {
+    /// Directories of the host that it writes to, and where they are seen. It then runs as this program's user.
+    pub writes: Vec<(PathBuf, String)>,
+    /// Whether it has a network.
+    pub network: bool,
+}
+
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneShotEnd {
@@ -40,22 +49,34 @@ impl Engine {
     /// # Errors
     /// When the engine refuses, or it does not end in time.
     pub async fn run_once(&self, what: &OneShot) -> Result<OneShotEnd, EngineError> {
+        self.run_once_free(what, &Freedom::default()).await
+    }
+
+    /// As [`Engine::run_once`], with the freedom that is given.
+    ///
+    /// # Errors
+    /// As for [`Engine::run_once`].
+    pub async fn run_once_free(&self, what: &OneShot, freedom: &Freedom) -> Result<OneShotEnd, EngineError> {
         let object = || format!("container of {}", what.image);
-        let mounts = what.mounts.iter().map(|(source, target)| Mount {
+        let read = what.mounts.iter().map(|mount| (mount, true));
+        let mounts = read.chain(freedom.writes.iter().map(|mount| (mount, false)));
+        let mounts = mounts.map(|((source, target), read_only)| Mount {
             source: Some(source.display().to_string()),
             target: Some(target.clone()),
             typ: Some(MountType::BIND),
-            read_only: Some(true),
+            read_only: Some(read_only),
             ..Default::default()
         });
+        let user = if freedom.writes.is_empty() { None } else { self.this_user().await? };
         let body = ContainerCreateBody {
             image: Some(what.image.with_tag().to_string()),
             entrypoint: Some(what.command.clone()),
             cmd: Some(Vec::new()),
+            user,
             labels: Some([(labels::TOOL.to_owned(), std::process::id().to_string())].into()),
             host_config: Some(HostConfig {
                 mounts: Some(mounts.collect()),
-                network_mode: Some("none".to_owned()),
+                network_mode: (!freedom.network).then(|| "none".to_owned()),
                 readonly_rootfs: Some(true),
                 tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
                 ..Default::default()
@@ -74,6 +95,22 @@ impl Engine {
         let options = RemoveContainerOptions { force: true, v: true, link: false };
         ask("remove", object(), what.limit, self.docker.remove_container(&id.0, Some(options))).await?;
         ended
+    }
+
+    /// This program's user and group, as a container's user; `None` where the engine makes root of whoever runs it.
+    async fn this_user(&self) -> Result<Option<String>, EngineError> {
+        let limit = crate::limits::ENGINE_ANSWER;
+        let info = ask("ask", "the engine how it runs", limit, self.docker.info()).await?;
+        if info.security_options.unwrap_or_default().iter().any(|option| option.contains("rootless")) {
+            return Ok(None);
+        }
+        #[cfg(unix)]
+        {
+            let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+            Ok(Some(format!("{}:{}", user.as_raw(), group.as_raw())))
+        }
+        #[cfg(not(unix))]
+        Ok(None)
     }
 
     async fn run_to_end(

@@ -9,6 +9,7 @@ pub mod dockerfile;
 pub mod image;
 pub mod manifests;
 pub mod secrets;
+pub mod trivy;
 
 use std::fmt;
 
