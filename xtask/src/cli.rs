@@ -317,26 +317,56 @@ pub struct Scan {
     /// The image to look into; the release image when not given.
     #[arg(long, value_name = "REFERENCE")]
     pub image: Option<String>,
+    /// A check that this site cannot make: that it is not run is said, and fails nothing. `HOMEPORT_SCAN_WITHOUT` when
+    /// not given, with commas between several.
+    #[arg(long, value_enum, value_name = "CHECK", value_delimiter = ',')]
+    pub without: Vec<Check>,
 }
 
 /// One check of `scan`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Check {
-    /// Advisories, licences, bans and sources, by cargo-deny and deny.toml.
-    Dependencies,
     /// Secrets in the files that git knows.
     Secrets,
-    /// The rules of Kubernetes manifests: unprivileged, bounded, nothing of the host.
+    /// Secrets in what git still has of earlier versions, and in the messages of commits.
+    History,
+    /// Secrets in what runs have left below `target/homeport`.
+    Logs,
+    /// The rules of Kubernetes manifests, as written and as kustomizations make them: unprivileged, bounded, nothing of
+    /// the host, no right over the cluster.
     Manifests,
+    /// The rules of Dockerfiles: bases of one version, nothing secret, a released stage on nothing, run by nobody.
+    Dockerfiles,
     /// The release image: user, shells, set-user-id, secrets, size, labels.
     Image,
+    /// The release image by Trivy, from its own image: known vulnerabilities, secrets.
+    Trivy,
     /// The bill of materials of the service's program, as CycloneDX under `target/homeport`.
     Bill,
+    /// Advisories, licences, bans and sources, by cargo-deny and deny.toml.
+    Dependencies,
 }
 
 impl Check {
+    /// Those of the sources.
+    pub const OF_SOURCES: [Self; 6] =
+        [Self::Secrets, Self::History, Self::Logs, Self::Manifests, Self::Dockerfiles, Self::Dependencies];
+
+    /// Those of the release image.
+    pub const OF_IMAGE: [Self; 3] = [Self::Image, Self::Trivy, Self::Bill];
+
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 5] = [Self::Secrets, Self::Manifests, Self::Image, Self::Bill, Self::Dependencies];
+    pub const ALL: [Self; 9] = [
+        Self::Secrets,
+        Self::History,
+        Self::Logs,
+        Self::Manifests,
+        Self::Dockerfiles,
+        Self::Image,
+        Self::Trivy,
+        Self::Bill,
+        Self::Dependencies,
+    ];
 }
 
 /// `push`

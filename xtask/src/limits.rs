@@ -84,3 +84,16 @@ pub const RELEASE_IMAGE: u64 = 15_000_000;
 
 /// How many integration tests run at once: they wait for containers far more than they compute.
 pub const INTEGRATION_TESTS: usize = 8;
+
+/// How long Trivy may take: its first run fetches a database of some 60 MB.
+pub const TRIVY: Duration = Duration::from_secs(900);
+
+/// The longest object of git's history that is searched for secrets: no text that a person wrote is longer.
+pub const HISTORY_OBJECT: usize = 8 << 20;
+
+/// How many bytes of git's history are searched at a time, which bounds the memory that it takes.
+pub const HISTORY_BATCH: usize = 32 << 20;
+
+/// The longest file that a run has left which is searched for secrets: an archive of an image is longer, and is looked
+/// into as an image.
+pub const RUN_FILE: u64 = 64 << 20;

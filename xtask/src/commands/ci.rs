@@ -239,7 +239,7 @@ const fn need(stage: Stage) -> Option<Stage> {
 async fn perform(context: &Context, stage: Stage) -> Result<Option<String>, Failure> {
     let ran = match stage {
         Stage::Lint => lint::run(context).await,
-        Stage::Security => scanned(context, &[Check::Secrets, Check::Manifests, Check::Dependencies]).await,
+        Stage::Security => scanned(context, &Check::OF_SOURCES).await,
         Stage::Test => {
             let arguments =
                 cli::Test { suite: None, filter: None, coverage: false, fix: false, offline: false };
@@ -249,7 +249,7 @@ async fn perform(context: &Context, stage: Stage) -> Result<Option<String>, Fail
         Stage::Build => {
             let arguments = cli::ImageBuild { tags: Vec::new(), platform: None, compiler: None };
             image::run(context, &cli::Image::Build(arguments)).await?;
-            scanned(context, &[Check::Image, Check::Bill]).await
+            scanned(context, &Check::OF_IMAGE).await
         }
         Stage::Push if push::named_by_environment().is_none() => {
             return Ok(Some(format!("{} names no repository", push::REPOSITORY_VARIABLE)));

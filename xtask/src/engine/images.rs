@@ -93,6 +93,11 @@ impl Engine {
         };
         let size = inspection.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
         let config = inspection.config.unwrap_or_default();
+        let history = self.docker.image_history(reference);
+        let history =
+            ask("read", format!("the history of image {reference}"), limits::ENGINE_ANSWER, history).await?;
+        let check = config.healthcheck.as_ref().and_then(|check| check.test.clone()).unwrap_or_default();
+        let command = [config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default(), check].concat();
         Ok(Some(Configuration {
             user: config.user.unwrap_or_default(),
             environment: config.env.unwrap_or_default(),
@@ -101,7 +106,9 @@ impl Engine {
                 .and_then(|check| check.test)
                 // `HEALTHCHECK NONE` is written as a test too.
                 .is_some_and(|test| test.first().is_some_and(|first| first != "NONE")),
-            labels: config.labels.unwrap_or_default().into_keys().collect(),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            command,
+            history: history.into_iter().map(|layer| layer.created_by).collect(),
             size,
         }))
     }
