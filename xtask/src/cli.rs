@@ -63,6 +63,8 @@ pub enum Command {
         #[arg(long)]
         fix: bool,
     },
+    /// Measure the budgets side by side with what you would pick instead.
+    Bench(Bench),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -394,6 +396,54 @@ const PUSHED: &str = "target/homeport/pushed.json";
 impl Default for Push {
     fn default() -> Self {
         Self { repository: None, tags: Vec::new(), latest: false, allow_dirty: false, output: PUSHED.into() }
+    }
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure; all when nothing is named.
+    #[arg(value_enum)]
+    pub groups: Vec<Group>,
+    /// How often each contender has its turn.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Write BENCHMARKS.md.
+    #[arg(long)]
+    pub write: bool,
+    /// Fail when a ratio misses its budget, or was not measured. Seconds alone fail nothing.
+    #[arg(long)]
+    pub gate: bool,
+}
+
+/// Budgets that are measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Group {
+    /// The stack up from nothing, up with nothing to do, and down.
+    Stack,
+    /// A saved file until the new version is served.
+    Save,
+    /// The service under load, and its memory.
+    Service,
+    /// A changed image to a kind cluster.
+    Cluster,
+    /// The everyday command compiled on a fresh clone, and the release image's size.
+    Fresh,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Stack, Self::Save, Self::Service, Self::Cluster, Self::Fresh];
+
+    /// What it measures, in words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Stack => "the stack, up and down",
+            Self::Save => "a save until it is served",
+            Self::Service => "the service under load",
+            Self::Cluster => "a changed image to a kind cluster",
+            Self::Fresh => "a fresh clone, and the image's size",
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
+pub mod bench;
 pub mod checklist;
 pub mod checks;
 pub mod cli;

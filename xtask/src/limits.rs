@@ -97,3 +97,11 @@ pub const HISTORY_BATCH: usize = 32 << 20;
 /// The longest file that a run has left which is searched for secrets: an archive of an image is longer, and is looked
 /// into as an image.
 pub const RUN_FILE: u64 = 64 << 20;
+
+/// How long one turn of a contender of `bench` may take, compiling included: a release build from nothing on two busy cores
+/// takes minutes.
+pub const BENCHED: Duration = Duration::from_secs(1800);
+
+/// How long a service may take to answer while `bench` waits for its new version: milliseconds are usual, and what is going
+/// down may never answer.
+pub const BENCH_ANSWER: Duration = Duration::from_secs(1);

@@ -6,7 +6,9 @@ use std::time::{Instant, SystemTime};
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 use xtask::cli::{Cli, Command};
-use xtask::commands::{Context, ci, cluster, dev, doctor, down, image, lint, logs, push, scan, status, test};
+use xtask::commands::{
+    Context, bench, ci, cluster, dev, doctor, down, image, lint, logs, push, scan, status, test,
+};
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
 use xtask::interrupt;
@@ -111,6 +113,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Push(arguments) => push::run(context, arguments).await,
         Command::Doctor { fix, needs, offline } => doctor::command(context, *fix, needs, *offline).await,
         Command::Ci { stages, fix } => ci::run(context, stages, *fix).await,
+        Command::Bench(arguments) => bench::run(context, arguments).await,
         Command::Cluster(_) | Command::Completions { .. } => Ok(()),
     }
 }
@@ -180,6 +183,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Scan(_) => "scan",
         Command::Doctor { .. } => "doctor",
         Command::Ci { .. } => "ci",
+        Command::Bench(_) => "bench",
         Command::Cluster(_) => "cluster",
         Command::Completions { .. } => "completions",
     }

@@ -1,5 +1,6 @@
 //! The commands: one file a command. They compose rooms and decide nothing.
 
+pub mod bench;
 pub mod ci;
 pub mod cluster;
 pub mod dev;

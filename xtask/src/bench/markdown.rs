@@ -1,0 +1,145 @@
+//! BENCHMARKS.md: the measurements of one run, and the machine they were taken on.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Entry, Limit, Seen, Series, Unit, Verdict};
+
+/// What a figure depends on besides the program: names and values, in the order in which they are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Facts(pub Vec<(String, String)>);
+
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Written by `cargo xtask bench --write`; every figure below is of one run on one machine. Contenders take turns, so that what
+else the machine does hits all of them. Figures are medians, in brackets the quartiles: half of all runs lie between them.
+What is compared are ratios; seconds of one machine say nothing about another.
+";
+
+/// The page.
+pub fn markdown(entries: &[Entry], facts: &Facts) -> String {
+    let mut page = String::from(INTRODUCTION);
+    page.push_str(
+        "\n| work | ours | against | | figure | budget | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for entry in entries {
+        let cells = row(entry).map(|cell| cell.replace('|', "\\|"));
+        let cells = cells.map(|cell| if cell == "missed" { "**missed**".to_owned() } else { cell });
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    }
+    page.push_str("\n| machine | |\n| --- | --- |\n");
+    for (name, value) in &facts.0 {
+        let _ = writeln!(page, "| {name} | {value} |");
+    }
+    page
+}
+
+/// One entry in words: the work, ours, the other contender and its values, the figure, the budget, how it stands to it.
+pub fn row(entry: &Entry) -> [String; 7] {
+    let budget = entry.work.budget();
+    let limit = limit(budget.limit, budget.unit);
+    let work = budget.work.to_owned();
+    let (ours, theirs) = match &entry.seen {
+        Seen::Measured { ours, theirs } => (ours, theirs),
+        Seen::NotMeasured { why } => {
+            let nothing = String::new;
+            return [work, nothing(), nothing(), nothing(), nothing(), limit, format!("not measured: {why}")];
+        }
+    };
+    let figure = entry.figure().map(|figure| shown(figure, budget.limit, budget.unit));
+    let met = match entry.verdict() {
+        Some(Verdict::Met) => "met",
+        Some(Verdict::Missed) => "missed",
+        None => "",
+    };
+    [
+        work,
+        spread(ours, budget.unit),
+        theirs.as_ref().map(|theirs| theirs.contender.clone()).unwrap_or_default(),
+        theirs.as_ref().map(|theirs| spread(theirs, budget.unit)).unwrap_or_default(),
+        figure.unwrap_or_default(),
+        limit,
+        met.to_owned(),
+    ]
+}
+
+fn spread(series: &Series, unit: Unit) -> String {
+    let (low, high) = series.spread();
+    match series.values.len() {
+        1 => value(series.median(), unit),
+        _ => format!("{} ({} to {})", value(series.median(), unit), value(low, unit), value(high, unit)),
+    }
+}
+
+/// A value with its unit, to three digits or so.
+fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Seconds if value < 0.1 => format!("{:.1} ms", value * 1e3),
+        Unit::Seconds if value < 10.0 => format!("{value:.2} s"),
+        Unit::Seconds => format!("{value:.1} s"),
+        Unit::PerSecond => format!("{:.1} k/s", value / 1e3),
+        Unit::Bytes => format!("{:.1} MB", value / 1e6),
+    }
+}
+
+fn shown(figure: f64, limit: Limit, unit: Unit) -> String {
+    match limit {
+        Limit::AtMost(_) | Limit::AtLeast(_) => format!("{figure:.2}"),
+        Limit::Beyond(_) if figure < 0.0 => format!("−{}", value(-figure, unit)),
+        Limit::Beyond(_) => format!("+{}", value(figure, unit)),
+        Limit::Itself(_) => value(figure, unit),
+    }
+}
+
+fn limit(limit: Limit, unit: Unit) -> String {
+    match limit {
+        Limit::AtMost(ratio) => format!("≤ {ratio}"),
+        Limit::AtLeast(ratio) => format!("≥ {ratio}"),
+        Limit::Beyond(most) => format!("≤ +{}", value(most, unit)),
+        Limit::Itself(most) => format!("≤ {}", value(most, unit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Work;
+
+    #[test]
+    fn the_page_shows_every_entry_with_its_budget() {
+        let series = |contender: &str, values: &[f64]| Series {
+            contender: contender.to_owned(),
+            values: values.to_vec(),
+        };
+        let entries = [
+            Entry::measured(
+                Work::Cold,
+                series("ours", &[2.0, 2.2, 2.4]),
+                series("`docker compose up`", &[5.0, 5.0, 5.5]),
+            ),
+            Entry::measured(Work::Save, series("ours", &[0.9]), series("`cargo build`", &[1.0])),
+            Entry::measured(Work::Insert, series("ours", &[6000.0]), series("pgbench", &[10_000.0])),
+            Entry::measured(Work::Image, series("ours", &[5.5e6]), None),
+            Entry::not_measured(Work::Deploy, "no kind | no cluster"),
+        ];
+        let facts = Facts(vec![("cores".to_owned(), "2".to_owned())]);
+        let page = markdown(&entries, &facts);
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+        assert_eq!(
+            rows,
+            [
+                "| `dev --detach`, containers absent, images present | 2.20 s (2.10 s to 2.30 s) | `docker compose up` \
+                 | 5.00 s (5.00 s to 5.25 s) | 0.44 | ≤ 0.6 | met |",
+                "| a saved file to the new version served | 0.90 s | `cargo build` | 1.00 s | −0.10 s | ≤ +0.50 s | met |",
+                "| `POST /api/data` | 6.0 k/s | pgbench | 10.0 k/s | 0.60 | ≥ 0.7 | **missed** |",
+                "| the release image | 5.5 MB |  |  | 5.5 MB | ≤ 15.0 MB | met |",
+                "| `deploy-kind`, changed image, cluster up |  |  |  |  | ≤ 0.7 | not measured: no kind \\| no cluster |",
+                "| machine | |",
+                "| --- | --- |",
+                "| cores | 2 |",
+            ]
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! What is measured of a fresh clone: how long the everyday command compiles; and how large what is shipped is.
+
+use std::time::Instant;
+
+use super::checkout::Checkout;
+use super::{Bench, NotMeasured, cargo, output, program, quiet};
+use crate::bench::{Entry, Series, Work};
+use crate::commands::image::identity;
+
+pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
+    let image = image(bench).await.unwrap_or_else(|why| Entry::not_measured(Work::Image, why));
+    let help = help(bench).await.unwrap_or_else(|why| Entry::not_measured(Work::Help, why));
+    Ok(vec![image, help])
+}
+
+async fn image(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
+    let (stack, ..) = bench.context.project.stack_as_found().map_err(|failure| failure.message)?;
+    let made = identity::made_here(&stack).map_err(|failure| failure.message)?;
+    let image = format!("{}:{}", made.repository, identity::VERSION);
+    let inspect = program("docker").args(["image", "inspect", "--format", "{{.Size}}", image.as_str()]);
+    let size = output(&inspect).await.map_err(|why| format!("{why}; `cargo xtask image build` builds it"))?;
+    let size: f64 = size.parse().map_err(|_| format!("the engine calls its size {size:?}"))?;
+    let ours = Series { contender: image, values: vec![size] };
+    Ok(Entry::measured(Work::Image, ours, None))
+}
+
+async fn help(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
+    let checkout = Checkout::clone(bench, "fresh").await?;
+    let cargo = |words: &[&str]| {
+        cargo(&checkout.root).args(words.iter().copied()).env("CARGO_TARGET_DIR", &checkout.target)
+    };
+    // What is downloaded is no matter of the compiler.
+    quiet(&cargo(&["fetch", "--locked"])).await?;
+    if checkout.target.exists() {
+        std::fs::remove_dir_all(&checkout.target).map_err(|error| error.to_string())?;
+    }
+    bench.say("compiling `cargo xtask --help` from nothing");
+    let begun = Instant::now();
+    let compiled = quiet(&cargo(&["xtask", "--help"])).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    // A gigabyte that no later run needs.
+    let _ = std::fs::remove_dir_all(&checkout.target);
+    compiled?;
+    let ours = Series { contender: "`cargo xtask --help`".to_owned(), values: vec![seconds] };
+    Ok(Entry::measured(Work::Help, ours, None))
+}

@@ -1,0 +1,223 @@
+//! The service under load, against a bare Rocket and against pgbench; and what memory it takes.
+//!
+//! Servers and loaders share this machine's cores. Postgres and Redis are the stack's own; the service and the bare server
+//! are release builds that run beside each other, one loaded at a time.
+
+use std::path::{Path, PathBuf};
+
+use super::checkout::served;
+use super::load::{requests, transactions};
+use super::stack::{free_ports, on};
+use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, xtask};
+use crate::bench::{Entry, Series, Work};
+use crate::process::{Program, Running};
+
+/// What pgbench does once a transaction: what a `POST` of ours must do at least.
+const INSERT: &str = "INSERT INTO items (name, value) VALUES ('bench', '{\"value\": 1}');";
+
+pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
+    output(&program("wrk").arg("-v")).await.or_else(|why| match &*why {
+        // It ends with 1 whenever it only tells of itself.
+        why if why.contains("exit status: 1") => Ok(String::new()),
+        _ => Err(format!("{why}; `apt install wrk` or `brew install wrk` gets it")),
+    })?;
+    bench.say("compiling the service and the bare server");
+    let programs = Programs::build(bench).await?;
+    let ports = free_ports()?;
+    let stack = on(&ports, xtask(bench.root())?);
+    quiet(&stack.clone().args(["dev", "--detach", "migrate", "redis"])).await?;
+    let measured = Stand::start(bench, &programs).await;
+    let measured = match measured {
+        Ok(stand) => stand.take_turns(bench).await,
+        Err(why) => Err(why),
+    };
+    let _ = quiet(&stack.args(["down", "--volumes"])).await;
+    measured
+}
+
+/// The programs that are loaded.
+struct Programs {
+    service: PathBuf,
+    bare: PathBuf,
+}
+
+impl Programs {
+    async fn build(bench: &Bench<'_>) -> Result<Self, NotMeasured> {
+        let (root, target) = (bench.root(), bench.scratch.join("release"));
+        let build =
+            cargo(root).args(["build", "--release", "--locked", "--package", "service", "--bin", "service"]);
+        quiet(&build.env("CARGO_TARGET_DIR", &target)).await?;
+        let bare = bench.scratch.join("bare");
+        copy(&root.join("xtask/bare"), &bare)?;
+        // The same versions of the same crates.
+        std::fs::copy(root.join("Cargo.lock"), bare.join("Cargo.lock")).map_err(|error| error.to_string())?;
+        quiet(&cargo(&bare).args(["build", "--release"]).env("CARGO_TARGET_DIR", &target)).await?;
+        Ok(Self { service: target.join("release/service"), bare: target.join("release/bare") })
+    }
+}
+
+/// All servers, ready.
+struct Stand {
+    service: Server,
+    without_redis: Server,
+    bare: Server,
+    pgbench: Program,
+    post: PathBuf,
+    post_large: PathBuf,
+}
+
+struct Server {
+    port: u16,
+    running: Running,
+}
+
+impl Server {
+    async fn start(program: Program, port: u16) -> Result<Self, NotMeasured> {
+        let mut running = program.stream().map_err(|error| error.to_string())?;
+        // Its log is read, as whoever collects logs would, and thrown away.
+        for stream in [running.stdout.take().map(Pipe::Out), running.stderr.take().map(Pipe::Error)]
+            .into_iter()
+            .flatten()
+        {
+            tokio::spawn(stream.drain());
+        }
+        served(port, "Hello").await?;
+        Ok(Self { port, running })
+    }
+
+    /// The most memory it has had resident, in bytes.
+    fn memory(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1024.0)
+    }
+}
+
+enum Pipe {
+    Out(tokio::process::ChildStdout),
+    Error(tokio::process::ChildStderr),
+}
+
+impl Pipe {
+    async fn drain(self) {
+        let mut sink = tokio::io::sink();
+        let _ = match self {
+            Self::Out(mut pipe) => tokio::io::copy(&mut pipe, &mut sink).await,
+            Self::Error(mut pipe) => tokio::io::copy(&mut pipe, &mut sink).await,
+        };
+    }
+}
+
+impl Stand {
+    async fn start(bench: &Bench<'_>, programs: &Programs) -> Result<Self, NotMeasured> {
+        let secrets = secrets(&bench.context.project.environment_file())?;
+        let secret =
+            |name: &str| secrets.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+        let (postgres, redis) = (address("postgres").await?, address("redis").await?);
+        let service = |port: u16, redis_port: u16| {
+            Program::new(&programs.service, crate::limits::BENCHED)
+                .arg("serve")
+                .env("APP_VERSION", "bench")
+                .env("DB_HOST", &postgres)
+                .env("DB_PORT", "5432")
+                .env("DB_NAME", secret("POSTGRES_DB"))
+                .env("DB_USER", secret("DB_USER"))
+                .env("DB_PASSWORD", secret("DB_PASSWORD"))
+                .env("REDIS_HOST", &redis)
+                .env("REDIS_PORT", redis_port.to_string())
+                .env("LISTEN_ADDRESS", "127.0.0.1")
+                .env("PORT", port.to_string())
+        };
+        let (port, without, bare) = (free_port()?, free_port()?, free_port()?);
+        let bare_program = Program::new(&programs.bare, crate::limits::BENCHED)
+            .env("ROCKET_PORT", bare.to_string())
+            .env("REDIS_URL", format!("redis://{redis}:6379"));
+        Ok(Self {
+            service: Server::start(service(port, 6379), port).await?,
+            without_redis: Server::start(service(without, 1), without).await?,
+            bare: Server::start(bare_program, bare).await?,
+            pgbench: program("docker")
+                .args(["exec", "-e", &format!("PGPASSWORD={}", secret("DB_PASSWORD"))])
+                .args(["-e", &format!("PGUSER={}", secret("DB_USER"))])
+                .args(["-e", &format!("PGDATABASE={}", secret("POSTGRES_DB"))])
+                .arg(format!("{PROJECT}-postgres")),
+            post: script(bench, "post.lua", "1")?,
+            post_large: script(bench, "post-large.lua", &format!("\"{}\"", "x".repeat(60_000)))?,
+        })
+    }
+
+    async fn take_turns(&self, bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
+        let mut hello = Series::of("`GET /` without Redis");
+        let mut visitors = Series::of("`GET /api/visitors`");
+        let mut insert = Series::of("`POST /api/data`");
+        let mut bare_hello = Series::of("a bare Rocket");
+        let mut bare_redis = Series::of("a bare Rocket with one Redis command");
+        let mut pgbench = Series::of("one-row INSERT by pgbench");
+        for run in 1..=bench.runs {
+            bench.say(format!("run {run} of {}", bench.runs));
+            hello.values.push(requests(self.without_redis.port, "/", None).await?);
+            bare_hello.values.push(requests(self.bare.port, "/", None).await?);
+            visitors.values.push(requests(self.service.port, "/api/visitors", None).await?);
+            bare_redis.values.push(requests(self.bare.port, "/visits", None).await?);
+            insert.values.push(requests(self.service.port, "/api/data", Some(&self.post)).await?);
+            pgbench.values.push(transactions(self.pgbench.clone(), INSERT).await?);
+        }
+        let memory_before = self.service.memory();
+        bench.say("posting large bodies");
+        requests(self.service.port, "/api/data", Some(&self.post_large)).await?;
+        let memory = |work, bytes: Option<f64>| match bytes {
+            Some(bytes) => {
+                Entry::measured(work, Series { contender: "`service`".to_owned(), values: vec![bytes] }, None)
+            }
+            None => Entry::not_measured(work, "this system does not tell (Linux does)"),
+        };
+        Ok(vec![
+            Entry::measured(Work::Hello, hello, bare_hello),
+            Entry::measured(Work::Visitors, visitors, bare_redis),
+            Entry::measured(Work::Insert, insert, pgbench),
+            memory(Work::Memory, memory_before),
+            memory(Work::MemoryLargeBodies, self.service.memory()),
+        ])
+    }
+}
+
+/// The address of a container of the stack. On Linux it is reached without a relay in between.
+async fn address(service: &str) -> Result<String, NotMeasured> {
+    if !cfg!(target_os = "linux") {
+        return Err("containers have no address that this system can reach; Linux has".to_owned());
+    }
+    let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let inspect =
+        program("docker").args(["inspect", "--format", addresses]).arg(format!("{PROJECT}-{service}"));
+    output(&inspect).await
+}
+
+/// Names and values of compose/.env.
+fn secrets(path: &Path) -> Result<Vec<(String, String)>, NotMeasured> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    Ok(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+}
+
+/// A script for wrk that posts an item of this value.
+fn script(bench: &Bench<'_>, name: &str, value: &str) -> Result<PathBuf, NotMeasured> {
+    let path = bench.scratch.join(name);
+    let body = format!("{{\"name\": \"bench\", \"value\": {value}}}");
+    let text = format!(
+        "wrk.method = \"POST\"\nwrk.body = '{body}'\nwrk.headers[\"Content-Type\"] = \"application/json\"\n"
+    );
+    std::fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// Copies a package.
+fn copy(from: &Path, to: &Path) -> Result<(), NotMeasured> {
+    let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
+    std::fs::create_dir_all(to.join("src")).map_err(failed)?;
+    for file in ["Cargo.toml", "src/main.rs"] {
+        std::fs::copy(from.join(file), to.join(file)).map_err(failed)?;
+    }
+    Ok(())
+}
