@@ -108,6 +108,11 @@ impl NewItem {
         &self.value
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.name.len() + self.value.len()
+    }
+
     /// Whether the stored item is what this would have become.
     pub(super) fn is_stored_as(&self, item: &Item) -> bool {
         self.name == item.name && self.value == item.value

@@ -30,6 +30,10 @@ const QUEUE: usize = 256;
 /// Most items in one commit: enough that the commit's own cost no longer counts.
 const BATCH: usize = 128;
 
+/// Bytes of items after which a batch is full. A statement holds its items several times over while it is sent, and the
+/// allocator keeps what the largest one needed: of the largest items a batch takes 17, of usual ones all [`BATCH`].
+const BATCH_BYTES: usize = 1 << 20;
+
 /// The way to the writing threads. They end when the last of these is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -117,11 +121,7 @@ impl Thread {
         let mut gathered = Vec::with_capacity(BATCH);
         loop {
             // The lock is held while waiting: the other thread is then writing, or waiting for its turn to wait.
-            let taken = {
-                let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-                jobs.blocking_recv_many(&mut gathered, BATCH)
-            };
-            if taken == 0 {
+            if !gather(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner), &mut gathered) {
                 return;
             }
             let batch: Vec<Job> = gathered.drain(..).filter(|job| !job.is_abandoned()).collect();
@@ -180,6 +180,21 @@ impl Thread {
     }
 }
 
+/// Waits for a job, and takes what waits behind it until the batch is full; `false` when no more can come.
+fn gather(jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>) -> bool {
+    let Some(first) = jobs.blocking_recv() else { return false };
+    let mut bytes = first.insertion.item.size();
+    batch.push(first);
+    while batch.len() < BATCH
+        && bytes < BATCH_BYTES
+        && let Ok(next) = jobs.try_recv()
+    {
+        bytes += next.insertion.item.size();
+        batch.push(next);
+    }
+    true
+}
+
 fn answer(item: NewItem, outcome: Outcome) -> Result<Created, StoreError> {
     let (place, replayed) = match outcome {
         Outcome::Stored(place) => (place, false),
@@ -196,7 +211,10 @@ mod tests {
     use serde_json::Value;
     use tokio::sync::mpsc;
 
-    use super::{Arc, Dependency, Job, NewItem, Postgres, StoreError, Writer};
+    use super::{
+        Arc, BATCH, BATCH_BYTES, Dependency, Insertion, Job, NewItem, Postgres, StoreError, Writer, gather,
+        oneshot,
+    };
     use crate::{
         config::{Database, Secret},
         metrics::Metrics,
@@ -226,6 +244,32 @@ mod tests {
         };
         let (result, ()) = tokio::join!(writer.write(item, None), drop_it);
         result.expect_err("no item")
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_items_or_their_bytes() {
+        let large = BATCH_BYTES / 16;
+        for (size, waiting, batches) in [
+            (1, BATCH + 2, &[BATCH, 2][..]),
+            (large, 40, &[16, 16, 8]),
+            (2 * BATCH_BYTES, 2, &[1, 1]),
+            (large, 3, &[3]),
+        ] {
+            let (sender, mut jobs) = mpsc::channel(waiting);
+            for _ in 0..waiting {
+                let item = NewItem::new("n".to_owned(), Value::String("x".repeat(size))).expect("an item");
+                let end = Instant::now() + Duration::from_secs(60);
+                let job = Job { insertion: Insertion { item, key: None }, end, answer: oneshot::channel().0 };
+                sender.try_send(job).ok().expect("room");
+            }
+            drop(sender);
+            let mut sizes = Vec::new();
+            let mut batch = Vec::new();
+            while gather(&mut jobs, &mut batch) {
+                sizes.push(batch.drain(..).count());
+            }
+            assert_eq!(sizes, batches, "{waiting} of {size} bytes");
+        }
     }
 
     #[tokio::test]
