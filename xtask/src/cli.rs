@@ -85,6 +85,8 @@ pub enum ClusterCommand {
     Deploy(Deploy),
     /// Put the previous revision back.
     Rollback(Rollback),
+    /// Try what is deployed, and on the kind cluster prove that a bad revision is rolled back.
+    Verify(Verify),
     /// Bounded traffic at the service in the cluster, with rate, latency, errors and replicas.
     Load(Load),
 }
@@ -137,6 +139,17 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// The context of the kubeconfig; the kind cluster when not given.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Overwrite what somebody else has set in the cluster.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The context of the kubeconfig, where only the smoke tests run; the kind cluster when not given.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// Overwrite what somebody else has set in the cluster.

@@ -15,6 +15,7 @@ pub mod manifests;
 pub mod measure;
 pub mod object;
 pub mod prepare;
+pub mod proof;
 pub mod release;
 pub mod revision;
 pub mod rollout;

@@ -185,10 +185,18 @@ impl Place<'_> {
         release: &Release,
     ) -> Result<Vec<Workload>, (Failure, Vec<(String, Problem)>)> {
         let workloads = await_rollout(self.cluster, &watched(&release.objects), Aim::All, self.steps).await?;
-        let namespace = release.namespace().map_err(|failure| (failure, Vec::new()))?;
+        self.try_out(release).await.map_err(|failure| (failure, Vec::new()))?;
+        Ok(workloads)
+    }
+
+    /// Tries what serves, as its users reach it.
+    ///
+    /// # Errors
+    /// [`Code::NotHealthy`] with the first thing that does not work.
+    pub async fn try_out(&self, release: &Release) -> Result<(), Failure> {
         let smoke = Smoke {
             cluster: self.cluster,
-            namespace,
+            namespace: release.namespace()?,
             gate: self.gate,
             objects: &release.objects,
             version: &release.version,
@@ -197,8 +205,8 @@ impl Place<'_> {
             let passed = smoke.run(reporter).await?;
             Ok(Finished::changed((), format!("{passed} passed")))
         });
-        tried.await.map_err(|failure| (failure, Vec::new()))?;
-        Ok(workloads)
+        // It holds all that is asked of three servers at once.
+        Box::pin(tried).await
     }
 
     /// The cluster's own parts. They do not concern the release, so nothing is put back for them.
@@ -215,7 +223,7 @@ impl Place<'_> {
             return cause
                 .hint("no earlier revision went well, so none was put back; mend it and deploy again");
         };
-        let back = self.again(good).await;
+        let back = self.again(&good.objects, &format!("put back revision {}", good.number)).await;
         match back {
             Ok(()) => {
                 let (number, version) = (good.number, &good.version);
@@ -238,17 +246,25 @@ impl Place<'_> {
         }
     }
 
-    async fn again(&self, good: &Revision) -> Result<(), Failure> {
+    /// Brings a release back that was there before, without a revision of its own.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or its pods do not get ready.
+    pub async fn put_again(&self, release: &Release) -> Result<(), Failure> {
+        self.again(&release.objects, &format!("put back {}", release.version)).await
+    }
+
+    async fn again(&self, objects: &[Object], title: &str) -> Result<(), Failure> {
         self.steps
-            .run(format!("put back revision {}", good.number), async |reporter| {
+            .run(title, async |reporter| {
                 let label = (PART_OF.0.to_owned(), PART_OF.1.to_owned());
-                let scope = Scope { namespace: namespace(&good.objects)?.to_owned(), label };
-                let changes = self.cluster.compare(&good.objects, Some(&scope), self.force).await?;
+                let scope = Scope { namespace: namespace(objects)?.to_owned(), label };
+                let changes = self.cluster.compare(objects, Some(&scope), self.force).await?;
                 self.cluster.carry_out(&changes, reporter, async || Ok(())).await?;
                 Ok(Finished::changed((), changes.told()))
             })
             .await?;
-        let ready = await_rollout(self.cluster, &watched(&good.objects), Aim::AllThatFit, self.steps).await;
+        let ready = await_rollout(self.cluster, &watched(objects), Aim::AllThatFit, self.steps).await;
         ready.map(drop).map_err(|(failure, _)| failure)
     }
 }

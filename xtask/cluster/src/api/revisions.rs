@@ -80,8 +80,16 @@ impl Revisions {
     /// # Errors
     /// When the API server refuses.
     pub async fn forget_surplus(&self) -> Result<(), Failure> {
-        for number in revision::surplus(&self.all().await?) {
-            match self.api.delete(&revision::name(number), &DeleteParams::default()).await {
+        self.forget(&revision::surplus(&self.all().await?)).await
+    }
+
+    /// Forgets these; one that is gone already is no failure.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn forget(&self, numbers: &[u64]) -> Result<(), Failure> {
+        for number in numbers {
+            match self.api.delete(&revision::name(*number), &DeleteParams::default()).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 Err(error) => return Err(refused("forget", format!("revision {number}"), &error)),
                 Ok(_) => {}

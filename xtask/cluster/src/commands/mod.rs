@@ -8,6 +8,7 @@ pub mod load;
 mod ours;
 pub mod rollback;
 mod told;
+pub mod verify;
 
 use xtask::cli::ClusterCommand;
 use xtask::commands::Context;
@@ -27,11 +28,12 @@ pub async fn run(context: &Context, command: &ClusterCommand) -> Result<(), Fail
             ClusterCommand::DestroyKind => destroy_kind::run(context).await,
             ClusterCommand::Deploy(arguments) => deploy::run(context, arguments).await,
             ClusterCommand::Rollback(arguments) => rollback::run(context, arguments).await,
-            // It ends by itself at Ctrl-C, and tells what it has measured.
-            ClusterCommand::Load(arguments) => return load::run(context, arguments).await,
+            // These end by themselves at Ctrl-C: one tells what it has measured, one takes its faults back.
+            ClusterCommand::Load(arguments) => load::run(context, arguments).await,
+            ClusterCommand::Verify(arguments) => verify::run(context, arguments).await,
         }
     };
-    if matches!(command, ClusterCommand::Load(_)) {
+    if matches!(command, ClusterCommand::Load(_) | ClusterCommand::Verify(_)) {
         return work.await;
     }
     tokio::select! {
@@ -51,5 +53,6 @@ pub fn name(command: &ClusterCommand) -> &'static str {
         ClusterCommand::Deploy(_) => "deploy",
         ClusterCommand::Rollback(_) => "rollback",
         ClusterCommand::Load(_) => "load",
+        ClusterCommand::Verify(_) => "verify",
     }
 }

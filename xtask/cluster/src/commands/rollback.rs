@@ -44,10 +44,7 @@ pub async fn run(context: &Context, arguments: &cli::Rollback) -> Result<(), Fai
 }
 
 async fn go_back(context: &Context, place: &Place<'_>, node: Option<&Node>) -> Result<(), Failure> {
-    // The namespace is the same in every overlay.
-    let base = manifests::read(context.project.root(), Path::new("k8s/base"))?;
-    let namespace = base.iter().find(|object| object.kind() == "Namespace").map_or("hello", Object::name);
-    let revisions = Revisions::new(place.cluster, namespace).all().await?;
+    let revisions = Revisions::new(place.cluster, &namespace(context)?).all().await?;
     let previous = revision::previous(&revisions).ok_or_else(|| {
         let failure = Failure::new(Code::Usage, "there is no earlier revision that went well");
         failure.hint(format!("cluster {} knows {} revisions", place.cluster.name(), revisions.len()))
@@ -64,4 +61,11 @@ async fn go_back(context: &Context, place: &Place<'_>, node: Option<&Node>) -> R
     }
     context.events.send(Event::Summary { services: told::summary(&workloads, node, &BTreeMap::new()) });
     Ok(())
+}
+
+/// The namespace that revisions are kept in: the same in every overlay.
+pub(super) fn namespace(context: &Context) -> Result<String, Failure> {
+    let base = manifests::read(context.project.root(), Path::new("k8s/base"))?;
+    let namespace = base.iter().find(|object| object.kind() == "Namespace");
+    Ok(namespace.map_or("hello", Object::name).to_owned())
 }

@@ -37,7 +37,7 @@ type Story = (&'static str, fn(&mut Site));
 type Shared = Arc<Mutex<Option<Site>>>;
 
 fn stories(site: &Shared) -> Vec<Trial> {
-    let all: [Story; 13] = [
+    let all: [Story; 16] = [
         ("from_nothing", stories::birth::from_nothing),
         ("a_second_run_changes_nothing", stories::birth::a_second_run_changes_nothing),
         ("pods_are_unprivileged", stories::safety::pods_are_unprivileged),
@@ -46,6 +46,9 @@ fn stories(site: &Shared) -> Vec<Trial> {
         ("bad_images_are_rolled_back", stories::rollouts::bad_images_are_rolled_back),
         ("rollback_goes_back_and_forth", stories::rollouts::rollback_goes_back_and_forth),
         ("deploy_by_context", stories::rollouts::deploy_by_context),
+        ("verify_tries_and_proves", stories::verified::verify_tries_and_proves),
+        ("verify_on_a_named_cluster_plants_nothing", stories::verified::a_named_cluster_gets_no_fault),
+        ("verify_sees_what_is_wrong", stories::verified::what_is_wrong_is_seen),
         ("killed_runs_converge", stories::kills::killed_runs_converge),
         ("a_person_s_edit_is_a_conflict", stories::changes::a_person_s_edit_is_a_conflict),
         ("what_the_manifests_drop_is_pruned", stories::changes::what_the_manifests_drop_is_pruned),

@@ -6,3 +6,4 @@ pub(crate) mod kills;
 pub(crate) mod rollouts;
 pub(crate) mod safety;
 pub(crate) mod scaling;
+pub(crate) mod verified;
