@@ -18,6 +18,9 @@ use crate::smoke::Gate;
 use crate::steps::Steps;
 use crate::{manifests, prepare};
 
+/// Digits of a digest in a version, as many as an image's identifier has in its tag.
+const DIGITS: usize = 12;
+
 /// Runs `deploy`.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
         }
         None => image,
     };
-    let version = split_tag(&image).1.unwrap_or("latest").to_owned();
+    let version = version(&image);
     prepare::set_version(&mut objects, &version);
     prepare::annotate(&mut objects, &BTreeMap::new());
     let release = Release { version, objects, platform: Vec::new() };
@@ -52,6 +55,13 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
     Ok(())
 }
 
+/// What the service is to answer as its version: the image's tag, or the start of its digest where it has none.
+fn version(image: &str) -> String {
+    let digest = image.split_once('@').map(|(_, digest)| digest.replace(':', "-"));
+    let short = digest.map(|digest| digest.chars().take("sha256-".len() + DIGITS).collect());
+    split_tag(image).1.map(str::to_owned).or(short).unwrap_or_else(|| "latest".to_owned())
+}
+
 /// The image of the service, as the kustomization has it.
 fn service_image(objects: &[Object]) -> Result<String, Failure> {
     let service = objects.iter().find(|object| object.name() == crate::smoke::DEPLOYMENT);
@@ -59,4 +69,23 @@ fn service_image(objects: &[Object]) -> Result<String, Failure> {
         let message = format!("the kustomization holds no Deployment {}", crate::smoke::DEPLOYMENT);
         Failure::new(Code::ProjectInvalid, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn a_version_is_the_tag_or_the_start_of_the_digest() {
+        let digest = format!("@sha256:{}", "0123456789abcdef".repeat(4));
+        let table = [
+            ("host:5000/team/app:1.2".to_owned(), "1.2"),
+            (format!("host:5000/team/app:1.2{digest}"), "1.2"),
+            (format!("host:5000/team/app{digest}"), "sha256-0123456789ab"),
+            ("host:5000/team/app".to_owned(), "latest"),
+        ];
+        for (image, expected) in table {
+            assert_eq!(version(&image), expected, "{image}");
+        }
+    }
 }

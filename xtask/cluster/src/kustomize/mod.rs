@@ -179,19 +179,21 @@ fn apply(objects: &mut [Object], patch: &Object) -> Result<(), String> {
 fn set_images(object: &mut Object, changes: &[ImageChange]) {
     for container in object.containers_mut() {
         let Some(image) = container.get("image").and_then(Value::as_str) else { continue };
-        let (name, tag) = split_tag(image);
+        let (name, _) = split_tag(image);
         let Some(change) = changes.iter().find(|change| change.name == name) else { continue };
+        let rest = &image[name.len()..];
         let name = change.new_name.as_deref().unwrap_or(name);
-        let reference = match change.new_tag.as_deref().or(tag) {
+        let reference = match change.new_tag.as_deref() {
             Some(tag) => format!("{name}:{tag}"),
-            None => name.to_owned(),
+            None => format!("{name}{rest}"),
         };
         container["image"] = Value::from(reference);
     }
 }
 
-/// The name and the tag of an image reference.
+/// The name and the tag of an image reference, without its digest.
 pub(crate) fn split_tag(reference: &str) -> (&str, Option<&str>) {
+    let reference = reference.split_once('@').map_or(reference, |(before, _)| before);
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (reference, None),
@@ -216,6 +218,34 @@ fn tidy(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_split_and_keeps_its_digest() {
+        let digest = format!("@sha256:{}", "0".repeat(64));
+        let table = [
+            ("host:5000/app", "host:5000/app", None),
+            ("host:5000/app:1", "host:5000/app", Some("1")),
+            (&format!("host:5000/app{digest}"), "host:5000/app", None),
+            (&format!("host:5000/app:1{digest}"), "host:5000/app", Some("1")),
+        ];
+        for (image, name, tag) in table {
+            assert_eq!(split_tag(image), (name, tag), "{image}");
+        }
+        let renamed = |image: &str, new_tag: Option<&str>| {
+            let document = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                "spec": {"containers": [{"name": "c", "image": image}]}});
+            let mut object = Object::new(document).expect("an object");
+            let change = ImageChange {
+                name: "host:5000/app".to_owned(),
+                new_name: Some("other".to_owned()),
+                new_tag: new_tag.map(str::to_owned),
+            };
+            set_images(&mut object, &[change]);
+            object.images().next().expect("one").to_owned()
+        };
+        assert_eq!(renamed(&format!("host:5000/app:1{digest}"), None), format!("other:1{digest}"));
+        assert_eq!(renamed(&format!("host:5000/app:1{digest}"), Some("2")), "other:2");
+    }
 
     fn build_table(files: &[(&str, &str)]) -> Result<Vec<Object>, KustomizeError> {
         build(Path::new("top"), &|path: &Path| {

@@ -158,6 +158,22 @@ impl Site {
         format!("{}-control-plane", self.name)
     }
 
+    /// The digest by which the node knows an image; it can be named by it from then on, as one that was pulled can.
+    pub(crate) fn digest_in_node(&self, reference: &str) -> String {
+        let images = |arguments: &[&str]| {
+            let mut docker = Command::new("docker");
+            docker.args(["exec", &self.node(), "ctr", "--namespace", "k8s.io", "images"]).args(arguments);
+            program::output(docker)
+        };
+        let full = format!("docker.io/{reference}");
+        let list = images(&["list"]);
+        let row = list.lines().find(|line| line.split_whitespace().next() == Some(&full));
+        let digest = row.and_then(|line| line.split_whitespace().nth(2)).expect("the node has it").to_owned();
+        let name = full.rsplit_once(':').map_or(full.as_str(), |(name, _)| name);
+        images(&["tag", "--force", &full, &format!("{name}@{digest}")]);
+        digest
+    }
+
     /// Asks the cluster by its own kubectl, in the namespace.
     #[track_caller]
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {

@@ -75,6 +75,13 @@ pub(crate) fn deploy_by_context(site: &mut Site) {
     });
     assert_eq!(site.serving(), first);
     deploy(site, &format!("homeport/service:{first}")).expect(0);
+    // By its digest, as `ci` deploys what it has pushed; the tag is the version still.
+    let by_digest =
+        format!("homeport/service:{first}@{}", site.digest_in_node(&format!("homeport/service:{first}")));
+    deploy(site, &by_digest).expect(0);
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    assert_eq!(site.kubectl(&["get", "deployment", "hello-deployment", "--output", image]), by_digest);
+    assert_eq!(site.serving(), first);
     site.run(&["deploy", "--context", "no-such-context"]).expect(2).says(&[&context]);
 }
 
