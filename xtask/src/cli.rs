@@ -395,20 +395,30 @@ pub struct Push {
     /// The tag `latest` too.
     #[arg(long)]
     pub latest: bool,
-    /// Publish although files differ from the commit.
+    /// Publish although files differ from the commit, or no commit is known.
     #[arg(long)]
     pub allow_dirty: bool,
+    /// Put this image under a tag that another image has in the registry.
+    #[arg(long)]
+    pub overwrite: bool,
     /// The file that what was pushed is written to, as JSON.
     #[arg(long, value_name = "FILE", default_value = PUSHED)]
     pub output: std::path::PathBuf,
 }
 
 /// Where what was pushed is told when nothing else is asked for.
-const PUSHED: &str = "target/homeport/pushed.json";
+pub const PUSHED: &str = "target/homeport/pushed.json";
 
 impl Default for Push {
     fn default() -> Self {
-        Self { repository: None, tags: Vec::new(), latest: false, allow_dirty: false, output: PUSHED.into() }
+        Self {
+            repository: None,
+            tags: Vec::new(),
+            latest: false,
+            allow_dirty: false,
+            overwrite: false,
+            output: PUSHED.into(),
+        }
     }
 }
 

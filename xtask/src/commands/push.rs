@@ -2,7 +2,7 @@
 //!
 //! Must not: build. What is published is what was built and looked at.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::image::identity;
@@ -22,13 +22,67 @@ pub const REPOSITORY_VARIABLE: &str = "HOMEPORT_REPOSITORY";
 const REVISION_LABEL: &str = "org.opencontainers.image.revision";
 
 /// What was published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Pushed {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pushed {
     repository: String,
     tags: Vec<String>,
     /// The manifest by which the registry knows the image: `sha256:…`.
     digest: String,
+    /// The engine's identifier of the image.
+    pub(super) image: String,
     revision: Option<String>,
+}
+
+impl Pushed {
+    /// The image by its content, whatever its tags will mean later. The tag stands beside it for people, and for the
+    /// version that the service is to answer with; who pulls goes by the digest.
+    pub(super) fn by_digest(&self) -> String {
+        let tag = self.tags.iter().find(|tag| *tag == identity::VERSION).or(self.tags.first());
+        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{}{tag}@{}", self.repository, self.digest)
+    }
+
+    /// Whether the image that the engine has under this name is the one that the registry was given: the engine knows which
+    /// of its images has that digest.
+    ///
+    /// # Errors
+    /// [`Code::ChecksFailed`] when it is another one.
+    pub(super) async fn is_held(&self, engine: &Engine, local: &str) -> Result<(), Failure> {
+        let published = format!("{}@{}", self.repository, self.digest);
+        let (here, there) = (engine.image(local).await?, engine.image(&published).await?);
+        let id = |image: Option<StoredImage>| image.map_or_else(|| "none".to_owned(), |image| image.id);
+        let (here, there) = (id(here), id(there));
+        if here == there && here == self.image {
+            return Ok(());
+        }
+        let message = format!("{local} is not what was pushed: it is {here}, and {published} is {there}");
+        Err(Failure::new(Code::ChecksFailed, message)
+            .hint("it was built again since; `cargo xtask push` publishes it"))
+    }
+}
+
+/// What was last pushed from this checkout, if it was of the commit that is checked out.
+///
+/// # Errors
+/// When the file that tells cannot be read.
+pub(super) async fn pushed(context: &Context) -> Result<Option<Pushed>, Failure> {
+    let path = context.project.root().join(cli::PUSHED);
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::ProjectInvalid, format!("cannot read {}: {error}", path.display()))
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| unreadable(&error))?,
+    };
+    let pushed: Pushed = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+    let revision = identity::revision(context).await;
+    Ok(Some(pushed).filter(|pushed| pushed.revision == revision))
+}
+
+/// A cluster that is named pulls; there is nothing for it to pull.
+pub(super) fn nothing_pushed(cluster: &str) -> Failure {
+    let message = format!("cannot deploy to {cluster}: nothing of this commit was pushed from here");
+    Failure::new(Code::ImageUnavailable, message).hint("`cargo xtask ci build push` does that first")
 }
 
 /// Runs `push`.
@@ -54,8 +108,11 @@ pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure
         if arguments.tags.is_empty() { identity::tags(revision.as_deref()) } else { arguments.tags.clone() };
     tags.extend(arguments.latest.then(|| "latest".to_owned()));
     tags.dedup();
+    // `latest` is meant to move.
+    let kept = tags.iter().filter(|tag| !arguments.overwrite && *tag != "latest").collect::<Vec<_>>();
+    overwrites_nothing(context, &session.engine, &image, &repository, &kept).await?;
     let digest = publish(context, &session.engine, &image.id, &repository, &tags).await?;
-    let pushed = Pushed { repository, tags, digest, revision };
+    let pushed = Pushed { repository, tags, digest, image: image.id, revision };
     write(context, arguments, &pushed)?;
     context.answer(&pushed)
 }
@@ -96,6 +153,10 @@ fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: 
     let refuse =
         |message: String| Failure::new(Code::ChecksFailed, format!("cannot push {local}: {message}"));
     let built_from = image.labels.get(REVISION_LABEL).map(String::as_str);
+    if revision.is_none() && !allow_dirty {
+        return Err(refuse("git does not tell which commit is checked out".to_owned())
+            .hint("push from a git checkout, or say --allow-dirty"));
+    }
     if let Some(revision) = revision {
         if revision.ends_with(identity::DIRTY) && !allow_dirty {
             return Err(refuse("files differ from the commit".to_owned())
@@ -112,6 +173,38 @@ fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: 
         return Err(refuse(format!("it is too large: {is}, at most {most}")));
     }
     Ok(())
+}
+
+/// Asks before anything is pushed whether a tag has another image there: who relies on a version must not get another one.
+async fn overwrites_nothing(
+    context: &Context,
+    engine: &Engine,
+    image: &StoredImage,
+    repository: &str,
+    tags: &[&String],
+) -> Result<(), Failure> {
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let title = format!("look what {repository} has");
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, vec![title]);
+    checklist
+        .step(async |reporter| {
+            for tag in tags {
+                let reference = ImageReference::new(format!("{repository}:{tag}"));
+                let there = images::published(engine, &reference, reporter).await?;
+                // The engine remembers under which digests it has pushed or pulled an image.
+                let is_it = |digest: &String| image.digests.iter().any(|known| known.ends_with(digest));
+                if let Some(digest) = there.filter(|digest| !is_it(digest)) {
+                    let message =
+                        format!("cannot push {reference}: it is there with another image, {digest}");
+                    return Err(Failure::new(Code::ChecksFailed, message)
+                        .hint("raise the version in Cargo.toml; `--overwrite` puts this one in its place"));
+                }
+            }
+            Ok(((), None))
+        })
+        .await
 }
 
 /// Pushes one tag after the other: the layers go with the first.
@@ -163,6 +256,19 @@ impl Answer for Pushed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_pushed_is_named_by_its_digest() {
+        let named = |tags: &[&str]| {
+            let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            let (repository, digest) = ("host:5000/team/app".to_owned(), "sha256:ab".to_owned());
+            Pushed { repository, tags, digest, image: "sha256:cd".to_owned(), revision: None }.by_digest()
+        };
+        let version = identity::VERSION;
+        assert_eq!(named(&["0123", version]), format!("host:5000/team/app:{version}@sha256:ab"));
+        assert_eq!(named(&["own"]), "host:5000/team/app:own@sha256:ab");
+        assert_eq!(named(&[]), "host:5000/team/app@sha256:ab");
+    }
 
     #[test]
     fn a_tag_and_the_version_agree() {

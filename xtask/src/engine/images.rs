@@ -27,6 +27,8 @@ pub struct StoredImage {
     pub id: String,
     /// Its references, as the engine writes them.
     pub tags: Vec<String>,
+    /// What registries know it by: `repository@sha256:…`.
+    pub digests: Vec<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Bytes unpacked, layers shared with other images included.
@@ -123,6 +125,7 @@ impl Engine {
         let stored = list.into_iter().map(|summary| StoredImage {
             id: summary.id,
             tags: summary.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
+            digests: summary.repo_digests,
             labels: summary.labels.into_iter().collect(),
             size: u64::try_from(summary.size).unwrap_or(0),
             architecture: String::new(),
@@ -130,7 +133,7 @@ impl Engine {
         Ok(stored.filter(|image| !image.tags.is_empty()).collect())
     }
 
-    /// Asks the registry of a reference, through the engine, whether it has the image.
+    /// Asks the registry of a reference, through the engine, whether it has the image; the digest that it knows it by.
     ///
     /// # Errors
     /// When the registry cannot be reached, does not have it, or does not show it to this account.
@@ -138,11 +141,11 @@ impl Engine {
         &self,
         reference: &str,
         credentials: Option<&Credentials>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<String, EngineError> {
         let request = self.docker.inspect_registry_image(reference, credentials.map(docker_credentials));
         ask("find", format!("image {reference} in its registry"), limits::REGISTRY_ANSWER, request)
             .await
-            .map(drop)
+            .map(|found| found.descriptor.digest.unwrap_or_default())
     }
 
     /// Pulls an image. When the future is dropped the engine stops and nothing is tagged.
@@ -317,6 +320,7 @@ fn stored(inspection: ImageInspect) -> StoredImage {
     StoredImage {
         id: inspection.id.unwrap_or_default(),
         tags: inspection.repo_tags.unwrap_or_default(),
+        digests: inspection.repo_digests.unwrap_or_default(),
         labels: labels.into_iter().collect(),
         size: inspection.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
         architecture: inspection.architecture.unwrap_or_default(),

@@ -48,6 +48,27 @@ pub async fn push(
     .await
 }
 
+/// Asks the registry that a reference names what it has there now: the digest, or `None` where it has nothing.
+///
+/// # Errors
+/// When the registry cannot be asked, or does not say. A registry that denies an account may only mean that there is
+/// nothing (Docker Hub does); what it thinks of the account it will say of a push.
+pub async fn published(
+    engine: &Engine,
+    reference: &ImageReference,
+    reporter: &StepReporter,
+) -> Result<Option<String>, ImageError> {
+    let credentials = credentials_to_push(reference).await?;
+    let name = reference.with_tag();
+    let asked =
+        again(reporter, async || engine.registry_image(name.as_str(), credentials.as_ref()).await).await;
+    match asked {
+        Ok(digest) => Ok(Some(digest)),
+        Err(ImageError::Engine(error)) if is_final(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Tries until it succeeds, fails for good, or has been tried often enough.
 async fn again<T>(
     reporter: &StepReporter,
@@ -57,7 +78,8 @@ async fn again<T>(
     for _ in 1..limits::PULL_ATTEMPTS {
         match attempt().await {
             Err(error) if may_pass(&error) => {
-                reporter.message(format!("{error}; again in {} s", pause.as_secs()));
+                // A warning, because a log tells only now and then how far a step is.
+                reporter.events().warning(format!("{error}; again in {} s", pause.as_secs()));
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
@@ -72,24 +94,29 @@ async fn again<T>(
 /// Codes") in the words engines use.
 fn may_pass(error: &EngineError) -> bool {
     match error {
-        EngineError::Refused { status, message, .. } => {
-            let message = message.to_ascii_lowercase();
-            let final_words = [
-                "not found",
-                "manifest unknown",
-                "name unknown",
-                "unauthorized",
-                "denied",
-                "no basic auth",
-                "authentication required",
-                "no matching manifest",
-                "no such host",
-            ];
-            !(400..500).contains(status) && !final_words.iter().any(|words| message.contains(words))
+        EngineError::Refused { message, .. } => {
+            !is_final(error) && !message.to_ascii_lowercase().contains("no such host")
         }
         EngineError::Broken { .. } => true,
         _ => false,
     }
+}
+
+/// Whether the registry has answered that there is no such image, or nothing for this account.
+fn is_final(error: &EngineError) -> bool {
+    let EngineError::Refused { status, message, .. } = error else { return false };
+    let message = message.to_ascii_lowercase();
+    let final_words = [
+        "not found",
+        "manifest unknown",
+        "name unknown",
+        "unauthorized",
+        "denied",
+        "no basic auth",
+        "authentication required",
+        "no matching manifest",
+    ];
+    (400..500).contains(status) || final_words.iter().any(|words| message.contains(words))
 }
 
 /// The progress of all layers, added up.

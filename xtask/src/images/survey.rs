@@ -247,7 +247,7 @@ impl Shelves {
 async fn ask_registry(engine: &Engine, image: &ImageReference) -> Result<(), String> {
     let credentials = credentials(image).await.map_err(|error| error.to_string())?;
     match engine.registry_image(image.with_tag().as_str(), credentials.as_ref()).await {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(EngineError::Refused { status: 404, message, .. })
             if matches!(message.trim(), "" | "Not Found" | "404 page not found" | "page not found") =>
         {
