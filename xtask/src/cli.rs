@@ -488,15 +488,17 @@ pub enum Stage {
     Security,
     /// All tests.
     Test,
+    /// How far the unit and integration tests reach.
+    Coverage,
     /// The stack, from nothing to healthy and down again, with nothing left.
     Stack,
     /// The release image, looked into, with its bill of materials.
     Build,
     /// The image to the repository that `HOMEPORT_REPOSITORY` names.
     Push,
-    /// The image to a kind cluster, rolled out and tried.
+    /// The image to a kind cluster, or what was pushed to the cluster that `HOMEPORT_CONTEXT` names; rolled out and tried.
     Deploy,
-    /// The same again, which must change nothing.
+    /// What is deployed, tried; and on kind, bad revisions rolled back.
     Verify,
 }
 

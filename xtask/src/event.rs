@@ -127,6 +127,14 @@ pub enum Event {
         /// One a room.
         rooms: Vec<RoomCoverage>,
     },
+    /// What a command within a command answers with (`ci`).
+    Answered {
+        /// For a person.
+        #[serde(skip)]
+        lines: Vec<String>,
+        /// For a program.
+        value: serde_json::Value,
+    },
     /// Something is wrong until it is mended (the compiler complains, the Compose file cannot be read) and must stay in
     /// view meanwhile. A later one about the same takes its place.
     Problem {

@@ -3,6 +3,7 @@
 //! TLS too, and whose certificates they do not judge.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -198,7 +199,10 @@ struct Checkout {
 
 impl Checkout {
     fn new() -> Self {
-        let repository = format!("images-trial/pushed-{}", std::process::id());
+        // Tests run at once; each has an image of its own.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let repository = format!("images-trial/pushed-{}-{number}", std::process::id());
         let checkout = Self { directory: tempfile::tempdir().expect("a directory"), repository };
         let compose = format!(
             "name: pushed\nservices:\n  app:\n    image: {}:dev\n    x-homeport: {{package: app}}\n",
@@ -246,16 +250,37 @@ impl Checkout {
 
     /// Runs `push` as an account of the environment; gives the exit status and all that it said.
     async fn push(&self, password: &str, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .arg("push")
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .env_remove("CARGO_MANIFEST_DIR")
-            .env("HOMEPORT_REGISTRY_USER", "me")
-            .env("HOMEPORT_REGISTRY_PASSWORD", password)
-            .output()
-            .await
-            .expect("it runs");
+        let mut push = self.command("push");
+        push.args(arguments).env("HOMEPORT_REGISTRY_USER", "me").env("HOMEPORT_REGISTRY_PASSWORD", password);
+        Self::ended(push).await
+    }
+
+    /// Runs the stage `deploy` of the pipeline, for this context or none. In cargo's place stands a program that writes
+    /// down what it is asked for.
+    async fn deploy(&self, context: &str) -> (i32, String, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let programs = self.directory.path().join("target/programs");
+        self.write("target/programs/cargo", "#!/bin/sh\necho \"$@\" >> \"$0.asked\"\n");
+        let cargo = programs.join("cargo");
+        std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let asked = programs.join("cargo.asked");
+        std::fs::write(&asked, "").expect("a file");
+        let path = std::env::var("PATH").expect("text");
+        let mut deploy = self.command("ci");
+        deploy.arg("deploy").env("PATH", format!("{}:{path}", programs.display()));
+        deploy.env("HOMEPORT_CONTEXT", context);
+        let (status, said) = Self::ended(deploy).await;
+        (status, said, std::fs::read_to_string(asked).expect("text"))
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        xtask.arg(command).current_dir(self.directory.path()).env_remove("CARGO_MANIFEST_DIR");
+        xtask
+    }
+
+    async fn ended(mut command: Command) -> (i32, String) {
+        let output = command.output().await.expect("it runs");
         let said =
             [output.stdout, output.stderr].map(|stream| String::from_utf8(stream).expect("text")).concat();
         assert!(!said.contains(PASSWORD), "a password is told:\n{said}");
@@ -297,6 +322,8 @@ async fn a_release_is_published_only_as_what_it_is() {
     assert_eq!(pushed["revision"], commit.as_str());
     let digest = pushed["digest"].as_str().expect("a digest");
     assert!(said.contains(digest), "{said}");
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    assert_eq!(status, 0, "the same image again: {said}");
     let account = Credentials {
         server: registry.address.clone(),
         username: "me".to_owned(),
@@ -310,11 +337,80 @@ async fn a_release_is_published_only_as_what_it_is() {
         .registry_image(&format!("{target}:latest"), Some(&account))
         .await
         .expect_err("nobody asked for it");
-    for reference in tags.map(|tag| format!("{target}:{tag}")).iter().chain([&format!(
-        "{}:{}",
-        checkout.repository,
-        env!("CARGO_PKG_VERSION")
-    )]) {
+    let local = format!("{}:{}", checkout.repository, env!("CARGO_PKG_VERSION"));
+    for reference in tags.map(|tag| format!("{target}:{tag}")).iter().chain([&local]) {
         engine.remove_image(reference).await.expect("removed");
+    }
+}
+
+/// The same commit, built again, is another image: its configuration has another time.
+#[tokio::test]
+async fn what_a_version_means_does_not_change_unasked() {
+    let Some(registry) = registry(Door::default()).await else { return };
+    let engine = engine().await;
+    let checkout = Checkout::new();
+    let (target, version) = (format!("{}/team/app", registry.address), env!("CARGO_PKG_VERSION"));
+    let commit = checkout.git(&["rev-parse", "HEAD"]);
+    let reference = format!("{target}:{version}");
+    let there = async || engine.registry_image(&reference, None).await.expect("the registry has it");
+    checkout.build(&engine, &commit).await;
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    assert_eq!(status, 0, "{said}");
+    let first = there().await;
+
+    checkout.build(&engine, &commit).await;
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    let refusal = format!("cannot push {reference}: it is there with another image, {first}");
+    assert!(status == 5 && said.contains(&refusal) && said.contains("--overwrite"), "{status}: {said}");
+    assert_eq!(there().await, first);
+    let (status, said) = checkout.push(PASSWORD, &[&target, "--overwrite"]).await;
+    assert_eq!(status, 0, "{said}");
+    assert_ne!(there().await, first);
+
+    std::fs::rename(checkout.directory.path().join(".git"), checkout.directory.path().join("no-git"))
+        .expect("renamed");
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    assert!(status == 5 && said.contains("git does not tell which commit"), "{status}: {said}");
+    let (status, said) = checkout.push(PASSWORD, &[&target, "--allow-dirty", "--tag", "own"]).await;
+    assert_eq!(status, 0, "{said}");
+    for reference in [reference, format!("{target}:{}", &commit[..12]), format!("{target}:own")] {
+        engine.remove_image(&reference).await.expect("removed");
+    }
+    engine.remove_image(&format!("{}:{version}", checkout.repository)).await.expect("removed");
+}
+
+/// To a cluster that is named by its digest; to kind the engine's image, if it is the one that was pushed.
+#[tokio::test]
+async fn what_was_pushed_is_what_is_deployed() {
+    let Some(registry) = registry(Door::default()).await else { return };
+    let engine = engine().await;
+    let checkout = Checkout::new();
+    let (target, version) = (format!("{}/team/app", registry.address), env!("CARGO_PKG_VERSION"));
+    let commit = checkout.git(&["rev-parse", "HEAD"]);
+    let local = format!("{}:{version}", checkout.repository);
+    checkout.build(&engine, &commit).await;
+    let (status, said, asked) = checkout.deploy("far-away").await;
+    assert!(status == 4 && said.contains("nothing of this commit was pushed from here"), "{status}: {said}");
+    assert_eq!(asked, "");
+
+    let (status, said) = checkout.push(PASSWORD, &[&target]).await;
+    assert_eq!(status, 0, "{said}");
+    let digest = engine.registry_image(&format!("{target}:{version}"), None).await.expect("it is there");
+    let (status, said, asked) = checkout.deploy("far-away").await;
+    let expected = format!("-- deploy --context far-away --image {target}:{version}@{digest}\n");
+    assert!(status == 0 && asked.ends_with(&expected), "{status}: {said}\n{asked}");
+    let (status, said, asked) = checkout.deploy("").await;
+    let id = engine.image(&local).await.expect("asked").expect("it is there").id;
+    assert!(
+        status == 0 && asked.ends_with(&format!("-- deploy-kind --image {id}\n")),
+        "{status}: {said}\n{asked}"
+    );
+
+    checkout.build(&engine, &commit).await;
+    let (status, said, asked) = checkout.deploy("").await;
+    assert!(status == 5 && said.contains(&format!("{local} is not what was pushed")), "{status}: {said}");
+    assert_eq!(asked, "");
+    for reference in [format!("{target}:{version}"), format!("{target}:{}", &commit[..12]), local] {
+        engine.remove_image(&reference).await.expect("removed");
     }
 }

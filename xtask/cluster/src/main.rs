@@ -69,7 +69,8 @@ async fn run(cli: &Cli, terminal: Terminal) -> Result<(), Code> {
         command: name.to_owned(),
         directory: project.root().display().to_string(),
     });
-    let context = Context { project, events: events.clone(), cancel, format: cli.format, terminal };
+    let context =
+        Context { project, events: events.clone(), cancel, format: cli.format, terminal, in_turn: false };
     let result = tokio::select! {
         result = commands::run(&context, &cli.command) => result,
         () = reader_gone.cancelled() => Ok(()),

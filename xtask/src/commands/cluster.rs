@@ -1,4 +1,4 @@
-//! `cargo xtask deploy-kind`, `destroy-kind`, `deploy`, `rollback`, `load`: handed over to `xtask-cluster`, a program of its
+//! `cargo xtask deploy-kind`, `destroy-kind`, `deploy`, `rollback`, `verify`, `load`: handed over to `xtask-cluster`, a program of its
 //! own, so that the everyday one does not contain a Kubernetes client and compiles quickly.
 //!
 //! Must not: read their arguments; the other program does, by the same types (`cli::ClusterCommand`).
@@ -24,7 +24,49 @@ pub async fn hand_over(project: &Project) -> Failure {
 /// # Errors
 /// With the exit status that it ended with: a rollout that was rolled back is one here too.
 pub async fn deploy(context: &Context, image: &str) -> Result<(), Failure> {
-    let program = program(&context.project).args(["deploy-kind", "--image", image]);
+    run(context, &["deploy-kind", "--image", image]).await
+}
+
+/// Runs `deploy` on a cluster that is named, with an image that it can pull, as a part of something larger.
+///
+/// # Errors
+/// As for [`deploy`].
+pub async fn deploy_by_context(context: &Context, name: &str, image: &str) -> Result<(), Failure> {
+    run(context, &["deploy", "--context", name, "--image", image]).await
+}
+
+/// Runs `verify`, on the kind cluster or on the one that is named, as a part of something larger.
+///
+/// # Errors
+/// With the exit status that it ended with.
+pub async fn verify(context: &Context, name: Option<&str>) -> Result<(), Failure> {
+    let words: Vec<&str> =
+        ["verify"].into_iter().chain(name.map(|name| ["--context", name]).into_iter().flatten()).collect();
+    run(context, &words).await
+}
+
+/// Variables that hold secrets of a pipeline. What is compiled runs build scripts of others, which are not to see them.
+const SECRETS: [&str; 3] = ["HOMEPORT_KUBECONFIG", "HOMEPORT_REGISTRY_USER", "HOMEPORT_REGISTRY_PASSWORD"];
+
+async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
+    let mut build = Program::new("cargo", Duration::MAX)
+        .arg("build")
+        .args(quiet(&context.project).iter().copied())
+        .args(["--package", PACKAGE])
+        .directory(context.project.root())
+        .outside_cargo();
+    for secret in SECRETS {
+        build = build.env_remove(secret);
+    }
+    // Its errors are for the terminal, as those of `cargo run` are; it then finds nothing left to compile.
+    let status = build.interactive().await.map_err(|error| missing(&error))?;
+    if !status.success() {
+        return Err(Failure::new(
+            Code::BuildFailed,
+            format!("cannot compile {PACKAGE}: cargo ended with {status}"),
+        ));
+    }
+    let program = program(&context.project).args(words.iter().copied());
     let status = program.interactive().await.map_err(|error| missing(&error))?;
     let code = match status.code() {
         Some(0) => return Ok(()),
@@ -34,18 +76,21 @@ pub async fn deploy(context: &Context, image: &str) -> Result<(), Failure> {
         Some(130) | None => Code::Interrupted,
         _ => Code::ClusterRefused,
     };
-    Err(Failure::new(code, format!("deploy-kind --image {image} ended with {status}")))
+    Err(Failure::new(code, format!("{} ended with {status}", words.join(" "))))
 }
 
-fn program(project: &Project) -> Program {
+/// The first time it compiles for minutes, which must be seen.
+fn quiet(project: &Project) -> &'static [&'static str] {
     let built =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), Into::into);
     let built = built.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION).is_file();
-    // The first time it compiles for minutes, which must be seen.
-    let quiet: &[&str] = if built { &["--quiet"] } else { &[] };
+    if built { &["--quiet"] } else { &[] }
+}
+
+fn program(project: &Project) -> Program {
     Program::new("cargo", Duration::MAX)
         .arg("run")
-        .args(quiet.iter().copied())
+        .args(quiet(project).iter().copied())
         .args(["--package", PACKAGE, "--"])
         .outside_cargo()
 }

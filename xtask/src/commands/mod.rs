@@ -45,6 +45,8 @@ pub struct Context {
     pub format: Format,
     /// What is written to.
     pub terminal: Terminal,
+    /// Whether answers take their turn among the events, for a command that runs others at once.
+    pub in_turn: bool,
 }
 
 impl Context {
@@ -118,11 +120,21 @@ impl Context {
         Ok(added)
     }
 
+    /// The same, whose events go to `events` and whose answers go there too.
+    #[must_use]
+    pub fn told_in_turn(&self, events: Events) -> Self {
+        Self { events, in_turn: true, ..self.clone() }
+    }
+
     /// Prints what the command answers with.
     ///
     /// # Errors
     /// When standard output refuses.
     pub fn answer(&self, answer: &impl crate::ui::Answer) -> Result<(), Failure> {
+        if self.in_turn {
+            self.events.send(crate::ui::answered(&self.terminal, answer));
+            return Ok(());
+        }
         crate::ui::answer(self.format, &self.terminal, answer).map_err(|error| unprintable(&error))
     }
 

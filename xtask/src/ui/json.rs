@@ -22,7 +22,11 @@ impl JsonRenderer {
 impl Renderer for JsonRenderer {
     fn show(&mut self, event: &Event, at: Moment) -> io::Result<()> {
         // One write a line, so that two programs on one pipe do not mix within it.
-        let line = json_line(event, at.wall) + "\n";
+        let line = match event {
+            // As the command alone would answer.
+            Event::Answered { value, .. } => format!("{value}\n"),
+            event => json_line(event, at.wall) + "\n",
+        };
         self.streams.out.write_all(line.as_bytes())?;
         self.streams.out.flush()
     }

@@ -368,6 +368,10 @@ impl Renderer for LiveRenderer {
                 let lines = results::coverage(rooms).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
+            Event::Answered { lines, .. } => {
+                let out = &mut self.streams.out;
+                self.area.suspend(|| write_lines(out, lines))
+            }
             Event::Problem { about, lines } => self.pin(about, lines),
             Event::ProblemSolved { about } => {
                 self.unpin(about);

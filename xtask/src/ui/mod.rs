@@ -62,6 +62,15 @@ pub fn answer(format: Format, terminal: &Terminal, answer: &impl Answer) -> io::
     }
 }
 
+/// An answer as an event, for a command that runs others at once.
+pub fn answered(terminal: &Terminal, answer: &impl Answer) -> crate::event::Event {
+    let columns = terminal.columns.filter(|_| terminal.stdout_is_terminal);
+    let lines = answer.human(terminal.stdout_style, columns);
+    // Plain data with text keys.
+    let value = serde_json::to_value(answer).unwrap_or_default();
+    crate::event::Event::Answered { lines, value }
+}
+
 /// Prints a text (a plan, a completion script) to standard output as it is.
 ///
 /// # Errors

@@ -185,6 +185,7 @@ impl Renderer for PlainRenderer {
                 let lines = results::coverage(rooms).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
+            Event::Answered { lines, .. } => write_lines(&mut self.streams.out, lines),
             Event::Problem { about, lines } => {
                 self.labelled(Role::Bad, "problem", about)?;
                 lines.iter().try_for_each(|line| self.line(&format!("    {line}")))

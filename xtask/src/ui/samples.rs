@@ -24,7 +24,7 @@ macro_rules! kinds {
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
     StageFinished Note Warning Output Log
-    Summary Diagnosis Tested Covered Problem ProblemSolved Failed RunFinished);
+    Summary Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
     Unavailable);
@@ -193,6 +193,13 @@ fn stages() -> Vec<Sample> {
             finished(StageOutcome::Failed { message: "checks found something".to_owned() }),
         ),
         alone("stage skipped", finished(StageOutcome::Skipped { because: "build".to_owned() })),
+        alone(
+            "answered",
+            Event::Answered {
+                lines: vec!["STAGE  RESULT".to_owned(), "lint   passed".to_owned()],
+                value: serde_json::json!({"stages": [{"stage": "lint", "result": "passed"}]}),
+            },
+        ),
         alone("stage not run", finished(StageOutcome::NotRun { why: "no repository is named".to_owned() })),
     ]
 }

@@ -33,6 +33,9 @@ use crate::object::Key;
 /// The name under which our fields are known to the API server.
 pub const FIELD_MANAGER: &str = "homeport";
 
+/// The variable that holds a kubeconfig, its text and not its path: what a job of a pipeline has as a secret.
+const KUBECONFIG_TEXT: &str = "HOMEPORT_KUBECONFIG";
+
 /// A connection to a cluster.
 #[derive(Clone)]
 pub struct Cluster {
@@ -62,14 +65,16 @@ impl Cluster {
         Self::connect(name, kubeconfig, &KubeConfigOptions::default()).await
     }
 
-    /// Connects by a context of the user's kubeconfig.
+    /// Connects by a context of the user's kubeconfig, or of the one that the environment holds.
     ///
     /// # Errors
     /// When there is no such context.
     pub async fn by_context(context: &str) -> Result<Self, Failure> {
-        let kubeconfig = Kubeconfig::read().map_err(|error| {
+        let given = std::env::var(KUBECONFIG_TEXT).ok().filter(|text| !text.is_empty());
+        let kubeconfig = given.map_or_else(Kubeconfig::read, |text| Kubeconfig::from_yaml(&text));
+        let kubeconfig = kubeconfig.map_err(|error| {
             Failure::new(Code::ClusterUnusable, format!("cannot read the kubeconfig: {error}"))
-                .hint("KUBECONFIG names it; ~/.kube/config otherwise")
+                .hint(format!("{KUBECONFIG_TEXT} holds it, KUBECONFIG names it; ~/.kube/config otherwise"))
         })?;
         let known: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
         if !known.iter().any(|name| name == context) {

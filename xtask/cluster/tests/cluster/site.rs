@@ -107,6 +107,13 @@ impl Site {
         self.start(arguments).end()
     }
 
+    /// Runs a command in the copy with one more variable.
+    pub(crate) fn run_with(&self, name: &str, value: &str, arguments: &[&str]) -> Ended {
+        let mut command = self.command(self.copy.path(), arguments);
+        command.env(name, value);
+        program::start(command).end()
+    }
+
     /// Brings the first version there, whatever was there before.
     #[track_caller]
     pub(crate) fn deployed(&self) {

@@ -83,6 +83,12 @@ pub(crate) fn deploy_by_context(site: &mut Site) {
     assert_eq!(site.kubectl(&["get", "deployment", "hello-deployment", "--output", image]), by_digest);
     assert_eq!(site.serving(), first);
     site.run(&["deploy", "--context", "no-such-context"]).expect(2).says(&[&context]);
+    // As a job of a pipeline has it: nowhere on the disk.
+    let kubeconfig = std::fs::read_to_string(site.copied("kubeconfig")).expect("it was written");
+    std::fs::remove_file(site.copied("kubeconfig")).expect("it can be removed");
+    let verify = ["verify", "--context", &context];
+    site.run(&verify).expect(4);
+    site.run_with("HOMEPORT_KUBECONFIG", &kubeconfig, &verify).expect(0).does_not_say(&["apply revision"]);
 }
 
 /// The kind overlay without Grafana, whose image no node may have.

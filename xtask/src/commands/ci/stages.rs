@@ -1,0 +1,106 @@
+//! What each stage of the pipeline does: the commands that a person would type, one after the other.
+//!
+//! Must not: know which other stages run.
+
+use crate::cli::{self, Check, Stage};
+use crate::commands::{Context, cluster, dev, down, image, lint, push, scan, test};
+use crate::doctor::Need;
+use crate::failure::Failure;
+
+/// The variable that names the context of the kubeconfig to deploy to; the kind cluster when it is not set.
+const CONTEXT_VARIABLE: &str = "HOMEPORT_CONTEXT";
+
+/// How a stage ended that did not fail.
+#[derive(Debug)]
+pub(super) enum Ran {
+    /// All is well.
+    Passed,
+    /// It could not be run, and why.
+    NotRun(String),
+}
+
+/// The command whose needs of the machine a stage has.
+pub(super) const fn machine(stage: Stage) -> Need {
+    match stage {
+        Stage::Security => Need::Scan,
+        Stage::Test | Stage::Coverage => Need::Test,
+        Stage::Deploy | Stage::Verify => Need::DeployKind,
+        Stage::Lint | Stage::Stack | Stage::Build | Stage::Push => Need::Dev,
+    }
+}
+
+/// What a stage is told of the run that it is a part of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Run {
+    /// Whether what is missing may be installed.
+    pub(super) fix: bool,
+    /// The stages that have passed before.
+    pub(super) passed: Vec<Stage>,
+}
+
+/// Runs a stage.
+pub(super) async fn perform(context: &Context, stage: Stage, run: &Run) -> Result<Ran, Failure> {
+    let ran = match stage {
+        Stage::Lint => lint::run(context).await,
+        Stage::Security => scanned(context, &Check::OF_SOURCES).await,
+        Stage::Test => tested(context, None).await,
+        Stage::Coverage => tested(context, Some(run.fix)).await,
+        Stage::Stack => stack(context).await,
+        Stage::Build => {
+            let arguments = cli::ImageBuild { tags: Vec::new(), platform: None, compiler: None };
+            image::run(context, &cli::Image::Build(arguments)).await?;
+            scanned(context, &Check::OF_IMAGE).await
+        }
+        Stage::Push if push::named_by_environment().is_none() => {
+            return Ok(Ran::NotRun(format!("{} names no repository", push::REPOSITORY_VARIABLE)));
+        }
+        Stage::Push => push::run(context, &cli::Push::default()).await,
+        Stage::Deploy => deploy(context, &run.passed).await,
+        Stage::Verify => cluster::verify(context, named_context().as_deref()).await,
+    };
+    ran.map(|()| Ran::Passed)
+}
+
+/// All tests; or, with whether what measures may be installed, how far they reach.
+async fn tested(context: &Context, coverage: Option<bool>) -> Result<(), Failure> {
+    let (coverage, fix) = (coverage.is_some(), coverage == Some(true));
+    let arguments = cli::Test { suite: None, filter: None, coverage, fix, offline: false };
+    test::run(context, &arguments).await
+}
+
+async fn scanned(context: &Context, checks: &[Check]) -> Result<(), Failure> {
+    scan::run(context, &cli::Scan { checks: checks.to_vec(), ..cli::Scan::default() }).await
+}
+
+async fn stack(context: &Context) -> Result<(), Failure> {
+    let arguments =
+        cli::Dev { detach: true, dry_run: false, offline: false, fix: false, services: Vec::new() };
+    let up = dev::run(context, &arguments).await;
+    let gone = down::run(context, &cli::Down { volumes: true, verify: true }).await;
+    up.and(gone)
+}
+
+/// The context that the environment names; an empty variable names none.
+fn named_context() -> Option<String> {
+    std::env::var(CONTEXT_VARIABLE).ok().filter(|context| !context.is_empty())
+}
+
+/// A cluster that is named pulls what was pushed, by its digest. The kind cluster is sent the engine's image, which must be
+/// the one that was pushed where something was.
+async fn deploy(context: &Context, passed: &[Stage]) -> Result<(), Failure> {
+    if let Some(name) = named_context() {
+        let pushed = push::pushed(context).await?.ok_or_else(|| push::nothing_pushed(&name))?;
+        return cluster::deploy_by_context(context, &name, &pushed.by_digest()).await;
+    }
+    let (session, _) = context.session_as_found(false).await?;
+    let made = image::identity::made_here(&session.stack)?;
+    let mut image = format!("{}:{}", made.repository, image::identity::VERSION);
+    // What was built in this run and not pushed stands in no relation to an earlier push.
+    if (passed.contains(&Stage::Push) || !passed.contains(&Stage::Build))
+        && let Some(pushed) = push::pushed(context).await?
+    {
+        pushed.is_held(&session.engine, &image).await?;
+        image = pushed.image;
+    }
+    cluster::deploy(context, &image).await
+}
