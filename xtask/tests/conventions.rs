@@ -213,6 +213,10 @@ fn workflows_run_cargo_xtask_and_nothing_else() {
                 file.path
             );
         }
+        // What else could bring in a program: an action, a shell, a container, a variable.
+        let faults: Vec<String> =
+            xtask::checks::workflow(&file.text).iter().map(|fault| fault.of(&file.path)).collect();
+        assert_eq!(faults, Vec::<String>::new());
     }
 }
 
