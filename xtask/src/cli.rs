@@ -31,7 +31,11 @@ pub enum Command {
     /// Run the tests: unit, integration and end-to-end.
     Test(Test),
     /// Check format, clippy, YAML, workflows, Dockerfiles, the Compose file and the Prometheus rules.
-    Lint,
+    Lint {
+        /// Install first what checks need (see `doctor`).
+        #[arg(long)]
+        fix: bool,
+    },
     /// The images of the stack: where they come from, and bundles for machines without a registry.
     #[command(subcommand)]
     Image(Image),

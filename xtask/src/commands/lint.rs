@@ -1,11 +1,14 @@
 //! `cargo xtask lint`: format, clippy, YAML, workflows, Dockerfiles, the Compose file, Prometheus' configuration and
-//! rules through promtool of the stack's own Prometheus image. A tool that is not here is told as not run.
+//! rules through promtool of the stack's own Prometheus image. A tool that is not here is told as not run, and fails where
+//! `CI` is set.
 
 use std::time::Duration;
 
 use super::Context;
+use super::doctor::Examination;
 use crate::checklist::Checklist;
 use crate::checks::{self, Kind};
+use crate::doctor::Need;
 use crate::engine::OneShot;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
@@ -52,10 +55,25 @@ impl Check {
     }
 }
 
+/// `cargo xtask lint`.
+///
+/// # Errors
+/// As for [`run`]; when something is missing that `--fix` cannot mend.
+pub async fn command(context: &Context, fix: bool) -> Result<(), Failure> {
+    if fix {
+        let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
+        let needs = [Need::Lint];
+        Examination::new(context.project.root(), stack.as_ref(), &needs, false)
+            .ensure(&context.events)
+            .await?;
+    }
+    run(context).await
+}
+
 /// Runs `lint`. Every check runs, whatever the others found.
 ///
 /// # Errors
-/// [`Code::ChecksFailed`] when a check finds something.
+/// [`Code::ChecksFailed`] when a check finds something, or when `CI` is set and a tool is missing.
 pub async fn run(context: &Context) -> Result<(), Failure> {
     let titles = Check::ALL.map(|check| check.title().to_owned()).to_vec();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
@@ -82,10 +100,20 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
             not_run.join(", ")
         ));
     }
-    if found.is_empty() {
+    judge(&found, &not_run, std::env::var_os("CI").is_some())
+}
+
+/// What the checks come to: in the pipeline nothing may be left out.
+fn judge(found: &[&str], not_run: &[String], in_pipeline: bool) -> Result<(), Failure> {
+    if !found.is_empty() {
+        let message = format!("checks found something: {}", found.join(", "));
+        return Err(Failure::new(Code::ChecksFailed, message));
+    }
+    if not_run.is_empty() || !in_pipeline {
         return Ok(());
     }
-    Err(Failure::new(Code::ChecksFailed, format!("checks found something: {}", found.join(", "))))
+    let message = format!("not everything could be checked: missing {}", not_run.join(" and "));
+    Err(Failure::new(Code::ChecksFailed, message).hint("`cargo xtask lint --fix` installs what checks need"))
 }
 
 /// What a check that found nothing tells.
@@ -107,8 +135,12 @@ async fn perform(context: &Context, check: Check) -> Result<Done, Failure> {
                 .map(nothing_more)
         }
         Check::Yaml => files(context, &[Kind::Yaml, Kind::Workflow], checks::yaml, None).await,
-        Check::Workflows => files(context, &[Kind::Workflow], checks::workflow, Some("actionlint")).await,
-        Check::Dockerfiles => files(context, &[Kind::Dockerfile], checks::dockerfile, Some("hadolint")).await,
+        Check::Workflows => {
+            files(context, &[Kind::Workflow], checks::workflow, Some(("actionlint", "-no-color"))).await
+        }
+        Check::Dockerfiles => {
+            files(context, &[Kind::Dockerfile], checks::dockerfile, Some(("hadolint", "--no-color"))).await
+        }
         Check::Compose => context.project.stack_as_found().map(drop).map(nothing_more),
         Check::PrometheusConfiguration => {
             promtool(context, "promtool check config /etc/prometheus/prometheus.yml").await.map(nothing_more)
@@ -124,7 +156,7 @@ async fn files(
     context: &Context,
     kinds: &[Kind],
     check: fn(&str) -> Vec<checks::Fault>,
-    program: Option<&str>,
+    program: Option<(&str, &str)>,
 ) -> Result<Done, Failure> {
     let root = context.project.root();
     let list = Program::new("git", crate::limits::CHECK)
@@ -144,9 +176,10 @@ async fn files(
         }
     }
     let mut not_run = None;
-    if let Some(program) = program {
+    // Without files it would look for some by itself.
+    if let Some((program, option)) = program.filter(|_| !paths.is_empty()) {
         let mut said = Vec::new();
-        let run = Program::new(program, crate::limits::CHECK).args(&paths).directory(root);
+        let run = Program::new(program, crate::limits::CHECK).arg(option).args(&paths).directory(root);
         match run.run(|_, line| said.push(line.to_owned())).await {
             Ok(()) => {}
             Err(ProcessError::Missing { .. }) => not_run = Some(program.to_owned()),
@@ -207,4 +240,21 @@ async fn obtain_prometheus(session: &Session) -> Result<(), Failure> {
     only.stack.services.retain(|name, _| name.as_str() == "prometheus");
     only.stack.services.values_mut().for_each(|service| service.depends_on.clear());
     super::image::obtain_missing(&only).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_pipeline_no_tool_may_be_missing() {
+        let missing = ["actionlint".to_owned(), "hadolint".to_owned()];
+        assert_eq!(judge(&[], &[], true), Ok(()));
+        assert_eq!(judge(&[], &missing, false), Ok(()), "on a laptop our own checks are enough");
+        let failure = judge(&[], &missing, true).expect_err("in the pipeline");
+        assert_eq!(failure.code, Code::ChecksFailed);
+        assert!(failure.message.contains("missing actionlint and hadolint"), "{failure}");
+        let failure = judge(&["YAML"], &missing, true).expect_err("a fault");
+        assert!(failure.message.contains("YAML"), "what was found is told first: {failure}");
+    }
 }

@@ -55,6 +55,14 @@ pub struct Facts {
     pub docker_registry: Option<Tool>,
     /// cargo-deny.
     pub cargo_deny: Tool,
+    /// actionlint, and Go, which compiles it.
+    pub actionlint: Tool,
+    /// See `actionlint`.
+    pub go: Tool,
+    /// hadolint, and Python's pip, which brings it.
+    pub hadolint: Tool,
+    /// See `hadolint`.
+    pub pip: Tool,
     /// This machine's clock.
     pub clock: Clock,
 }

@@ -18,11 +18,13 @@ pub enum Need {
     DeployKind,
     /// `cargo xtask scan`
     Scan,
+    /// `cargo xtask lint`
+    Lint,
 }
 
 impl Need {
-    /// What is looked at unless others are named: `scan` wants a program that takes minutes to compile, and whoever
-    /// scans asks for it.
+    /// What is looked at unless others are named: `scan` wants a program that takes minutes to compile, `lint` works
+    /// without the programs that it wants; whoever needs them asks for them.
     pub const ALL: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
 
     /// The command's name.
@@ -32,6 +34,7 @@ impl Need {
             Self::Test => "test",
             Self::DeployKind => "deploy-kind",
             Self::Scan => "scan",
+            Self::Lint => "lint",
         }
     }
 }
@@ -76,6 +79,10 @@ pub enum Check {
     DockerRegistry,
     /// cargo-deny.
     CargoDeny,
+    /// actionlint.
+    Actionlint,
+    /// hadolint.
+    Hadolint,
     /// The clock.
     Clock,
 }
@@ -101,6 +108,8 @@ impl std::fmt::Display for Check {
             Self::Mmdebstrap => "mmdebstrap",
             Self::DockerRegistry => "docker-registry",
             Self::CargoDeny => "cargo-deny",
+            Self::Actionlint => "actionlint",
+            Self::Hadolint => "hadolint",
             Self::Clock => "clock",
         };
         f.pad(name)
@@ -143,6 +152,20 @@ pub enum Mend {
     Compile {
         /// The crate.
         name: &'static str,
+    },
+    /// Let Go compile and install a program, where cargo's are.
+    Go {
+        /// Its package, with the version.
+        module: &'static str,
+        /// What must be installed for that.
+        packages: Vec<&'static str>,
+    },
+    /// Let pip install a program, where cargo's are.
+    Pip {
+        /// Its package, with the version.
+        package: &'static str,
+        /// What must be installed for that.
+        packages: Vec<&'static str>,
     },
     /// Start the engine that is installed.
     StartEngine,

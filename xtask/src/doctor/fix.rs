@@ -3,7 +3,7 @@
 //!
 //! Must not: do anything that no finding asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::finding::{Finding, Mend, Status};
@@ -43,6 +43,8 @@ enum Action {
     Update,
     Install(Vec<&'static str>),
     Compile(&'static str),
+    Go(&'static str),
+    Pip(&'static str),
     StartEngine,
 }
 
@@ -52,6 +54,8 @@ impl Action {
         match self {
             Self::Update | Self::Install(_) => "apt-get",
             Self::Compile(_) => "cargo",
+            Self::Go(_) => "go",
+            Self::Pip(_) => "pip",
             Self::StartEngine => "engine",
         }
     }
@@ -62,7 +66,8 @@ impl std::fmt::Display for Action {
         match self {
             Self::Update => f.write_str("fetch the package lists"),
             Self::Install(packages) => write!(f, "install {}", packages.join(" ")),
-            Self::Compile(name) => write!(f, "compile and install {name}"),
+            Self::Compile(name) | Self::Go(name) => write!(f, "compile and install {name}"),
+            Self::Pip(name) => write!(f, "install {name}"),
             Self::StartEngine => f.write_str("start the engine"),
         }
     }
@@ -76,13 +81,22 @@ fn plan(findings: &[Finding]) -> Vec<(Action, String)> {
     for finding in findings.iter().filter(|finding| finding.status != Status::Ok) {
         let Some(mend) = finding.remedy.as_ref().and_then(|remedy| remedy.mend.as_ref()) else { continue };
         let cause = finding.check.to_string();
-        if let Mend::Install { packages: wanted } | Mend::InstallEngine { packages: wanted } = mend {
+        if let Mend::Install { packages: wanted }
+        | Mend::InstallEngine { packages: wanted }
+        | Mend::Go { packages: wanted, .. }
+        | Mend::Pip { packages: wanted, .. } = mend
+            && !wanted.is_empty()
+        {
             packages.extend(wanted.iter().filter(|name| !packages.contains(name)).collect::<Vec<_>>());
             installed_for.push(cause.clone());
         }
-        if let Mend::Compile { name } = mend {
-            compiled.push((Action::Compile(name), format!("missing: {cause}")));
-        }
+        let action = match mend {
+            Mend::Compile { name } => Some(Action::Compile(name)),
+            Mend::Go { module, .. } => Some(Action::Go(module)),
+            Mend::Pip { package, .. } => Some(Action::Pip(package)),
+            _ => None,
+        };
+        compiled.extend(action.map(|action| (action, format!("missing: {cause}"))));
         if matches!(mend, Mend::StartEngine | Mend::InstallEngine { .. }) {
             start_for = Some(cause);
         }
@@ -133,6 +147,13 @@ pub async fn fix(findings: &[Finding], platform: &Platform, events: &Events) -> 
     Ok(Fixed::All)
 }
 
+/// Where cargo keeps the programs that it installs, which `PATH` has where cargo is used: `CARGO_HOME`, or `~/.cargo`
+/// (The Cargo Book, "Cargo Home").
+fn cargo_home() -> PathBuf {
+    let named = std::env::var_os("CARGO_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"))
+}
+
 /// The words of a step's program.
 fn words(action: &Action, platform: &Platform) -> Vec<String> {
     let line: Vec<String> = match action {
@@ -145,6 +166,17 @@ fn words(action: &Action, platform: &Platform) -> Vec<String> {
         // For this user alone: no privilege is asked for.
         Action::Compile(name) => {
             return ["cargo", "install", "--locked", name].map(str::to_owned).into();
+        }
+        Action::Go(module) => {
+            let bin = format!("GOBIN={}", cargo_home().join("bin").display());
+            return ["env", &bin, "go", "install", module].map(str::to_owned).into();
+        }
+        // With a prefix pip leaves the system's own packages alone, so that no system refuses it (PEP 668).
+        Action::Pip(package) => {
+            let prefix = cargo_home().display().to_string();
+            return ["python3", "-m", "pip", "install", "--no-deps", "--prefix", &prefix, package]
+                .map(str::to_owned)
+                .into();
         }
         Action::StartEngine if platform.systemd => {
             ["systemctl", "enable", "--now", "docker"].map(str::to_owned).into()
@@ -171,7 +203,7 @@ fn shown(action: &Action, platform: &Platform) -> String {
 async fn perform(action: &Action, platform: &Platform, reporter: &StepReporter) -> Result<(), Failure> {
     let words = words(action, platform);
     let log_before = engine_log().len();
-    let limit = if matches!(action, Action::Compile(_)) { COMPILE } else { INSTALL };
+    let limit = if matches!(action, Action::Compile(_) | Action::Go(_)) { COMPILE } else { INSTALL };
     let program = Program::new(&words[0], limit).args(&words[1..]).at_terminal();
     let mut last = Vec::new();
     let result = program
@@ -288,6 +320,22 @@ mod tests {
         assert_eq!(plan(&findings[2..]), []);
         let deny = finding(Check::CargoDeny, Status::Missing, Some(Mend::Compile { name: "cargo-deny" }));
         assert_eq!(plan(&[deny]), [(Action::Compile("cargo-deny"), "missing: cargo-deny".to_owned())]);
+        let go = Mend::Go { module: "a/b@v1", packages: vec!["golang-go"] };
+        let pip = Mend::Pip { package: "c==1", packages: Vec::new() };
+        let linters = [
+            finding(Check::Actionlint, Status::Missing, Some(go)),
+            finding(Check::Hadolint, Status::Missing, Some(pip)),
+        ];
+        let actionlint = "missing: actionlint".to_owned();
+        assert_eq!(
+            plan(&linters),
+            [
+                (Action::Update, actionlint.clone()),
+                (Action::Install(vec!["golang-go"]), actionlint.clone()),
+                (Action::Go("a/b@v1"), actionlint),
+                (Action::Pip("c==1"), "missing: hadolint".to_owned()),
+            ]
+        );
         let start = finding(Check::Engine, Status::Missing, Some(Mend::StartEngine));
         assert_eq!(plan(&[start]), [(Action::StartEngine, "no engine answers".to_owned())]);
     }

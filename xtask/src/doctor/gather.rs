@@ -54,6 +54,12 @@ impl Facts {
             version("docker-registry", &["--version"], from.root),
             version("cargo-deny", &["--version"], from.root),
         );
+        let (actionlint, go, hadolint, pip) = tokio::join!(
+            version("actionlint", &["-version"], from.root),
+            version("go", &["version"], from.root),
+            version("hadolint", &["--version"], from.root),
+            version("python3", &["-m", "pip", "--version"], from.root),
+        );
         let (kind_is_packaged, docker_cli_is_packaged) =
             tokio::join!(is_packaged("kind"), is_packaged("docker-cli"));
         let mut seen = Vec::with_capacity(from.ports.len());
@@ -92,6 +98,10 @@ impl Facts {
             mmdebstrap,
             docker_registry: std::env::var_os("CI").map(|_| docker_registry),
             cargo_deny,
+            actionlint,
+            go,
+            hadolint,
+            pip,
             clock: Clock { now, others },
         }
     }

@@ -122,8 +122,7 @@ async fn begin(context: Context, stage: Stage, run: Run) -> Ended {
 
 /// Mends what the stages need of the machine.
 async fn mend(context: &Context, stages: &[Stage]) -> Result<(), Failure> {
-    let mut needs: Vec<Need> = stages.iter().map(|stage| stages::machine(*stage)).collect();
-    needs.dedup();
+    let needs: Vec<Need> = stages.iter().flat_map(|stage| stages::machine(*stage)).copied().collect();
     let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
     Examination::new(context.project.root(), stack.as_ref(), &needs, false).ensure(&context.events).await
 }

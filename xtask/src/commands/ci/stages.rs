@@ -19,13 +19,14 @@ pub(super) enum Ran {
     NotRun(String),
 }
 
-/// The command whose needs of the machine a stage has.
-pub(super) const fn machine(stage: Stage) -> Need {
+/// The commands whose needs of the machine a stage has.
+pub(super) const fn machine(stage: Stage) -> &'static [Need] {
     match stage {
-        Stage::Security => Need::Scan,
-        Stage::Test | Stage::Coverage => Need::Test,
-        Stage::Deploy | Stage::Verify => Need::DeployKind,
-        Stage::Lint | Stage::Stack | Stage::Build | Stage::Push => Need::Dev,
+        Stage::Lint => &[Need::Dev, Need::Lint],
+        Stage::Security => &[Need::Scan],
+        Stage::Test | Stage::Coverage => &[Need::Test],
+        Stage::Deploy | Stage::Verify => &[Need::DeployKind],
+        Stage::Stack | Stage::Build | Stage::Push => &[Need::Dev],
     }
 }
 

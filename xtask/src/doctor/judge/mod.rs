@@ -23,6 +23,8 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.push(network::mmdebstrap(facts));
     findings.extend(programs::docker_registry(facts));
     findings.push(programs::cargo_deny(facts));
+    findings.push(programs::actionlint(facts));
+    findings.push(programs::hadolint(facts));
     findings.push(programs::kind(facts));
     findings.push(programs::docker_cli(facts));
     findings.push(programs::compose(facts));

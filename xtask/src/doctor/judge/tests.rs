@@ -57,6 +57,10 @@ fn sound() -> Facts {
         mmdebstrap: Tool::Missing,
         docker_registry: None,
         cargo_deny: Tool::Version("cargo-deny 0.20.2".to_owned()),
+        actionlint: Tool::Version("1.7.7".to_owned()),
+        go: Tool::Version("go version go1.24.4 linux/amd64".to_owned()),
+        hadolint: Tool::Version("Haskell Dockerfile Linter 2.15.1".to_owned()),
+        pip: Tool::Version("pip 25.1".to_owned()),
         clock: Clock { now, others: vec![("deb.debian.org".to_owned(), now - Duration::from_secs(2))] },
     }
 }
