@@ -24,6 +24,8 @@ const REPETITIONS: u32 = 3;
 enum Message {
     #[serde(rename = "compiler-artifact")]
     Artifact {
+        #[serde(default)]
+        package_id: String,
         target: Target,
         #[serde(default)]
         fresh: bool,
@@ -38,6 +40,24 @@ enum Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    #[serde(default)]
+    kind: Vec<String>,
+}
+
+impl Target {
+    /// What was compiled, for a person: every build script is called `build-script-build`, so it is told by its package.
+    fn told(&self, package_id: &str) -> String {
+        if !self.kind.iter().any(|kind| kind == "custom-build") {
+            return self.name.clone();
+        }
+        // `registry+…#serde@1.0.228`, or `path+file:///src/service#0.1.0` (The Cargo Book, "Package ID Specifications").
+        let (place, rest) = package_id.rsplit_once('#').unwrap_or(("", package_id));
+        let name = match rest.split_once('@') {
+            Some((name, _)) => name,
+            None => place.rsplit('/').next().unwrap_or(place),
+        };
+        format!("the build script of {name}")
+    }
 }
 
 #[derive(Deserialize)]
@@ -118,10 +138,10 @@ async fn build_once(cargo: Program, package: &str, reporter: &StepReporter) -> R
     let ran = cargo
         .run(|stream, line| match stream {
             Stream::Stdout => match serde_json::from_str(line) {
-                Ok(Message::Artifact { target, fresh, executable: built }) => {
+                Ok(Message::Artifact { package_id, target, fresh, executable: built }) => {
                     if !fresh {
                         compiled += 1;
-                        reporter.message(format!("compiled {} ({compiled})", target.name));
+                        reporter.message(format!("compiled {} ({compiled})", target.told(&package_id)));
                     }
                     executable = built.or(executable.take());
                 }
@@ -251,6 +271,18 @@ pub(super) fn newer(files: &[PathBuf], time: SystemTime) -> Option<&PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_script_is_told_by_its_package() {
+        let target = |name: &str, kind: &str| Target { name: name.to_owned(), kind: vec![kind.to_owned()] };
+        let script = target("build-script-build", "custom-build");
+        assert_eq!(
+            script.told("registry+https://example.org/index#serde@1.0.228"),
+            "the build script of serde"
+        );
+        assert_eq!(script.told("path+file:///src/service#0.1.0"), "the build script of service");
+        assert_eq!(target("serde", "lib").told("registry+https://example.org/index#serde@1.0.228"), "serde");
+    }
 
     #[test]
     fn the_list_of_sources_is_read_as_make_reads_it() {
