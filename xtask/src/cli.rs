@@ -31,11 +31,7 @@ pub enum Command {
     /// Run the tests: unit, integration and end-to-end.
     Test(Test),
     /// Check format, clippy, YAML, workflows, Dockerfiles, the Compose file and the Prometheus rules.
-    Lint {
-        /// Install first what checks need (see `doctor`).
-        #[arg(long)]
-        fix: bool,
-    },
+    Lint(Lint),
     /// The images of the stack: where they come from, and bundles for machines without a registry.
     #[command(subcommand)]
     Image(Image),
@@ -276,6 +272,17 @@ pub enum Suite {
     E2e,
     /// The commands on Kubernetes, against a kind cluster of their own; only when it is named.
     Cluster,
+}
+
+/// `lint`
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Install first what checks need (see `doctor`).
+    #[arg(long)]
+    pub fix: bool,
+    /// Compile with the oldest Rust that is promised to be enough, too.
+    #[arg(long)]
+    pub msrv: bool,
 }
 
 /// `image …`

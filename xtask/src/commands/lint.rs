@@ -8,6 +8,7 @@ use super::Context;
 use super::doctor::Examination;
 use crate::checklist::Checklist;
 use crate::checks::{self, Kind};
+use crate::cli;
 use crate::doctor::Need;
 use crate::engine::OneShot;
 use crate::event::Event;
@@ -15,6 +16,9 @@ use crate::failure::{Code, Failure};
 use crate::process::{ProcessError, Program};
 use crate::session::Session;
 use crate::stack::ServiceName;
+
+/// The `rust-version` of the workspace.
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// One check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,8 @@ enum Check {
     Compose,
     PrometheusConfiguration,
     PrometheusRules,
+    /// Only when it is asked for: it compiles everything once more.
+    OldestRust,
 }
 
 impl Check {
@@ -51,6 +57,7 @@ impl Check {
             Self::Compose => "Compose file",
             Self::PrometheusConfiguration => "Prometheus configuration (promtool check)",
             Self::PrometheusRules => "Prometheus rules (promtool test)",
+            Self::OldestRust => "oldest Rust",
         }
     }
 }
@@ -59,15 +66,16 @@ impl Check {
 ///
 /// # Errors
 /// As for [`run`]; when something is missing that `--fix` cannot mend.
-pub async fn command(context: &Context, fix: bool) -> Result<(), Failure> {
-    if fix {
+pub async fn command(context: &Context, arguments: &cli::Lint) -> Result<(), Failure> {
+    if arguments.fix {
         let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
         let needs = [Need::Lint];
         Examination::new(context.project.root(), stack.as_ref(), &needs, false)
             .ensure(&context.events)
             .await?;
     }
-    run(context).await
+    let oldest = arguments.msrv.then_some(Check::OldestRust);
+    carry_out(context, Check::ALL.into_iter().chain(oldest).collect(), arguments.fix).await
 }
 
 /// Runs `lint`. Every check runs, whatever the others found.
@@ -75,13 +83,17 @@ pub async fn command(context: &Context, fix: bool) -> Result<(), Failure> {
 /// # Errors
 /// [`Code::ChecksFailed`] when a check finds something, or when `CI` is set and a tool is missing.
 pub async fn run(context: &Context) -> Result<(), Failure> {
-    let titles = Check::ALL.map(|check| check.title().to_owned()).to_vec();
+    carry_out(context, Check::ALL.to_vec(), false).await
+}
+
+async fn carry_out(context: &Context, checks: Vec<Check>, fix: bool) -> Result<(), Failure> {
+    let titles = checks.iter().map(|check| check.title().to_owned()).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut found: Vec<&str> = Vec::new();
     let mut not_run: Vec<String> = Vec::new();
-    for check in Check::ALL {
+    for check in checks {
         match checklist
-            .step(async |_| perform(context, check).await.map(|done| (done.clone(), done.seen)))
+            .step(async |_| perform(context, check, fix).await.map(|done| (done.clone(), done.seen)))
             .await
         {
             Ok(done) => not_run.extend(done.not_run),
@@ -96,7 +108,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     }
     if !not_run.is_empty() {
         context.events.warning(format!(
-            "not run, because not installed: {}; our own checks of the same files ran",
+            "not run, because not installed: {}; what else there is for the same files ran",
             not_run.join(", ")
         ));
     }
@@ -125,7 +137,7 @@ struct Done {
     not_run: Option<String>,
 }
 
-async fn perform(context: &Context, check: Check) -> Result<Done, Failure> {
+async fn perform(context: &Context, check: Check, fix: bool) -> Result<Done, Failure> {
     let nothing_more = |()| Done::default();
     match check {
         Check::Format => cargo(context, &["fmt", "--all", "--check"]).await.map(nothing_more),
@@ -148,6 +160,7 @@ async fn perform(context: &Context, check: Check) -> Result<Done, Failure> {
         Check::PrometheusRules => {
             promtool(context, "promtool test rules /etc/prometheus/tests/*.test.yml").await.map(nothing_more)
         }
+        Check::OldestRust => oldest_rust(context, fix).await,
     }
 }
 
@@ -194,6 +207,28 @@ async fn files(
     }
     Err(Failure::new(Code::ChecksFailed, format!("faults in {} files: {}", paths.len(), found.len()))
         .details(found))
+}
+
+/// Compiles everything with the Rust that the workspace promises to be enough; installs it first when `fix` says so.
+async fn oldest_rust(context: &Context, fix: bool) -> Result<Done, Failure> {
+    let rustup = |arguments: &[&str]| {
+        let program = Program::new("rustup", crate::limits::CHECK).args(arguments.iter().copied());
+        program.outside_cargo().directory(context.project.root())
+    };
+    let failed = |error: ProcessError| {
+        let said = if let ProcessError::Failed { stderr, .. } = &error { stderr.clone() } else { Vec::new() };
+        Failure::new(Code::ChecksFailed, error.to_string()).details(said)
+    };
+    if fix {
+        let install = ["toolchain", "install", "--profile", "minimal", OLDEST_RUST];
+        rustup(&install).output().await.map_err(failed)?;
+    }
+    if rustup(&["run", OLDEST_RUST, "rustc", "--version"]).output().await.is_err() {
+        return Ok(Done { seen: None, not_run: Some(format!("Rust {OLDEST_RUST}")) });
+    }
+    let check = ["run", OLDEST_RUST, "cargo", "check", "--locked", "--workspace", "--all-targets"];
+    rustup(&check).output().await.map_err(failed)?;
+    Ok(Done { seen: Some(format!("Rust {OLDEST_RUST}")), not_run: None })
 }
 
 async fn cargo(context: &Context, arguments: &[&str]) -> Result<(), Failure> {
