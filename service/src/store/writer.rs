@@ -260,7 +260,7 @@ mod tests {
                 let item = NewItem::new("n".to_owned(), Value::String("x".repeat(size))).expect("an item");
                 let end = Instant::now() + Duration::from_secs(60);
                 let job = Job { insertion: Insertion { item, key: None }, end, answer: oneshot::channel().0 };
-                sender.try_send(job).ok().expect("room");
+                assert!(sender.try_send(job).is_ok(), "room");
             }
             drop(sender);
             let mut sizes = Vec::new();
