@@ -73,6 +73,8 @@ pub struct Panel {
     pub min: f64,
     /// The upper end of the axis.
     pub max: Option<f64>,
+    /// The largest value that makes sense, where the unit alone does not say; only the proof by data reads it.
+    pub most: Option<f64>,
     /// From this value on it is bad: drawn red.
     pub bad_from: Option<f64>,
     /// Below this value it is bad: drawn red.

@@ -3,17 +3,19 @@
 //! Must not: touch anything but by a name that a test made.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use bollard::Docker;
+use bollard::container::AttachContainerResults;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum, HostConfig, NetworkConnectRequest,
     NetworkCreateRequest, NetworkDisconnectRequest, PortBinding, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, KillContainerOptions, ListContainersOptions, ListNetworksOptions,
-    ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
+    AttachContainerOptions, CreateContainerOptions, KillContainerOptions, ListContainersOptions,
+    ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
     StartContainerOptions, StopContainerOptions, TopOptions,
 };
 use futures_util::StreamExt as _;
@@ -97,14 +99,57 @@ pub(crate) fn kill_container(name: &str) {
     ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
 }
 
+/// Sends a signal to a container's main process.
+pub(crate) fn signal_container(name: &str, signal: &str) {
+    let options = KillContainerOptions { signal: signal.to_owned() };
+    ask(async |docker| docker.kill_container(name, Some(options)).await).expect("it runs");
+}
+
+/// Starts a container that has ended.
+pub(crate) fn start_container(name: &str) {
+    ask(async |docker| docker.start_container(name, None::<StartContainerOptions>).await)
+        .expect("it can be started");
+}
+
+/// Freezes a container's processes.
+pub(crate) fn pause_container(name: &str) {
+    ask(async |docker| docker.pause_container(name).await).expect("it runs");
+}
+
+/// Lets frozen processes go on.
+pub(crate) fn unpause_container(name: &str) {
+    ask(async |docker| docker.unpause_container(name).await).expect("it is frozen");
+}
+
+/// Somebody who asked for a container's output and does not take it: the engine waits for them, and so, after a megabyte
+/// or two, does the container. Ends when dropped.
+pub(crate) struct DeafReader {
+    _output: AttachContainerResults,
+}
+
+impl DeafReader {
+    /// Of this container.
+    pub(crate) fn of(name: &str) -> Self {
+        let options =
+            AttachContainerOptions { stdout: true, stderr: true, stream: true, ..Default::default() };
+        let attached = ask(async |docker| docker.attach_container(name, Some(options)).await);
+        Self { _output: attached.expect("it runs") }
+    }
+}
+
 /// Whether the engine itself calls a container unhealthy.
 pub(crate) fn is_unhealthy(name: &str) -> bool {
     let status = container(name).and_then(|container| container.state?.health?.status);
     status == Some(HealthStatusEnum::UNHEALTHY)
 }
 
-/// Runs a command in a container, to its end.
+/// Runs a command in a container, to its end, which has to be a good one.
 pub(crate) fn run_in(name: &str, command: &[&str]) {
+    assert_eq!(try_run_in(name, command), Some(0), "{command:?} in {name}");
+}
+
+/// Runs a command in a container, to its end, and tells its exit status.
+pub(crate) fn try_run_in(name: &str, command: &[&str]) -> Option<i64> {
     let options = CreateExecOptions {
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         attach_stdout: Some(true),
@@ -117,9 +162,8 @@ pub(crate) fn run_in(name: &str, command: &[&str]) {
         {
             while output.next().await.is_some() {}
         }
-        let ended = docker.inspect_exec(&made.id).await.expect("it ran");
-        assert_eq!(ended.exit_code, Some(0), "{command:?} in {name}");
-    });
+        docker.inspect_exec(&made.id).await.expect("it ran").exit_code
+    })
 }
 
 /// Takes a container off a network.
@@ -216,20 +260,35 @@ impl Planted {
     /// as a stranger would run it: nothing but what the image itself says. Its root is read-only, it has no capability,
     /// and the port is published on this host.
     pub(crate) fn beside(name: &str, other: &str, inside: u16, published: u16) -> Self {
+        Self::twin(name, other, &[], &[], inside, published)
+    }
+
+    /// As [`Planted::beside`], with these arguments, and these directories of the host mounted.
+    pub(crate) fn twin(
+        name: &str,
+        other: &str,
+        arguments: &[&str],
+        mounts: &[(&Path, &str)],
+        inside: u16,
+        published: u16,
+    ) -> Self {
         let other = container(other).expect("the other one is there");
         let networks = other.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         let port = format!("{inside}/tcp");
         let binding =
             PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(published.to_string()) };
+        let mounts = mounts.iter().map(|(source, target)| format!("{}:{target}:ro", source.display()));
         let body = ContainerCreateBody {
             image: other.image,
             env: other.config.and_then(|config| config.env),
+            cmd: (!arguments.is_empty()).then(|| arguments.iter().map(|word| (*word).to_owned()).collect()),
             exposed_ports: Some(vec![port.clone()]),
             host_config: Some(HostConfig {
                 readonly_rootfs: Some(true),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 network_mode: networks.into_keys().next(),
                 port_bindings: Some(HashMap::from([(port, Some(vec![binding]))])),
+                binds: Some(mounts.collect()),
                 ..Default::default()
             }),
             ..Default::default()
@@ -237,8 +296,7 @@ impl Planted {
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
         ask(async |docker| docker.create_container(Some(options), body).await).expect("it can be made");
         let planted = Self::Container(name.to_owned());
-        ask(async |docker| docker.start_container(name, None::<StartContainerOptions>).await)
-            .expect("it can be started");
+        start_container(name);
         planted
     }
 

@@ -37,6 +37,12 @@ pub(crate) fn try_get(url: &str) -> Result<Answer, String> {
     agent().get(url).call().map_err(|error| format!("GET {url}: {error}")).and_then(answer)
 }
 
+/// `GET` with a query, which is escaped here.
+pub(crate) fn try_query(url: &str, parameters: &[(&str, &str)]) -> Result<Answer, String> {
+    let request = agent().get(url).query_pairs(parameters.iter().copied());
+    request.call().map_err(|error| format!("GET {url}: {error}")).and_then(answer)
+}
+
 /// `GET`
 #[track_caller]
 pub(crate) fn get(url: &str) -> Answer {
