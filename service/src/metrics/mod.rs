@@ -111,7 +111,11 @@ impl StoreMetrics {
             added(registry, Histogram::with_opts(options))
         };
         Self {
-            pool_wait: histogram("app_db_pool_wait_seconds", "Wait for a pooled connection.", &WAIT_BUCKETS),
+            pool_wait: histogram(
+                "app_db_pool_wait_seconds",
+                "Wait for a pooled connection, turn and thread included.",
+                &WAIT_BUCKETS,
+            ),
             batch_rows: histogram("app_db_batch_rows", "Items inserted by one commit.", &BATCH_BUCKETS),
             cache_hits: counter("app_cache_hits_total", "Pages found in the cache."),
             cache_misses: counter(

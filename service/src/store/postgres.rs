@@ -85,16 +85,20 @@ impl Postgres {
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_up()?;
-        let end = Instant::now() + self.deadline;
+        let asked = Instant::now();
+        let end = asked + self.deadline;
         let late = |_| StoreError::Deadline(Dependency::Postgres);
         let permit = tokio::time::timeout_at(end.into(), Arc::clone(&self.readers).acquire_owned())
             .await
-            .map_err(late)?
+            .map_err(|elapsed| {
+                self.note_wait(asked);
+                late(elapsed)
+            })?
             .map_err(|closed| StoreError::Internal(closed.to_string()))?;
         let this = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.run_blocking(end, work)
+            this.run_on_session(asked, end, work)
         });
         tokio::time::timeout_at(end.into(), task)
             .await
@@ -111,7 +115,16 @@ impl Postgres {
         end: Instant,
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T, StoreError> {
-        let mut session = self.session(end)?;
+        self.run_on_session(Instant::now(), end, work)
+    }
+
+    fn run_on_session<T>(
+        &self,
+        asked: Instant,
+        end: Instant,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T, StoreError> {
+        let mut session = self.session(asked, end)?;
         let result = work(&mut session.connection);
         session.used = Instant::now();
         result.map_err(|error| {
@@ -123,17 +136,21 @@ impl Postgres {
         })
     }
 
-    fn session(&self, end: Instant) -> Result<PooledConnection<Sessions>, StoreError> {
-        let asked = Instant::now();
+    fn session(&self, asked: Instant, end: Instant) -> Result<PooledConnection<Sessions>, StoreError> {
         let session = self
             .pool
-            .get_timeout(end.saturating_duration_since(asked))
+            .get_timeout(end.saturating_duration_since(Instant::now()))
             .map_err(|error| StoreError::unavailable(Dependency::Postgres, error));
-        self.wait.observe(asked.elapsed().as_secs_f64());
+        self.note_wait(asked);
         if session.is_err() {
             self.suspicion.notify_one();
         }
         session
+    }
+
+    /// All of it: for a permit, for a thread, for the connection; also a wait that was in vain.
+    fn note_wait(&self, asked: Instant) {
+        self.wait.observe(asked.elapsed().as_secs_f64());
     }
 
     pub(super) fn pool_size(&self) -> u32 {
@@ -233,4 +250,39 @@ fn connection_string(database: &Database, deadline: Duration) -> String {
         format!("tcp_user_timeout={milliseconds} keepalives_idle=2 keepalives_interval=1 keepalives_count=3"),
     ]
     .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
+
+    use super::{Dependency, Postgres, StoreError};
+    use crate::{
+        config::{Database, Secret},
+        metrics::Metrics,
+    };
+
+    #[tokio::test]
+    async fn a_wait_for_a_permit_is_a_wait_for_a_connection() {
+        let (host, name, user) = ("127.0.0.1".to_owned(), "none".to_owned(), "none".to_owned());
+        let password = Secret::new("none".to_owned());
+        let deadline = Duration::from_millis(50);
+        let database = Database { host, port: 1, name, user, password, pool_size: 4, deadline };
+        let metrics = Metrics::new("0", &[]);
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let postgres = Arc::new(Postgres::new(&database, &metrics.store, &logger));
+        postgres.set_up(true);
+        let _others = postgres.readers.clone().acquire_many_owned(2).await.expect("all permits");
+
+        let begun = Instant::now();
+        let error = postgres.run(|_| Ok(())).await.expect_err("no permit");
+        let waited = begun.elapsed().as_secs_f64();
+        assert_eq!(error, StoreError::Deadline(Dependency::Postgres));
+        let (count, sum) =
+            (metrics.store.pool_wait.get_sample_count(), metrics.store.pool_wait.get_sample_sum());
+        assert!(count == 1 && (0.05..=waited).contains(&sum), "{count} waits of {sum} s, waited {waited} s");
+    }
 }

@@ -1,6 +1,8 @@
 //! Owns the promises of the pool of Postgres connections that no outage shows: one that works is used again, one that
 //! broke serves nobody a second time, one that is stuck is free again.
 
+use std::time::{Duration, Instant};
+
 use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_types::Integer};
 
 use crate::{
@@ -9,7 +11,11 @@ use crate::{
     tests,
 };
 
-tests![a_connection_is_used_again_until_it_breaks, what_nobody_waits_for_any_more_is_ended_in_postgres];
+tests![
+    a_connection_is_used_again_until_it_breaks,
+    what_nobody_waits_for_any_more_is_ended_in_postgres,
+    a_wait_for_ones_turn_is_measured,
+];
 
 #[derive(QueryableByName)]
 struct Session {
@@ -75,4 +81,26 @@ async fn what_nobody_waits_for_any_more_is_ended_in_postgres() {
     // The lock is held all the time.
     until("no statement that waits", async || at_work(&database, port).is_empty()).await;
     holder.batch_execute("ROLLBACK").expect("the lock's end");
+}
+
+async fn a_wait_for_ones_turn_is_measured() {
+    // One connection for readers: while one reads, the other has to wait for it.
+    let application = Application::start_with(&[("DB_POOL_SIZE", "3")]).await;
+    let (port, database) = (servers::postgres().await.port, application.database.clone());
+    let mut holder = servers::sql(port, &database);
+    holder.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").expect("the lock");
+    let release = async {
+        // The two, and the one that asks.
+        until("two requests", async || application.metric("app_requests_in_flight").await == 3).await;
+        let begun = Instant::now();
+        until("a second gone by", async || begun.elapsed() > Duration::from_secs(1)).await;
+        holder.batch_execute("ROLLBACK").expect("the lock's end");
+    };
+    let (one, other, ()) =
+        tokio::join!(application.get("/api/data/1"), application.get("/api/data/2"), release);
+    assert_eq!((one.status, other.status), (404, 404));
+    let waits =
+        async |le: &str| application.metric(&format!("app_db_pool_wait_seconds_bucket{{le=\"{le}\"}}")).await;
+    let (short, all) = (waits("0.5").await, waits("+Inf").await);
+    assert!(short < all, "none of {all} waits was longer");
 }
