@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rocket::{futures::future::join_all, http::Method};
 use serde_json::{Value, json};
+use service::metrics::MOST_SERIES;
 
 use crate::{
     application::Application,
@@ -105,6 +106,10 @@ fn sum(metrics: &str, series: &str) -> u64 {
     values.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
+fn series(metrics: &str) -> usize {
+    metrics.lines().filter(|line| !line.starts_with('#')).count()
+}
+
 async fn labels_are_bounded_under_random_paths() {
     let application = Application::start().await;
     let methods = [
@@ -116,12 +121,22 @@ async fn labels_are_bounded_under_random_paths() {
         Method::Head,
         Method::Options,
     ];
-    for number in 0..300 {
-        let path = format!("/{:x}/{:x}", number * 7919, number * 104_729);
-        application.send(methods[number % methods.len()], &path, &[], b"").await;
-        application.get(&format!("/api/data/{}", number * 31)).await;
-    }
+    let send = async |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let path = format!("/{:x}/{:x}", number * 7919, number * 104_729);
+            application.send(methods[number % methods.len()], &path, &[], b"").await;
+            application.get(&format!("/api/data/{}", number * 31)).await;
+        }
+    };
+    send(0..300).await;
+    // The request for the metrics has series of its own, which the next one shows.
+    application.get("/metrics").await;
     let metrics = application.get("/metrics").await;
+    let all = series(metrics.text());
+    assert!((50..=MOST_SERIES).contains(&all), "{all} series");
+    assert_eq!(service::routes::endpoints().len(), 17, "MOST_SERIES counts them");
+    send(300..600).await;
+    assert_eq!(series(application.get("/metrics").await.text()), all, "none is new for another path");
     let endpoints: BTreeSet<&str> = metrics
         .text()
         .lines()
@@ -140,8 +155,8 @@ async fn labels_are_bounded_under_random_paths() {
         "unmatched",
     ];
     assert!(endpoints.iter().all(|endpoint| known.contains(endpoint)), "{endpoints:?}");
-    let series = metrics.text().lines().filter(|line| line.starts_with("app_requests_total{")).count();
-    assert!(series < 20, "{series} series");
+    let counters = metrics.text().lines().filter(|line| line.starts_with("app_requests_total{")).count();
+    assert!(counters < 20, "{counters} series");
 }
 
 async fn a_clients_address_is_taken_from_the_header_of_a_trusted_proxy_only() {

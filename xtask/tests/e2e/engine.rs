@@ -150,19 +150,28 @@ pub(crate) fn run_in(name: &str, command: &[&str]) {
 
 /// Runs a command in a container, to its end, and tells its exit status.
 pub(crate) fn try_run_in(name: &str, command: &[&str]) -> Option<i64> {
+    output_of(name, command).0
+}
+
+/// Runs a command in a container, to its end: its exit status, and what it said.
+pub(crate) fn output_of(name: &str, command: &[&str]) -> (Option<i64>, String) {
     let options = CreateExecOptions {
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         attach_stdout: Some(true),
+        attach_stderr: Some(true),
         ..Default::default()
     };
     ask(async |docker| {
+        let mut said = String::new();
         let made = docker.create_exec(name, options).await.expect("it runs");
         if let StartExecResults::Attached { mut output, .. } =
             docker.start_exec(&made.id, None).await.expect("it can be run")
         {
-            while output.next().await.is_some() {}
+            while let Some(Ok(piece)) = output.next().await {
+                said.push_str(&piece.to_string());
+            }
         }
-        docker.inspect_exec(&made.id).await.expect("it ran").exit_code
+        (docker.inspect_exec(&made.id).await.expect("it ran").exit_code, said)
     })
 }
 

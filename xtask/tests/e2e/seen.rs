@@ -1,5 +1,5 @@
 //! Whether Prometheus sees what happens: on the whole stack with traffic, every alert is made to fire and to resolve by the
-//! fault it is about, then every expression of every dashboard is asked, and every rule has data.
+//! fault it is about, then every expression of every dashboard is asked, every rule has data, and promtool takes what the service exposes.
 //!
 //! Alerts take minutes by design. A second Prometheus beside the stack's own reads the same rules with short times
 //! ([`hasty`]); thresholds, expressions, targets and faults are the real ones. Dashboards are asked of the stack's own.
@@ -220,6 +220,18 @@ fn every_rule_has_data(prometheus: &Prometheus) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// The service's own text, after traffic of every kind, as `promtool check metrics` judges names, units and help.
+fn exposition_is_as_prometheus_wants_it(site: &Site) {
+    let promtool = |source: &str| {
+        let line = format!("{source} | promtool check metrics");
+        engine::output_of(&site.container("prometheus"), &["sh", "-c", &line])
+    };
+    let (status, said) = promtool("echo 'app_requests_milliseconds_count 1'");
+    assert_ne!(status, Some(0), "it would notice: {said}");
+    let (status, said) = promtool("wget -q -O - http://hello-pods:8000/metrics");
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+}
+
 /// Faults planted into the dashboard that Grafana opens with: each is found, and named.
 fn a_broken_panel_is_noticed(root: &Path, prometheus: &Prometheus) {
     let source = fs::read_to_string(root.join("compose/grafana/sources/service.yml")).expect("it is in git");
@@ -266,6 +278,7 @@ fn every_alert_fires_and_every_panel_has_data() {
         observer: observer.container.clone(),
     };
     every_alert_fires_and_resolves(&observer, &site);
+    exposition_is_as_prometheus_wants_it(&site);
     // What the stack's own Prometheus has seen of all that.
     every_rule_has_data(&prometheus);
     every_panel_is_right(checkout.root(), &prometheus);
