@@ -1,4 +1,4 @@
-//! The two Secrets of the architecture (design section 6): generated where they are missing, never read, never changed. They
+//! The Secrets of the architecture (design section 6, and the exporter's): generated where they are missing, never read, never changed. They
 //! exist in the cluster only: not in the manifests, in no file, in no revision, in no message.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,8 @@ pub async fn ensure_secrets(
             vec![("POSTGRES_USER", "postgres"), ("POSTGRES_PASSWORD", ""), ("POSTGRES_DB", database)],
         ),
         ("app-secret", vec![("DB_USER", ROLE), ("DB_PASSWORD", "")]),
+        // Of the role that reads Postgres' statistics, for Prometheus; init.sql knows the name.
+        ("exporter-secret", vec![("EXPORTER_PASSWORD", "")]),
     ] {
         if !referred.contains(name) {
             continue;

@@ -29,7 +29,7 @@ const OVERLAY: &str = "k8s/overlays/kind";
 const PLATFORM: [&str; 2] = ["k8s/local-path", "k8s/metrics-server"];
 
 /// The parts that a deployment may go without when no source has their image.
-const OPTIONAL: [&str; 2] = ["grafana", "metrics-server"];
+const OPTIONAL: [&str; 4] = ["grafana", "metrics-server", "postgres-exporter", "redis-exporter"];
 
 /// What the manifests hold.
 struct Manifests {
@@ -134,7 +134,8 @@ fn compose(
     for (image, reasons) in &others.unavailable {
         let part = OPTIONAL.into_iter().find(|part| {
             let name = crate::kustomize::split_tag(image).0;
-            name.rsplit('/').next() == Some(*part)
+            // `redis_exporter` is the image's own spelling.
+            name.rsplit('/').next().is_some_and(|name| name.replace('_', "-") == *part)
         });
         let Some(part) = part.filter(|part| *part == "metrics-server" || images::is_optional(session, image))
         else {

@@ -37,9 +37,10 @@ type Story = (&'static str, fn(&mut Site));
 type Shared = Arc<Mutex<Option<Site>>>;
 
 fn stories(site: &Shared) -> Vec<Trial> {
-    let all: [Story; 16] = [
+    let all: [Story; 17] = [
         ("from_nothing", stories::birth::from_nothing),
         ("a_second_run_changes_nothing", stories::birth::a_second_run_changes_nothing),
+        ("prometheus_sees_the_stores", stories::birth::prometheus_sees_the_stores),
         ("pods_are_unprivileged", stories::safety::pods_are_unprivileged),
         ("no_secret_leaks", stories::safety::no_secret_leaks),
         ("a_new_version_fails_no_request", stories::rollouts::a_new_version_fails_no_request),

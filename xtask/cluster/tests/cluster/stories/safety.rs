@@ -39,12 +39,16 @@ pub(crate) fn pods_are_unprivileged(site: &mut Site) {
 /// Not in a log, an event, a revision, a command line or an image.
 pub(crate) fn no_secret_leaks(site: &mut Site) {
     site.deployed();
-    let secrets: Vec<String> = [("postgres-secret", "POSTGRES_PASSWORD"), ("app-secret", "DB_PASSWORD")]
-        .map(|(name, key)| {
-            let path = format!("go-template={{{{.data.{key} | base64decode}}}}");
-            site.kubectl(&["get", "secret", name, "--output", &path])
-        })
-        .into();
+    let secrets: Vec<String> = [
+        ("postgres-secret", "POSTGRES_PASSWORD"),
+        ("app-secret", "DB_PASSWORD"),
+        ("exporter-secret", "EXPORTER_PASSWORD"),
+    ]
+    .map(|(name, key)| {
+        let path = format!("go-template={{{{.data.{key} | base64decode}}}}");
+        site.kubectl(&["get", "secret", name, "--output", &path])
+    })
+    .into();
     assert!(secrets.iter().all(|secret| secret.len() >= 32), "they are long");
     let mut places: Vec<(String, String)> = Vec::new();
     for pod in site.kubectl(&["get", "pods", "--output", "name"]).lines() {
