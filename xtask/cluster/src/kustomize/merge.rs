@@ -56,17 +56,23 @@ fn merge_at(base: &mut Value, patch: &Value, field: &str, parent: &str) -> Resul
     }
 }
 
-/// Elements that both have merge in place; new ones come before, as Kustomize sets them.
+/// The patch's elements come first, in its order, each merged with the base's of its key; then what only the base has, as
+/// Kustomize orders them.
 fn merge_lists(base: &mut Vec<Value>, patch: &[Value], field: &str, key: &str) -> Result<(), String> {
-    let mut added = Vec::new();
+    let mut merged = Vec::with_capacity(base.len() + patch.len());
     for change in patch {
         let wanted = change.get(key).ok_or_else(|| format!("{field}: an element without {key}"))?;
-        match base.iter_mut().find(|element| element.get(key) == Some(wanted)) {
-            Some(element) => merge_at(element, change, "", field)?,
-            None => added.push(change.clone()),
+        match base.iter().position(|element| element.get(key) == Some(wanted)) {
+            Some(place) => {
+                let mut element = base.remove(place);
+                merge_at(&mut element, change, "", field)?;
+                merged.push(element);
+            }
+            None => merged.push(change.clone()),
         }
     }
-    base.splice(0..0, added);
+    merged.append(base);
+    *base = merged;
     Ok(())
 }
 
@@ -105,11 +111,11 @@ mod tests {
                     "type": "NodePort",
                     "ports": [{"name": "http", "port": 8000, "nodePort": 30253}, {"name": "admin", "port": 9}],
                     "template": {"spec": {"containers": [
-                        {"name": "b", "image": "y"},
                         {
                             "name": "a", "image": "x", "args": ["3"],
                             "env": [{"name": "Q", "value": "2"}, {"name": "P", "value": "3"}],
                         },
+                        {"name": "b", "image": "y"},
                     ]}},
                 },
             })

@@ -232,8 +232,8 @@ mod tests {
             assert_eq!(split_tag(image), (name, tag), "{image}");
         }
         let renamed = |image: &str, new_tag: Option<&str>| {
-            let document = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
-                "spec": {"containers": [{"name": "c", "image": image}]}});
+            let document = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+                "spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
             let mut object = Object::new(document).expect("an object");
             let change = ImageChange {
                 name: "host:5000/app".to_owned(),
