@@ -161,9 +161,7 @@ impl Smoke<'_> {
         let present = |kind: &str, name: &str| {
             self.objects.iter().find(|object| object.kind() == kind && object.name() == name)
         };
-        if present("Deployment", "grafana").is_none() {
-            return Ok(0);
-        }
+        let Some(deployment) = present("Deployment", "grafana") else { return Ok(0) };
         let dashboards = present("ConfigMap", "grafana-dashboards")
             .and_then(|map| map.value().get("data")?.as_object())
             .map_or(0, serde_json::Map::len);
@@ -172,6 +170,14 @@ impl Smoke<'_> {
             seen => Err(format!("database is {seen:?}, expected ok")),
         };
         self.expect(http, GRAFANA, Request::get("/api/health"), healthy).await?;
+        if !is_open(deployment) {
+            let refused = |answer: &Answer| match answer.status {
+                401 => Ok(()),
+                status => Err(format!("status {status} without a password, expected 401")),
+            };
+            self.expect(http, GRAFANA, Request::get("/api/search"), refused).await?;
+            return Ok(2);
+        }
         let all = |answer: &Answer| {
             let found = json(answer, 200)?.as_array().map_or(0, Vec::len);
             if found == dashboards {
@@ -194,6 +200,15 @@ impl Smoke<'_> {
         self.expect(http, GRAFANA, Request::get("/api/frontend/settings"), source).await?;
         Ok(3)
     }
+}
+
+/// Whether everybody may look at this Grafana.
+fn is_open(deployment: &Object) -> bool {
+    let containers = deployment.value().pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let variables = containers.into_iter().flatten().filter_map(|container| container.get("env")?.as_array());
+    variables
+        .flatten()
+        .any(|variable| variable["name"] == "GF_AUTH_ANONYMOUS_ENABLED" && variable["value"] == "true")
 }
 
 /// The answer's JSON, when it has the expected status.
@@ -250,5 +265,16 @@ mod tests {
             Err("1 of 2 pods are up targets, not 10.0.0.2".to_owned())
         );
         assert_eq!(covered(&targets, &[]), Err("no pod of the service is ready".to_owned()));
+    }
+
+    #[test]
+    fn everybody_may_look_at_grafana_on_kind_and_not_in_production() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for (overlay, open) in [("kind", true), ("production", false)] {
+            let directory = root.join("k8s/overlays").join(overlay);
+            let objects = crate::manifests::read(&root, &directory).expect("manifests");
+            let grafana = |object: &&Object| object.kind() == "Deployment" && object.name() == "grafana";
+            assert_eq!(is_open(objects.iter().find(grafana).expect("Grafana")), open, "{overlay}");
+        }
     }
 }

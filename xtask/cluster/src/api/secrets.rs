@@ -1,5 +1,5 @@
-//! The Secrets of the architecture (design section 6, and the exporter's): generated where they are missing, never read, never changed. They
-//! exist in the cluster only: not in the manifests, in no file, in no revision, in no message.
+//! The Secrets of the architecture (design section 6, the exporter's and Grafana's): generated where they are missing, never
+//! read, never changed. They exist in the cluster only: not in the manifests, in no file, in no revision, in no message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,9 @@ use crate::object::Object;
 
 /// Characters of a password, each one of 62: 190 bits.
 const PASSWORD_LENGTH: usize = 32;
+
+/// The Secret of Grafana's administrator, where not everybody may see: an overlay decides.
+const GRAFANA: &str = "grafana-secret";
 
 /// The service's role in the database, which init.sql makes.
 const ROLE: &str = "app";
@@ -48,6 +51,7 @@ pub async fn ensure_secrets(
         ("app-secret", vec![("DB_USER", ROLE), ("DB_PASSWORD", "")]),
         // Of the role that reads Postgres' statistics, for Prometheus; init.sql knows the name.
         ("exporter-secret", vec![("EXPORTER_PASSWORD", "")]),
+        (GRAFANA, vec![("GRAFANA_ADMIN_PASSWORD", "")]),
     ] {
         if !referred.contains(name) {
             continue;
@@ -81,12 +85,16 @@ pub async fn ensure_secrets(
             Err(error) => return Err(refused("make secret", name, &error)),
         }
     }
-    let warning = if made.is_empty() { None } else { locked_out(cluster, namespace, &made).await? };
+    let warning = locked_out(cluster, namespace, &made).await?;
     Ok((made, warning))
 }
 
 /// Postgres takes its passwords from the Secrets at its first start only.
 async fn locked_out(cluster: &Cluster, namespace: &str, made: &[&str]) -> Result<Option<String>, Failure> {
+    let made: Vec<&str> = made.iter().copied().filter(|name| *name != GRAFANA).collect();
+    if made.is_empty() {
+        return Ok(None);
+    }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), namespace);
     let volume =
         claims.get_opt("postgres-pvc").await.map_err(|error| refused("read", "postgres-pvc", &error))?;
