@@ -18,6 +18,7 @@ pub mod operator;
 pub mod plan;
 pub mod process;
 pub mod project;
+pub mod proxy;
 pub mod report;
 pub mod run_log;
 pub mod scan;

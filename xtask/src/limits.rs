@@ -105,3 +105,17 @@ pub const BENCHED: Duration = Duration::from_secs(1800);
 /// How long a service may take to answer while `bench` waits for its new version: milliseconds are usual, and what is going
 /// down may never answer.
 pub const BENCH_ANSWER: Duration = Duration::from_secs(1);
+/// How many connections of clients a front of `dev` has at once: a load test opens some hundred, and each costs two
+/// descriptors of the thousand that a process usually may have.
+pub const PROXY_CLIENTS: usize = 400;
+
+/// How long a request waits for a version that is on its way: the longest that a person looks at a blank page before it
+/// is reloaded, and below the half minute that clients give an answer.
+pub const PROXY_HOLD: Duration = Duration::from_secs(15);
+
+/// How long a connection to a server on this machine may take; it is refused or made within a millisecond.
+pub const PROXY_CONNECT: Duration = Duration::from_secs(5);
+
+/// How long the last requests of a version that was replaced may take before it is stopped; what takes longer (a stream
+/// of events) is cut off by that, and the next save does not wait for it.
+pub const PROXY_DRAIN: Duration = Duration::from_secs(10);

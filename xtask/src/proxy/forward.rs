@@ -1,0 +1,215 @@
+//! One request: to the server that is behind the front now, over a connection that fits it, and its answer back.
+//!
+//! Each connection of a client has at most one to the server, because it has one request at a time; it is used again for
+//! requests that may be sent twice. Any other gets a connection of its own: on one that was used before, a server that
+//! closes it at the same moment leaves open whether it has acted, and nobody may ask it again.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::{Behind, Claim, Upstream, answer, headers, tunnel};
+use crate::limits;
+
+/// The body of any message that is passed on.
+pub(super) type Body = BoxBody<Bytes, hyper::Error>;
+
+/// What passes requests on.
+#[derive(Debug)]
+pub(super) struct Forward {
+    /// What answers of its own call what is behind the front.
+    pub(super) name: String,
+    pub(super) behind: watch::Receiver<Behind>,
+    /// How long a request waits for a server that is on its way.
+    pub(super) hold: Duration,
+}
+
+/// The connection to the server that a client's connection left over after its last request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Link(Arc<Mutex<Option<Connected>>>);
+
+#[derive(Debug)]
+struct Connected {
+    upstream: Arc<Upstream>,
+    sender: SendRequest<Body>,
+}
+
+impl Link {
+    /// The connection, when it leads to this server and is still open.
+    fn to(&self, upstream: &Arc<Upstream>) -> Option<Connected> {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        left.filter(|left| Arc::ptr_eq(&left.upstream, upstream) && left.sender.is_ready())
+    }
+
+    fn leave(&self, connected: Connected) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connected);
+    }
+}
+
+/// Why there is no answer.
+enum Trouble {
+    /// Nothing was sent.
+    Unreached(std::io::Error),
+    /// The server may have got the request.
+    Broken(hyper::Error),
+}
+
+impl Forward {
+    /// The answer to a request of the client at `peer`.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        link: &Link,
+    ) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let client = headers::upgrade(&head.headers).and_then(|_| head.extensions.remove::<OnUpgrade>());
+        headers::forward(&mut head.headers, peer);
+        head.version = Version::HTTP_11;
+        let repeatable = client.is_none() && head.method.is_idempotent() && body.is_end_stream();
+        let answered =
+            if repeatable { self.repeatable(&head, link).await } else { self.once(head, body).await };
+        let (claim, mut response) = match answered {
+            Ok(answered) => answered,
+            Err(own) => return own,
+        };
+        let protocol = headers::upgrade(response.headers());
+        tunnel::join(client, &mut response);
+        headers::strip(response.headers_mut());
+        if let Some(protocol) = protocol {
+            headers::demand(response.headers_mut(), protocol);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        response.map(|inner| Tracked { inner, _claim: claim }.boxed())
+    }
+
+    /// A request that may be sent twice: a connection that breaks under it is no answer yet.
+    async fn repeatable(
+        &self,
+        head: &Parts,
+        link: &Link,
+    ) -> Result<(Claim, Response<Incoming>), Response<Body>> {
+        let request =
+            || Request::from_parts(head.clone(), Empty::new().map_err(|never| match never {}).boxed());
+        let mut last = None;
+        for attempt in 0..2 {
+            let claim = self.claim().await?;
+            let connected = match link.to(&claim.upstream).filter(|_| attempt == 0) {
+                Some(connected) => Ok(connected),
+                None => connect(&claim.upstream).await,
+            };
+            let mut connected = match connected {
+                Ok(connected) => connected,
+                Err(error) => {
+                    last = Some(Trouble::Unreached(error));
+                    continue;
+                }
+            };
+            match connected.sender.send_request(request()).await {
+                Ok(response) => {
+                    link.leave(connected);
+                    return Ok((claim, response));
+                }
+                Err(error) => last = Some(Trouble::Broken(error)),
+            }
+        }
+        Err(self.trouble(last.as_ref()))
+    }
+
+    /// A request that is sent once.
+    async fn once(&self, head: Parts, body: Incoming) -> Result<(Claim, Response<Incoming>), Response<Body>> {
+        let claim = self.claim().await?;
+        let (claim, mut connected) = match connect(&claim.upstream).await {
+            Ok(connected) => (claim, connected),
+            // Nothing was sent: whatever is behind the front by now may have it.
+            Err(_) => {
+                drop(claim);
+                let claim = self.claim().await?;
+                let connected = connect(&claim.upstream).await;
+                let connected = connected.map_err(|error| self.trouble(Some(&Trouble::Unreached(error))))?;
+                (claim, connected)
+            }
+        };
+        let sent = connected.sender.send_request(Request::from_parts(head, body.boxed())).await;
+        sent.map(|response| (claim, response)).map_err(|error| self.trouble(Some(&Trouble::Broken(error))))
+    }
+
+    /// The server that is behind the front, which counts the request as its own from now on. Waits for one that is on
+    /// its way.
+    async fn claim(&self) -> Result<Claim, Response<Body>> {
+        let mut behind = self.behind.clone();
+        let there = behind.wait_for(|behind| !matches!(behind, Behind::Awaited));
+        let why = match tokio::time::timeout(self.hold, there).await {
+            // Under the lock of `behind`: a switch comes before this or finds the request counted.
+            Ok(Ok(behind)) => match &*behind {
+                Behind::Server(upstream) => {
+                    let in_flight = upstream.in_flight.token();
+                    return Ok(Claim { upstream: Arc::clone(upstream), _in_flight: in_flight });
+                }
+                Behind::Nothing(why) => why.to_string(),
+                Behind::Awaited => "it is awaited".to_owned(),
+            },
+            Ok(Err(_)) => "this address is being closed".to_owned(),
+            Err(_) => format!("it did not come up within {} s; it is still awaited", self.hold.as_secs()),
+        };
+        Err(answer::unavailable(&self.name, &why))
+    }
+
+    fn trouble(&self, trouble: Option<&Trouble>) -> Response<Body> {
+        let why = match trouble {
+            Some(Trouble::Unreached(error)) => format!("it cannot be connected to: {error}"),
+            Some(Trouble::Broken(error)) => format!("the connection broke: {error}"),
+            None => "it was not asked".to_owned(),
+        };
+        answer::bad_gateway(&self.name, &why)
+    }
+}
+
+async fn connect(upstream: &Arc<Upstream>) -> std::io::Result<Connected> {
+    let stream = tokio::time::timeout(limits::PROXY_CONNECT, TcpStream::connect(upstream.address)).await??;
+    let _ = stream.set_nodelay(true);
+    let made = http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = made.map_err(std::io::Error::other)?;
+    // It ends with its sender, with the server, or with the tunnel it became.
+    tokio::spawn(connection.with_upgrades());
+    Ok(Connected { upstream: Arc::clone(upstream), sender })
+}
+
+/// An answer's body, which holds the claim on its server until it has come to its end.
+struct Tracked {
+    inner: Incoming,
+    _claim: Claim,
+}
+
+impl hyper::body::Body for Tracked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
