@@ -22,17 +22,28 @@ pub struct Effect {
     pub changed: bool,
     /// What is worth telling.
     pub detail: Option<String>,
+    /// What a build spent its time with.
+    pub built: Option<Built>,
+}
+
+/// What a build spent its time with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Built {
+    /// Compiling.
+    pub compiled: Duration,
+    /// Making the image.
+    pub packed: Duration,
 }
 
 impl Effect {
     /// Something is other than before.
     pub fn changed() -> Self {
-        Self { changed: true, detail: None }
+        Self { changed: true, detail: None, built: None }
     }
 
     /// Everything was as it should be.
     pub fn unchanged() -> Self {
-        Self { changed: false, detail: None }
+        Self { changed: false, detail: None, built: None }
     }
 
     /// Adds what is worth telling.
@@ -82,6 +93,17 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Whether it was stopped from outside before everything was done.
     pub cancelled: bool,
+    /// The steps that have changed something.
+    pub done: BTreeMap<StepId, Done>,
+}
+
+/// A step that has changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// When it was done.
+    pub at: Instant,
+    /// What it spent its time with, when it was a build.
+    pub built: Option<Built>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,12 +184,18 @@ fn settle(plan: &Plan, states: &mut BTreeMap<StepId, State>, events: &Events) {
 }
 
 fn verdict(step: &Step, states: &BTreeMap<StepId, State>) -> Verdict {
-    if let Some(need) = step.needs.iter().find(|need| states[&need.step] == State::Lost) {
+    let lost = |need: &&Need| states[&need.step] == State::Lost;
+    let (in_case, mut on_end) = step.needs.iter().partition::<Vec<_>, _>(|need| need.on == On::Failed);
+    on_end.retain(lost);
+    if let Some(need) = on_end.first() {
         return Verdict::Skip(need.step);
     }
     let open = |need: &Need| matches!(states[&need.step], State::Waiting | State::Running | State::Cancelled);
     if step.needs.iter().any(open) {
         return Verdict::Wait;
+    }
+    if !in_case.iter().all(lost) {
+        return Verdict::Unchanged;
     }
     let mut on_change = step.needs.iter().filter(|need| need.on == On::Changed).peekable();
     if on_change.peek().is_some() && on_change.all(|need| states[&need.step] == State::Unchanged) {
@@ -226,7 +254,10 @@ fn conclude(
     report: &mut Report,
 ) -> State {
     let (state, outcome) = match result {
-        Some(Ok(effect)) if effect.changed => (State::Changed, Outcome::Done { detail: effect.detail }),
+        Some(Ok(effect)) if effect.changed => {
+            report.done.insert(id, Done { at: Instant::now(), built: effect.built });
+            (State::Changed, Outcome::Done { detail: effect.detail })
+        }
         Some(Ok(_)) => (State::Unchanged, Outcome::Unchanged),
         None => {
             report.cancelled = true;

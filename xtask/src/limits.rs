@@ -105,6 +105,7 @@ pub const BENCHED: Duration = Duration::from_secs(1800);
 /// How long a service may take to answer while `bench` waits for its new version: milliseconds are usual, and what is going
 /// down may never answer.
 pub const BENCH_ANSWER: Duration = Duration::from_secs(1);
+
 /// How many connections of clients a front of `dev` has at once: a load test opens some hundred, and each costs two
 /// descriptors of the thousand that a process usually may have.
 pub const PROXY_CLIENTS: usize = 400;
@@ -119,3 +120,10 @@ pub const PROXY_CONNECT: Duration = Duration::from_secs(5);
 /// How long the last requests of a version that was replaced may take before it is stopped; what takes longer (a stream
 /// of events) is cut off by that, and the next save does not wait for it.
 pub const PROXY_DRAIN: Duration = Duration::from_secs(10);
+
+/// How long the last requests may take when `dev` ends: a person has asked for the end.
+pub const PROXY_CLOSE: Duration = Duration::from_secs(2);
+
+/// How long a version that starts may take to say whether it is ready: it asks its stores, each with a deadline of its
+/// own of at most some seconds.
+pub const PROXY_READY: Duration = Duration::from_secs(5);

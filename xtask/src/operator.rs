@@ -3,15 +3,18 @@
 //! Must not: decide whether an action is needed.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::engine::{Blueprint, Done, Engine, EngineError, Waited};
 use crate::event::StepReporter;
-use crate::execute::{Effect, Operator};
+use crate::execute::{Built, Effect, Operator};
 use crate::failure::{Code, Failure};
+use crate::fronts::{Fronts, Unavailable};
 use crate::images::{self, HostBuild, ImageError};
 use crate::limits;
-use crate::plan::{Action, ContainerId};
+use crate::plan::{Action, ContainerId, Role, Seat};
 use crate::project::{Project, note_reload};
+use crate::proxy::ready;
 use crate::stack::{ServiceName, Stack};
 
 /// Carries out the steps of a plan on one project's stack.
@@ -25,6 +28,8 @@ pub struct StackOperator<'a> {
     pub stack: &'a Stack,
     /// The digests that containers are labelled with.
     pub mounted_files: &'a BTreeMap<ServiceName, String>,
+    /// The ports that are held in the place of services.
+    pub fronts: &'a Fronts,
 }
 
 impl Operator for StackOperator<'_> {
@@ -45,7 +50,11 @@ impl Operator for StackOperator<'_> {
                     image: image.clone(),
                 };
                 let made = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
-                Ok(if made.changed { Effect::changed() } else { Effect::unchanged() })
+                let spent = Some(Built { compiled: made.compiled, packed: made.packed });
+                Ok(Effect {
+                    built: spent,
+                    ..if made.changed { Effect::changed() } else { Effect::unchanged() }
+                })
             }
             Action::CreateNetwork(name) => {
                 let network = self.stack.networks.get(name).cloned().unwrap_or_default();
@@ -57,10 +66,10 @@ impl Operator for StackOperator<'_> {
                 Ok(self.engine.create_volume(project, name, &volume).await?.into())
             }
             Action::RemoveVolume(seen) => Ok(self.engine.remove_volume(&seen.engine_name).await?.into()),
-            Action::CreateContainer(name) => self.create(name).await,
-            Action::StartContainer(name) => {
-                let started = self.engine.start_container(project, name).await;
-                started.map_err(|error| start_refused(name, &error))?;
+            Action::CreateContainer(seat) => self.create(seat).await,
+            Action::StartContainer(seat) => {
+                let started = self.engine.start_container(project, seat).await;
+                started.map_err(|error| start_refused(&seat.service, &error))?;
                 Ok(Effect::changed())
             }
             Action::UnpauseContainer(container) => {
@@ -68,9 +77,11 @@ impl Operator for StackOperator<'_> {
                 Ok(Effect::changed())
             }
             Action::RemoveContainer { container, grace } => {
+                self.fronts.release(container, *grace).await;
                 Ok(self.engine.remove_container(&container.id, *grace).await?.into())
             }
             Action::StopContainer { container, grace } => {
+                self.fronts.release(container, *grace).await;
                 Ok(self.engine.stop_container(&container.id, *grace).await?.into())
             }
             Action::ReloadContainer { container, signal } => {
@@ -80,18 +91,30 @@ impl Operator for StackOperator<'_> {
                     .map_err(|error| self.unnoted(&container.service, &error))?;
                 Ok(Effect::changed())
             }
-            Action::AwaitHealthy(name) => self.await_healthy(name, reporter).await,
+            Action::AwaitHealthy(seat) => self.await_healthy(seat, reporter).await,
+            Action::Switch(seat) => {
+                let reached = self.engine.reach(project, seat).await?;
+                self.fronts.switch(self.stack, &seat.service, &reached).await?;
+                Ok(Effect::changed())
+            }
+            Action::RenameSuccessor(name) => {
+                self.engine.rename_successor(project, name).await?;
+                Ok(Effect::changed())
+            }
+            Action::RemoveSuccessor(name) => Ok(self.engine.remove_successor(project, name).await?.into()),
             Action::AwaitCompleted(name) => self.await_completed(name).await,
         }
     }
 }
 
 impl StackOperator<'_> {
-    async fn create(&self, name: &ServiceName) -> Result<Effect, Failure> {
+    async fn create(&self, seat: &Seat) -> Result<Effect, Failure> {
+        let name = &seat.service;
         let blueprint = Blueprint {
             project: &self.stack.project,
             directory: self.project.root(),
             name,
+            role: seat.role,
             service: &self.stack.services[name],
             files_hash: self.mounted_files.get(name).map_or("", String::as_str),
         };
@@ -100,23 +123,74 @@ impl StackOperator<'_> {
         Ok(Effect::changed())
     }
 
-    async fn await_healthy(&self, name: &ServiceName, reporter: &StepReporter) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, name).await?;
-        match self.engine.await_healthy(&container, reporter).await? {
+    async fn await_healthy(&self, seat: &Seat, reporter: &StepReporter) -> Result<Effect, Failure> {
+        let container = self.engine.container_id(&self.stack.project, seat).await?;
+        let waited = self.engine.await_healthy(&container, reporter).await?;
+        let healthy = self.judge(&seat.service, &container, waited).await;
+        let ready = match healthy {
+            Ok(effect) => self.await_ready(seat, &container, reporter).await.map(|()| effect),
+            Err(failure) => Err(failure),
+        };
+        ready.map_err(|failure| match seat.role {
+            Role::Holder => failure,
+            Role::Successor => failure.hint("the version before serves on; the next save tries again"),
+        })
+    }
+
+    /// Waits until a fronted service says that it is ready, where it does: before that it gets no requests.
+    async fn await_ready(
+        &self,
+        seat: &Seat,
+        container: &ContainerId,
+        reporter: &StepReporter,
+    ) -> Result<(), Failure> {
+        let name = &seat.service;
+        let service = &self.stack.services[name];
+        let (Some(path), Some(front)) = (&service.homeport.ready_path, service.fronts.first()) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        loop {
+            let reached = self.engine.reach(&self.stack.project, seat).await?;
+            let Some(&server) = reached.get(&front.target) else {
+                // It ended meanwhile, and this look tells how.
+                let waited = self.engine.await_healthy(container, reporter).await?;
+                self.judge(name, container, waited).await?;
+                continue;
+            };
+            let Err(said) = ready(server, path).await else { return Ok(()) };
+            if begun.elapsed() > limits::HEALTHY {
+                let message =
+                    format!("{name} did not become ready within {} s: {said}", limits::HEALTHY.as_secs());
+                return Err(self.with_log(Failure::new(Code::NotHealthy, message), name, container).await);
+            }
+            reporter.message(said);
+            tokio::time::sleep(limits::PROBE_PAUSE).await;
+        }
+    }
+
+    /// What a wait came to.
+    async fn judge(
+        &self,
+        name: &ServiceName,
+        container: &ContainerId,
+        waited: Waited,
+    ) -> Result<Effect, Failure> {
+        match waited {
             Waited::Well { checked: true } => Ok(Effect::changed().detail("healthy")),
             Waited::Well { checked: false } => Ok(Effect::changed().detail("running")),
-            Waited::Ended(status) => Err(self.ended(name, &container, status, "run").await),
+            Waited::Ended(status) => Err(self.ended(name, container, status, "run").await),
             Waited::TimedOut { limit, last } => {
                 let seen =
                     if last.is_empty() { String::new() } else { format!("; its health check says: {last}") };
                 let message = format!("{name} did not become healthy within {} s{seen}", limit.as_secs());
-                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
+                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, container).await)
             }
         }
     }
 
     async fn await_completed(&self, name: &ServiceName) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, name).await?;
+        let container = self.engine.container_id(&self.stack.project, &Seat::holder(name)).await?;
         match self.engine.await_end(&container).await? {
             Waited::Ended(0) | Waited::Well { .. } => Ok(Effect::changed().detail("completed")),
             Waited::Ended(status) => Err(self.ended(name, &container, status, "end with status 0").await),
@@ -198,6 +272,12 @@ fn start_refused(name: &ServiceName, error: &EngineError) -> Failure {
         }
         // A container that cannot be started (its program is missing) is the container's fault, not the engine's.
         None => Failure::new(Code::ContainerExited, error.to_string()),
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        Self::new(Code::PortTaken, error.to_string()).hint("`cargo xtask doctor` names who holds it")
     }
 }
 

@@ -11,7 +11,9 @@ use crate::stack::{Condition, Port, Service, ServiceName, Stack};
 /// One row a service, in the order of their names, then one for each container that no service knows.
 pub fn reports(stack: &Stack, observed: &Observed, now: SystemTime) -> Vec<ServiceReport> {
     let known = stack.services.iter().map(|(name, service)| {
-        let container = observed.containers.iter().find(|container| container.service == *name);
+        let of_service = observed.containers.iter().filter(|container| container.service == *name);
+        // Beside a successor, the one that has the name is the one that serves.
+        let container = of_service.min_by_key(|container| container.role);
         report(stack, observed, name, service, container, now)
     });
     let orphans =
@@ -35,16 +37,7 @@ pub fn unwell<'a>(
     wanted: &BTreeSet<ServiceName>,
     rows: &'a [ServiceReport],
 ) -> Vec<&'a ServiceReport> {
-    let mut scope: BTreeSet<&ServiceName> = BTreeSet::new();
-    let mut open: Vec<&ServiceName> =
-        if wanted.is_empty() { stack.services.keys().collect() } else { wanted.iter().collect() };
-    while let Some(name) = open.pop() {
-        if let Some(service) = stack.services.get(name)
-            && scope.insert(name)
-        {
-            open.extend(service.depends_on.keys());
-        }
-    }
+    let scope = stack.with_dependencies(wanted);
     let required = |row: &&ServiceReport| {
         let name = ServiceName::new(row.service.as_str());
         scope.contains(&name) && !stack.services[&name].homeport.optional
@@ -62,12 +55,19 @@ fn report(
     now: SystemTime,
 ) -> ServiceReport {
     let availability = observed.images.get(&service.image);
+    // Whoever asks may not run the stack in the way in which it was started.
+    let as_made = container.and_then(|container| {
+        service.in_the_other_way().filter(|other| other.config_hash() == container.config_hash)
+    });
+    let service = as_made.as_ref().unwrap_or(service);
+    let unserved = !service.fronts.is_empty() && !observed.dev_runs;
     let one_shot =
         stack.services.values().any(|other| other.depends_on.get(name) == Some(&Condition::Completed));
     let (state, reason) = match (container, availability) {
         (Some(container), _) => (
             state_of(container, one_shot),
             (container.reason.clone())
+                .or_else(|| unserved.then(|| no_front(container)).flatten())
                 .or_else(|| outdated(observed, service, container))
                 .or_else(|| unstarted(container)),
         ),
@@ -88,10 +88,19 @@ fn report(
         },
         urls: match state {
             ServiceState::Unavailable | ServiceState::Absent | ServiceState::Exited => Vec::new(),
-            _ => service.ports.iter().filter_map(|port| url(service, port)).collect(),
+            _ if unserved && container.is_some() => Vec::new(),
+            _ => service.published_ports().iter().filter_map(|port| url(service, port)).collect(),
         },
         up_seconds: container.and_then(|container| up_seconds(container, now)),
     }
+}
+
+/// That a container runs behind a front that nobody holds.
+fn no_front(container: &Container) -> Option<String> {
+    matches!(container.state, ContainerState::Running(_)).then(|| {
+        "its port is not served, as no `cargo xtask dev` runs any more; the next one serves it again"
+            .to_owned()
+    })
 }
 
 /// That a container was made and not started, as what it needs did not come up.
@@ -156,7 +165,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::plan::ContainerId;
+    use crate::plan::{ContainerId, Role};
     use crate::stack::{NetworkName, Source, parse};
 
     const STACK: &str = "
@@ -168,9 +177,13 @@ networks: {inner: {}}
 ";
 
     fn stack() -> Stack {
+        parse_stack(STACK)
+    }
+
+    fn parse_stack(text: &str) -> Stack {
         let source = Source {
             path: Path::new("compose.yaml"),
-            text: STACK,
+            text,
             directory: Path::new("/stack"),
             project: None,
             variables: &|_| None,
@@ -184,6 +197,7 @@ networks: {inner: {}}
         let made = stack.services.iter().map(|(name, service)| Container {
             id: ContainerId(name.to_string()),
             name: format!("stack-{name}"),
+            role: Role::Holder,
             service: name.clone(),
             depends_on: Vec::new(),
             config_hash: service.config_hash(),
@@ -193,6 +207,7 @@ networks: {inner: {}}
                 NetworkName::new("inner"),
                 [name.as_str(), "api"].map(str::to_owned).into(),
             )]),
+            ports: BTreeMap::new(),
             state: ContainerState::Running(Health::Healthy),
             started_at: None,
             reason: None,
@@ -217,6 +232,33 @@ networks: {inner: {}}
             reasons,
             [replaced("not known as api on network inner"), replaced("not on network inner"), None]
         );
+    }
+
+    #[test]
+    fn a_service_behind_a_front_is_served_while_a_dev_runs() {
+        let text = "services: {web: {image: a, ports: ['127.0.0.1:80:8000'], x-homeport: {package: p, url_path: /}}}";
+        let stack = parse_stack(text);
+        let fronted = stack.clone().fronted(&BTreeSet::new());
+        let row = |made_from: &Stack, asked: &Stack, dev_runs: bool, state: ContainerState| {
+            let mut container = containers(made_from).remove(0);
+            container.networks = BTreeMap::from([(NetworkName::new("default"), ["web".to_owned()].into())]);
+            container.state = state;
+            let observed = Observed { containers: vec![container], dev_runs, ..Observed::default() };
+            let row = reports(asked, &observed, SystemTime::UNIX_EPOCH).remove(0);
+            (row.urls, row.reason)
+        };
+        let runs = ContainerState::Running(Health::Healthy);
+        let served = (vec!["http://127.0.0.1:80/".to_owned()], None);
+        // Whoever asks runs it the one way or the other.
+        for asked in [&stack, &fronted] {
+            assert_eq!(row(&stack, asked, false, runs), served, "it publishes its port itself");
+            assert_eq!(row(&fronted, asked, true, runs), served);
+            let (urls, reason) = row(&fronted, asked, false, runs);
+            assert_eq!(urls, [""; 0]);
+            assert!(reason.is_some_and(|reason| reason.starts_with("its port is not served")));
+            let (urls, reason) = row(&fronted, asked, false, ContainerState::Exited(0));
+            assert_eq!((urls.len(), reason), (0, None), "what does not run is served by no one anyway");
+        }
     }
 
     #[test]

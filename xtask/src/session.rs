@@ -4,23 +4,26 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::doctor::{PortState, ports};
-use crate::engine::{ConnectError, Engine, PublishedPort};
+use crate::engine::{ConnectError, Engine};
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
+use crate::fronts::Fronts;
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
 use crate::limits;
 use crate::operator::StackOperator;
-use crate::plan::{self, Action, Keep, Observed, Plan, PlanError, Wanted};
-use crate::project::{Before, Project, apply_reloads, digest_mounted_files};
+use crate::pace::Pace;
+use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
+use crate::project::{Before, Project, apply_reloads, digest_mounted_files, holder};
 use crate::report::{reports, unwell};
-use crate::stack::{MountSource, Service, ServiceName, Stack};
+use crate::stack::{ServiceName, Stack};
+
+mod refusals;
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct Session {
     pub halt: Option<Halt>,
     /// The notes of plans that were told already: `dev` plans at every save.
     pub told: Arc<Mutex<BTreeSet<String>>>,
+    /// The ports that are held in the place of services: none but in a `dev` that stays.
+    pub fronts: Fronts,
 }
 
 impl Session {
@@ -65,6 +70,8 @@ impl Session {
             networks: objects.networks,
             volumes: objects.volumes,
             mounted_files: digest_mounted_files(&self.stack, self.project.root()),
+            dev_runs: holder(&self.project, &self.stack.project)
+                .is_some_and(|holder| holder.is_foreground_dev()),
         })
     }
 
@@ -103,29 +110,50 @@ impl Session {
         })
     }
 
-    /// Announces a plan and carries it out.
+    /// Announces a plan and carries it out; tells how long it took until that served, when it changed anything.
     ///
     /// # Errors
     /// The first failure; [`Code::Interrupted`] when it was stopped by Ctrl-C.
-    pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<(), Failure> {
+    pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+        self.announce(plan);
+        self.perform(plan, observed).await
+    }
+
+    /// As [`Session::carry_out`], for a plan that brings something up: not begun when it cannot be ended, and with the
+    /// fronts open that stand for its services.
+    async fn bring_about(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+        self.announce(plan);
+        self.fronts.adapt(&self.stack).await;
+        self.refuse_impossible(plan).await?;
+        self.fronts.align(&observed.containers);
+        self.fronts.expect();
+        self.perform(plan, observed).await
+    }
+
+    fn announce(&self, plan: &Plan) {
         for note in &plan.notes {
             if self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(note.clone()) {
                 self.events.note(note.clone());
             }
         }
         self.events.send(Event::Planned { steps: plan.announced() });
-        self.refuse_impossible(plan).await?;
+    }
+
+    async fn perform(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+        let begun = Instant::now();
         let operator = StackOperator {
             engine: &self.engine,
             project: &self.project,
             stack: &self.stack,
             mounted_files: &observed.mounted_files,
+            fronts: &self.fronts,
         };
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
         if report.cancelled {
             return Err(stopped());
         }
-        report.failures.into_iter().next().map_or(Ok(()), Err)
+        let pace = Pace::of(plan, &report, begun);
+        report.failures.into_iter().next().map_or(Ok(pace), Err)
     }
 
     /// Brings the stack up from whatever is there, looks at it again, and waits once more for what is no longer well.
@@ -135,13 +163,15 @@ impl Session {
     pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Failure> {
         let mut observed = self.observe().await?;
         let plan = self.plan_up(&observed, wanted)?;
-        let carried_out = self.carry_out(&plan, &observed).await;
+        let carried_out = self.bring_about(&plan, &observed).await;
         let mut changed = !plan.is_empty();
+        let mut pace = carried_out.as_ref().ok().copied().flatten();
         if self.looks_again(before, &carried_out).await? {
             observed = self.observe().await?;
             let plan = self.plan_up(&observed, wanted)?;
-            if !plan.is_empty() {
-                self.carry_out(&plan, &observed).await?;
+            // What was refused and asks for no step (a port to be held) has to be tried again all the same.
+            if !plan.is_empty() || carried_out.is_err() {
+                pace = self.bring_about(&plan, &observed).await?;
                 changed = true;
             }
         } else {
@@ -152,13 +182,15 @@ impl Session {
             observed = self.observe().await?;
             let unsettled = self.plan_up(&observed, wanted)?.only_unsettled();
             if !unsettled.is_empty() {
-                self.carry_out(&unsettled, &observed).await?;
+                self.bring_about(&unsettled, &observed).await?;
                 observed = self.observe().await?;
             }
         }
+        // What was left by a run that was cut off has its place now, though no step has switched to it.
+        self.fronts.align(&observed.containers);
         let services = reports(&self.stack, &observed, SystemTime::now());
         let unwell = unwell(&self.stack, &wanted.services, &services);
-        Ok(BroughtUp { changed, failure: not_well(&unwell), services })
+        Ok(BroughtUp { pace: pace.filter(|_| changed), failure: not_well(&unwell), services })
     }
 
     /// Takes the stack down from whatever is there; returns what there was.
@@ -186,7 +218,7 @@ impl Session {
     /// As for [`Session::take_down`].
     pub async fn stop(&self) -> Result<(), Failure> {
         let observed = self.observe_objects().await?;
-        self.carry_out(&plan::stop(&observed, &self.grace()), &observed).await
+        self.carry_out(&plan::stop(&observed, &self.grace()), &observed).await.map(|_| ())
     }
 
     async fn observe_objects(&self) -> Result<Observed, Failure> {
@@ -206,9 +238,13 @@ impl Session {
 
     /// Whether what there is has to be looked at once more: after a run that was cut off the engine may have made or
     /// removed something since, and refused this run something because of that. Waits until it cannot any more.
-    async fn looks_again(&self, before: Before, carried_out: &Result<(), Failure>) -> Result<bool, Failure> {
+    async fn looks_again<T>(
+        &self,
+        before: Before,
+        carried_out: &Result<T, Failure>,
+    ) -> Result<bool, Failure> {
         let passing = match carried_out {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(failure) => {
                 matches!(failure.code, Code::EngineRefused | Code::ContainerExited | Code::PortTaken)
             }
@@ -232,84 +268,6 @@ impl Session {
         let observed = self.observe().await?;
         Ok(reports(&self.stack, &observed, SystemTime::now()))
     }
-
-    /// Refuses a plan that cannot be carried out on this machine, before anything is touched.
-    ///
-    /// # Errors
-    /// When a file that is to be mounted does not exist, or somebody else holds a port.
-    pub async fn refuse_impossible(&self, plan: &Plan) -> Result<(), Failure> {
-        self.refuse_absent_mounts(plan)?;
-        self.refuse_taken_ports(plan).await
-    }
-
-    /// Before anything is touched: a file to mount that is not there would be refused by the engine only once the
-    /// container it replaces is gone.
-    fn refuse_absent_mounts(&self, plan: &Plan) -> Result<(), Failure> {
-        for step in plan.steps.iter().filter(|step| !step.optional) {
-            let Action::CreateContainer(name) = &step.action else { continue };
-            let Some(service) = self.stack.services.get(name) else { continue };
-            for mount in &service.mounts {
-                // Outside of the checkout the engine judges: it may run on another machine.
-                let MountSource::Bind(path) = &mount.source else { continue };
-                if path.starts_with(self.project.root()) && !path.exists() {
-                    let path = self.project.relative(path).display();
-                    let message =
-                        format!("cannot mount {path} in {name} at {}: it does not exist", mount.target);
-                    return Err(Failure::new(Code::ComposeInvalid, message)
-                        .hint(format!("create it, or mend the volumes of {name} in compose/compose.yaml")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The ports above one that nobody holds, few or none.
-    async fn free_above(&self, port: u16, published: &[PublishedPort]) -> BTreeSet<u16> {
-        let mut free = BTreeSet::new();
-        for above in port..=port.saturating_add(PORTS_ABOVE) {
-            if ports::state(above, Some(self.stack.project.as_str()), published).await == PortState::Free {
-                free.insert(above);
-            }
-        }
-        free
-    }
-
-    /// Before anything is touched: a port that somebody else holds is a failure that names the holder.
-    async fn refuse_taken_ports(&self, plan: &Plan) -> Result<(), Failure> {
-        let starting: Vec<(&str, &Service)> = plan
-            .steps
-            .iter()
-            .filter(|step| !step.optional)
-            .filter_map(|step| match &step.action {
-                Action::StartContainer(name) => Some((name.as_str(), self.stack.services.get(name)?)),
-                _ => None,
-            })
-            .collect();
-        if starting.iter().all(|(_, service)| service.ports.is_empty()) {
-            return Ok(());
-        }
-        let published = self.engine.published_ports().await?;
-        for (name, service) in starting {
-            for port in service.ports.iter().filter_map(|port| port.published) {
-                let state = ports::state(port, Some(self.stack.project.as_str()), &published).await;
-                let (PortState::Taken(_) | PortState::Refused(_)) = &state else { continue };
-                let by = match state {
-                    PortState::Taken(Some(holder)) => format!("taken by {holder}"),
-                    PortState::Refused(why) => format!("not to be had: {why}"),
-                    _ => "taken by a process that this user may not see".to_owned(),
-                };
-                return Err(Failure::new(
-                    Code::PortTaken,
-                    format!("cannot publish {name}: port {port} on 127.0.0.1 is {by}"),
-                )
-                .hint(format!(
-                    "stop it, or choose another port: {}",
-                    another_port(&self.stack, name, port, &self.free_above(port, &published).await)
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
 fn stopped() -> Failure {
@@ -317,14 +275,11 @@ fn stopped() -> Failure {
         .hint("the same command goes on from here")
 }
 
-/// How many ports above one that is taken are looked at: two stacks side by side take five.
-const PORTS_ABOVE: u16 = 50;
-
 /// A stack that is up.
 #[derive(Debug, Clone)]
 pub struct BroughtUp {
-    /// Whether anything had to be done.
-    pub changed: bool,
+    /// How long what had to be done took; `None` when there was nothing.
+    pub pace: Option<Pace>,
     /// One row a service, as things stand.
     pub services: Vec<ServiceReport>,
     /// What to end with when a row tells of a service that should be well and is not any more.
@@ -345,19 +300,6 @@ fn not_well(unwell: &[&ServiceReport]) -> Option<Failure> {
             .details(unwell[1..].iter().map(|row| told(row)))
             .hint(format!("`cargo xtask logs {}` shows why; the same command tries again", first.service)),
     )
-}
-
-/// How a person chooses another port: the next free one that nothing in the stack publishes.
-fn another_port(stack: &Stack, service: &str, port: u16, free: &BTreeSet<u16>) -> String {
-    let published: BTreeSet<u16> = stack
-        .services
-        .values()
-        .flat_map(|service| &service.ports)
-        .filter_map(|port| port.published)
-        .collect();
-    let free = free.iter().copied().find(|port| !published.contains(port)).unwrap_or(port);
-    let variable = service.to_uppercase().replace('-', "_");
-    format!("HOMEPORT_{variable}_PORT={free} cargo xtask dev")
 }
 
 /// The images that a stack needs, each once.
@@ -383,30 +325,5 @@ impl From<ConnectError> for Failure {
             _ => Code::EngineUnreachable,
         };
         Self::new(code, error.to_string()).hint(error.hint())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stack::{Source, parse};
-
-    #[test]
-    fn another_port_is_none_of_the_stack() {
-        let text =
-            "services: {web-ui: {image: a, ports: ['80:1']}, other: {image: a, ports: ['81:1', '83:1']}}";
-        let source = Source {
-            path: std::path::Path::new("compose.yaml"),
-            text,
-            directory: std::path::Path::new("/stack"),
-            project: None,
-            variables: &|_| None,
-            files: &|_| None,
-        };
-        let stack = parse(&source).unwrap().stack;
-        assert_eq!(
-            another_port(&stack, "web-ui", 80, &BTreeSet::from([81, 83, 84])),
-            "HOMEPORT_WEB_UI_PORT=84 cargo xtask dev"
-        );
     }
 }

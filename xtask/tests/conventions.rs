@@ -111,6 +111,14 @@ fn only_the_engine_room_names_bollard() {
 }
 
 #[test]
+fn the_proxy_knows_nothing_of_stacks_and_engines() {
+    let files = files();
+    let proxy = shipped_rust(&files, &["xtask/src/proxy/"], &[]);
+    let words = ["crate::stack", "crate::plan", "crate::engine", "crate::session", "crate::fronts"];
+    hold("proxy/ knows addresses and HTTP", &proxy, &words, "use crate::plan::Container;");
+}
+
+#[test]
 fn only_one_room_spawns_processes() {
     let files = files();
     let others = shipped_rust(&files, &["xtask/src/"], &["xtask/src/process.rs"]);

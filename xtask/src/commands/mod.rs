@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::event::Events;
 use crate::execute::Halt;
 use crate::failure::{Code, Failure};
+use crate::fronts::Fronts;
 use crate::images::Sources;
 use crate::project::{Added, Project, ensure_environment};
 use crate::session::Session;
@@ -88,6 +89,7 @@ impl Context {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             told: Arc::default(),
+            fronts: Fronts::default(),
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
     }

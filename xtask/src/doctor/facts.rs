@@ -175,7 +175,7 @@ pub struct PortSeen {
 pub enum PortState {
     /// Nobody has it.
     Free,
-    /// A container of this project has it.
+    /// A container of this project has it, or the `dev` that stands before one.
     Ours,
     /// Somebody else has it; who, as far as we may see.
     Taken(Option<Holder>),

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::facts::{
-    Clock, Compiler, Disk, DiskUse, EngineSeen, Facts, ImagesSeen, Inotify, Memory, PortSeen, Tool,
+    Clock, Compiler, Disk, DiskUse, EngineSeen, Facts, ImagesSeen, Inotify, Memory, PortSeen, PortState, Tool,
 };
 use super::platform::Platform;
+use super::ports::Holder;
 use super::{network, ports};
 use crate::engine::{Address, ConnectError, Engine, EngineMachine, EngineVersion, PublishedPort};
 use crate::images::{Needed, Sources, survey};
 use crate::process::{ProcessError, Program};
+use crate::project::{Holder as LockHolder, Project, holder};
+use crate::stack::ProjectName;
 
 /// How long a program may take to tell its version. rustup's proxies and kind do so within a second on a cold disk.
 const VERSION: Duration = Duration::from_secs(10);
@@ -62,9 +65,15 @@ impl Facts {
         );
         let (kind_is_packaged, docker_cli_is_packaged) =
             tokio::join!(is_packaged("kind"), is_packaged("docker-cli"));
+        let dev = from.project.and_then(|name| holder(&Project::at(from.root), &ProjectName::new(name)));
+        let dev = dev.filter(LockHolder::is_foreground_dev).map(|holder| holder.pid);
         let mut seen = Vec::with_capacity(from.ports.len());
         for (port, service) in from.ports {
-            let state = ports::state(port, from.project, &published).await;
+            let state = match ports::state(port, from.project, &published).await {
+                // A `dev` that stays holds ports in the place of its containers.
+                PortState::Taken(Some(Holder::Process { pid, .. })) if dev == Some(pid) => PortState::Ours,
+                state => state,
+            };
             seen.push(PortSeen { port, service, state });
         }
         let now = SystemTime::now();

@@ -9,6 +9,7 @@ use bollard::models::{
 };
 
 use super::labels;
+use crate::plan::{Role, Seat};
 use crate::stack::{
     HealthCheck, Mount, MountSource, NetworkName, Port, Probe, ProjectName, Protocol, Restart, Service,
     ServiceName, VolumeName,
@@ -23,6 +24,8 @@ pub struct Blueprint<'a> {
     pub directory: &'a Path,
     /// The service's name.
     pub name: &'a ServiceName,
+    /// Which of the service's containers it is to be.
+    pub role: Role,
     /// The service.
     pub service: &'a Service,
     /// The digest of the files it mounts from the workspace; empty when it mounts none.
@@ -32,6 +35,15 @@ pub struct Blueprint<'a> {
 /// The name of a service's container in the engine.
 pub(super) fn container_name(project: &ProjectName, service: &ServiceName) -> String {
     format!("{project}-{service}")
+}
+
+/// The name of the container that has this place.
+pub(super) fn seat_name(project: &ProjectName, seat: &Seat) -> String {
+    let name = container_name(project, &seat.service);
+    match seat.role {
+        Role::Holder => name,
+        Role::Successor => format!("{name}-successor"),
+    }
 }
 
 /// The name of a network in the engine.
@@ -46,7 +58,7 @@ pub(super) fn volume_name(project: &ProjectName, volume: &VolumeName) -> String 
 
 impl Blueprint<'_> {
     pub(super) fn container_name(&self) -> String {
-        container_name(self.project, self.name)
+        seat_name(self.project, &Seat { service: self.name.clone(), role: self.role })
     }
 
     pub(super) fn body(&self) -> ContainerCreateBody {

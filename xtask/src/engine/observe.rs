@@ -1,6 +1,7 @@
 //! What the engine holds of a project, read by label.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
@@ -10,11 +11,11 @@ use bollard::query_parameters::{
 };
 use futures_util::future::{join_all, try_join3};
 
-use super::create::{container_name, network_name, volume_name};
+use super::create::{container_name, network_name, seat_name, volume_name};
 use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
-use crate::plan::{Container, ContainerId, ContainerState, Health, NetworkSeen, VolumeSeen};
+use crate::plan::{Container, ContainerId, ContainerState, Health, NetworkSeen, Role, Seat, VolumeSeen};
 use crate::stack::{NetworkName, ProjectName, ServiceName, Stack, VolumeName};
 
 /// A project's objects in the engine.
@@ -45,6 +46,20 @@ impl Engine {
         let (containers, networks, volumes) =
             try_join3(self.containers(project), self.networks(project), self.volumes(project)).await?;
         Ok(Objects { containers, networks, volumes })
+    }
+
+    /// Where the container that has this place can be reached on this machine, by the port inside.
+    ///
+    /// # Errors
+    /// When there is none, or the engine does not answer.
+    pub async fn reach(
+        &self,
+        project: &ProjectName,
+        seat: &Seat,
+    ) -> Result<BTreeMap<u16, SocketAddr>, EngineError> {
+        let name = seat_name(project, seat);
+        let look = self.docker.inspect_container(&name, None::<InspectContainerOptions>);
+        Ok(reached(&ask("inspect", format!("container {name}"), limits::ENGINE_ANSWER, look).await?))
     }
 
     /// Every object that carries the project's label or has the name of one that the stack would make, as
@@ -209,8 +224,22 @@ fn attachments(
     ours.collect()
 }
 
+/// Where a container's TCP ports are published on this machine. Of several places the first: a person wrote them all.
+fn reached(inspection: &ContainerInspectResponse) -> BTreeMap<u16, SocketAddr> {
+    let settings = inspection.network_settings.as_ref().and_then(|settings| settings.ports.as_ref());
+    let published = settings.into_iter().flatten().filter_map(|(port, bindings)| {
+        let inside = port.strip_suffix("/tcp")?.parse().ok()?;
+        let binding = bindings.as_ref()?.first()?;
+        let host = binding.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+        let host = host.filter(|ip| !ip.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Some((inside, SocketAddr::new(host, binding.host_port.as_deref()?.parse().ok()?)))
+    });
+    published.collect()
+}
+
 fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Option<Container> {
     let networks = attachments(project, &inspection);
+    let ports = reached(&inspection);
     let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
     let state = inspection.state.unwrap_or_default();
     let health = state.health.as_ref();
@@ -250,15 +279,20 @@ fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Opt
         ContainerState::Created => state.error.clone().filter(|error| !error.is_empty()),
         _ => None,
     };
+    let name = inspection.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let service = ServiceName::new(label(&labels, labels::SERVICE));
+    let succeeds = name == seat_name(project, &Seat::successor(&service));
     Some(Container {
         id: ContainerId(inspection.id?),
-        name: inspection.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        service: ServiceName::new(label(&labels, labels::SERVICE)),
+        name,
+        role: if succeeds { Role::Successor } else { Role::Holder },
+        service,
         depends_on: labels::services(&label(&labels, labels::DEPENDS_ON)),
         config_hash: label(&labels, labels::CONFIG_HASH),
         files_hash: label(&labels, labels::FILES_HASH),
         image_id: inspection.image.unwrap_or_default(),
         networks,
+        ports,
         state: seen,
         // The engine writes year 1 for "never".
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")),

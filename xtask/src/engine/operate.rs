@@ -8,14 +8,14 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RemoveVolumeOptions,
-    StartContainerOptions, StopContainerOptions,
+    RenameContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
-use super::create::{Blueprint, container_name, network_name, volume_name};
+use super::create::{Blueprint, container_name, network_name, seat_name, volume_name};
 use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
-use crate::plan::{ContainerId, config_hash};
+use crate::plan::{ContainerId, Seat, config_hash};
 use crate::stack::{Network, NetworkName, ProjectName, ServiceName, Volume, VolumeName};
 
 /// Whether an operation found something to do.
@@ -45,7 +45,7 @@ impl Engine {
                 Err(error) if error.is_conflict() => error,
                 Err(error) => return Err(error),
             };
-            match self.holder(blueprint.project, &name).await? {
+            match self.holder(&blueprint, &name).await? {
                 Holder::Ours => return Ok(Done::Before),
                 Holder::Foreign => return Err(EngineError::Foreign { verb: "create", object }),
                 // A run that was killed asked for it, or for its removal, a moment ago.
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// Who has a container's name.
-    async fn holder(&self, project: &ProjectName, name: &str) -> Result<Holder, EngineError> {
+    async fn holder(&self, blueprint: &Blueprint<'_>, name: &str) -> Result<Holder, EngineError> {
         let look = self.docker.inspect_container(name, None);
         let inspection = match ask("inspect", format!("container {name}"), limits::ENGINE_ANSWER, look).await
         {
@@ -79,24 +79,23 @@ impl Engine {
         };
         let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
         let status = inspection.state.and_then(|state| state.status);
-        Ok(match labels.get(labels::PROJECT) {
-            Some(owner) if owner != project.as_str() => Holder::Foreign,
-            None => Holder::Foreign,
-            Some(_) if status == Some(ContainerStateStatusEnum::REMOVING) => Holder::Passing,
-            Some(_) => Holder::Ours,
+        let label = |key| labels.get(key).map_or("", String::as_str);
+        // A service may be called as another one's successor.
+        let another = |service: &str| !service.is_empty() && service != blueprint.name.as_str();
+        Ok(match label(labels::PROJECT) {
+            owner if owner != blueprint.project.as_str() => Holder::Foreign,
+            _ if another(label(labels::SERVICE)) => Holder::Foreign,
+            _ if status == Some(ContainerStateStatusEnum::REMOVING) => Holder::Passing,
+            _ => Holder::Ours,
         })
     }
 
-    /// The identifier of a service's container.
+    /// The identifier of the container that has this place.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn container_id(
-        &self,
-        project: &ProjectName,
-        service: &ServiceName,
-    ) -> Result<ContainerId, EngineError> {
-        let name = container_name(project, service);
+    pub async fn container_id(&self, project: &ProjectName, seat: &Seat) -> Result<ContainerId, EngineError> {
+        let name = seat_name(project, seat);
         let inspection = ask(
             "inspect",
             format!("container {name}"),
@@ -107,16 +106,40 @@ impl Engine {
         Ok(ContainerId(inspection.id.unwrap_or(name)))
     }
 
-    /// Starts a service's container; one that runs already is [`Done::Before`].
+    /// Gives a successor its service's name.
     ///
     /// # Errors
-    /// When the engine refuses: [`EngineError::taken_port`] tells a taken port from the rest.
-    pub async fn start_container(
+    /// When there is none, or the name is taken.
+    pub async fn rename_successor(
         &self,
         project: &ProjectName,
         service: &ServiceName,
     ) -> Result<(), EngineError> {
-        let name = container_name(project, service);
+        let successor = seat_name(project, &Seat::successor(service));
+        let options = RenameContainerOptions { name: container_name(project, service) };
+        let request = self.docker.rename_container(&successor, options);
+        ask("rename", format!("container {successor}"), limits::ENGINE_OPERATION, request).await
+    }
+
+    /// Removes a service's successor at once.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is not there is no error.
+    pub async fn remove_successor(
+        &self,
+        project: &ProjectName,
+        service: &ServiceName,
+    ) -> Result<Done, EngineError> {
+        let successor = seat_name(project, &Seat::successor(service));
+        self.remove_container(&ContainerId(successor), Duration::ZERO).await
+    }
+
+    /// Starts a service's container; one that runs already is [`Done::Before`].
+    ///
+    /// # Errors
+    /// When the engine refuses: [`EngineError::taken_port`] tells a taken port from the rest.
+    pub async fn start_container(&self, project: &ProjectName, seat: &Seat) -> Result<(), EngineError> {
+        let name = seat_name(project, seat);
         // Starting one that runs is answered with 304, which bollard takes for success.
         let request = self.docker.start_container(&name, None::<StartContainerOptions>);
         ask("start", format!("container {name}"), limits::ENGINE_OPERATION, request).await

@@ -211,6 +211,25 @@ fn a_failure_skips_what_needs_it_and_nothing_else() {
 }
 
 #[test]
+fn what_is_for_a_failure_is_done_only_then() {
+    // 2 waits for 1, and 3 is for the case that 2 does not come about, whether it failed or was not tried.
+    let steps = plan(&[&[], &[(1, On::Changed)], &[(2, On::Failed)]]);
+    let table = [
+        ([Does::Changes, Does::Changes], "3 unchanged"),
+        ([Does::Changes, Does::Nothing], "3 unchanged"),
+        ([Does::Nothing, Does::Changes], "3 unchanged"),
+        ([Does::Changes, Does::Fails], "3 made"),
+        ([Does::Fails, Does::Changes], "3 made"),
+    ];
+    for (does, last) in table {
+        let operator = Obedient::new(&[does.as_slice(), &[Does::Changes]].concat());
+        let (report, told) = run(&steps, &operator, None);
+        assert_eq!(told.last().map(String::as_str), Some(last), "{does:?}");
+        assert_eq!(report.failures.len(), usize::from(does.contains(&Does::Fails)), "{does:?}");
+    }
+}
+
+#[test]
 fn failures_are_reported_in_the_order_of_failing() {
     let mut operator = Obedient::new(&[Does::Fails, Does::Fails]);
     operator.turns = vec![5, 1];

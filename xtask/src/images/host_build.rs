@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use tokio_util::bytes::Bytes;
@@ -51,6 +51,10 @@ pub struct Built {
     pub changed: bool,
     /// The engine's identifier of the image.
     pub id: String,
+    /// How long the compiler took.
+    pub compiled: Duration,
+    /// How long making the image took.
+    pub packed: Duration,
 }
 
 /// A program as it lies on the disk.
@@ -131,7 +135,12 @@ impl HostBuild {
         }
         let instructions = self.instructions()?;
         reporter.message("compiling");
+        let begun = Instant::now();
         let path = cargo::build(&self.root, &self.package, reporter).await?;
+        let compiled = begun.elapsed();
+        let unchanged = |image: &StoredImage| {
+            Ok(Built { changed: false, id: image.id.clone(), compiled, packed: Duration::ZERO })
+        };
         let artifact =
             Artifact::of(&path).map_err(|source| ImageError::File { verb: "read", path, source })?;
         let present = engine.image(self.image.with_tag().as_str()).await?;
@@ -141,19 +150,19 @@ impl HostBuild {
         if let Some(image) = present.as_ref().filter(|_| configured)
             && label(labels::STAMP) == Some(artifact.stamp.as_str())
         {
-            return Ok(Built { changed: false, id: image.id.clone() });
+            return unchanged(image);
         }
         let (content, binary) = artifact.read()?;
         if let Some(image) = present.as_ref().filter(|_| configured)
             && label(labels::BINARY) == Some(binary.as_str())
         {
-            return Ok(Built { changed: false, id: image.id.clone() });
+            return unchanged(image);
         }
         reporter.message("making the image");
         let labels = self.labels(&artifact, &binary, &instructions);
         let id = self.import(engine, content, [instructions, labels].concat()).await?;
         engine.remove_untagged_images(&[(labels::DIRECTORY, &self.root.to_string_lossy())]).await?;
-        Ok(Built { changed: true, id })
+        Ok(Built { changed: true, id, compiled, packed: begun.elapsed().saturating_sub(compiled) })
     }
 
     /// Has the engine build the Dockerfile, with cargo's caches mounted.
@@ -165,6 +174,7 @@ impl HostBuild {
         engine: &Engine,
         reporter: &StepReporter,
     ) -> Result<Built, ImageError> {
+        let begun = Instant::now();
         let (context, digest) = self.context()?;
         let reference = self.image.with_tag();
         let before = engine.image(reference.as_str()).await?;
@@ -182,7 +192,9 @@ impl HostBuild {
         run_builder(engine, &reference, order, &self.package, reporter).await?;
         let id = self.made(engine, reference).await?;
         engine.remove_untagged_images(&[(labels::DIRECTORY, &self.root.to_string_lossy())]).await?;
-        Ok(Built { changed: before.is_none_or(|before| before.id != id), id })
+        // The compiler runs within.
+        let (compiled, packed) = (begun.elapsed(), Duration::ZERO);
+        Ok(Built { changed: before.is_none_or(|before| before.id != id), id, compiled, packed })
     }
 
     /// What a build in a container is given, and its digest.

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::Cause;
-use crate::images::Catalogue;
+use crate::images::{Availability, Catalogue};
 use crate::stack::{ImageReference, NetworkName, Service, ServiceName, VolumeName};
 
 /// Everything a plan looks at besides the stack.
@@ -24,17 +25,25 @@ pub struct Observed {
     /// A digest over the content of the files each service mounts from the workspace; absent for services that mount
     /// none.
     pub mounted_files: BTreeMap<ServiceName, String>,
+    /// Whether a `dev` runs in the foreground: it holds the ports of the services that are fronted.
+    pub dev_runs: bool,
 }
 
 impl Observed {
-    /// The container that stands for a service whose configuration has this hash. Of several it is one that fits rather
-    /// than one that does not, then one that runs, then the first.
-    pub fn container(&self, service: &ServiceName, config_hash: &str) -> Option<&Container> {
-        let of_service = self.containers.iter().filter(|container| container.service == *service);
+    /// The container that stands for a service. Of several it is one of its configuration rather than of another, then
+    /// one of its image, then one that runs, then the first.
+    pub fn container(&self, name: &ServiceName, service: &Service) -> Option<&Container> {
+        let config_hash = service.config_hash();
+        let image = match self.images.get(&service.image) {
+            Some(Availability::Present { id, .. }) => Some(id),
+            _ => None,
+        };
+        let of_service = self.containers.iter().filter(|container| container.service == *name);
         of_service.min_by_key(|container| {
-            let fits = container.config_hash == config_hash;
+            let configured = container.config_hash == config_hash;
+            let newest = image == Some(&container.image_id);
             let runs = matches!(container.state, ContainerState::Running(_));
-            (!fits, !runs, &container.id)
+            (!configured, !newest, !runs, &container.id)
         })
     }
 }
@@ -56,6 +65,8 @@ pub struct Container {
     pub id: ContainerId,
     /// Its name in the engine.
     pub name: String,
+    /// Which of the service's containers it is, by its name.
+    pub role: Role,
     /// The service it belongs to, by its label.
     pub service: ServiceName,
     /// The services it depends on, by its label: the order of a teardown must not need the file it came from.
@@ -68,6 +79,8 @@ pub struct Container {
     pub image_id: String,
     /// The project's networks it is on, with the names it answers to there.
     pub networks: BTreeMap<NetworkName, BTreeSet<String>>,
+    /// Where its TCP ports can be reached on this machine, by the port inside; none while it does not run.
+    pub ports: BTreeMap<u16, SocketAddr>,
     /// What it is doing.
     pub state: ContainerState,
     /// When it last started, as RFC 3339 text; `None` when it never did.
@@ -94,6 +107,15 @@ impl Container {
             }
         })
     }
+}
+
+/// Which of a service's containers one is. A service has one, but for the moment of a swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The one that has the service's name.
+    Holder,
+    /// The one that is made beside it and takes its place once it is ready.
+    Successor,
 }
 
 /// What a container is doing.

@@ -20,6 +20,7 @@ impl fmt::Display for Plan {
                 .map(|need| match need.on {
                     On::Done => need.step.0.to_string(),
                     On::Changed => format!("{} if changed", need.step.0),
+                    On::Failed => format!("{} if failed", need.step.0),
                 })
                 .collect();
             let after = if needs.is_empty() { String::new() } else { format!("after {}", needs.join(", ")) };

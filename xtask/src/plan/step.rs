@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Container, NetworkSeen, VolumeSeen};
+use super::{Container, NetworkSeen, Role, VolumeSeen};
 use crate::event::{PlannedStep, StepId};
 use crate::images::Source;
 use crate::stack::{ImageReference, NetworkName, ServiceName, VolumeName};
@@ -48,6 +48,8 @@ pub enum On {
     /// The step changed something; when it did not, the step that needs it has nothing to do either. Several needs of
     /// this kind are met by one of them.
     Changed,
+    /// The step failed or was skipped; when it ended well, the step that needs it has nothing to do.
+    Failed,
 }
 
 /// One operation.
@@ -76,9 +78,9 @@ pub enum Action {
     /// Remove a volume and the data in it.
     RemoveVolume(VolumeSeen),
     /// Create a service's container.
-    CreateContainer(ServiceName),
+    CreateContainer(Seat),
     /// Start a service's container.
-    StartContainer(ServiceName),
+    StartContainer(Seat),
     /// Let a paused container go on.
     UnpauseContainer(Container),
     /// Stop a container and remove it.
@@ -103,18 +105,64 @@ pub enum Action {
         signal: String,
     },
     /// Wait until a service is healthy (or runs, when it has no health check).
-    AwaitHealthy(ServiceName),
+    AwaitHealthy(Seat),
+    /// Send what comes to the ports of a fronted service to this container.
+    Switch(Seat),
+    /// Give a successor the service's name, which is free.
+    RenameSuccessor(ServiceName),
+    /// Remove a successor that does not take its place, if there is one.
+    RemoveSuccessor(ServiceName),
     /// Wait until a one-shot has ended with status 0.
     AwaitCompleted(ServiceName),
+}
+
+/// A container by its place: the engine's name of it follows from that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Whose container.
+    pub service: ServiceName,
+    /// Which of them.
+    pub role: Role,
+}
+
+impl Seat {
+    /// The container that has the service's name.
+    pub fn holder(service: &ServiceName) -> Self {
+        Self { service: service.clone(), role: Role::Holder }
+    }
+
+    /// The one beside it that is to take its place.
+    pub fn successor(service: &ServiceName) -> Self {
+        Self { service: service.clone(), role: Role::Successor }
+    }
+
+    fn container(&self) -> String {
+        match self.role {
+            Role::Holder => format!("container {}", self.service),
+            Role::Successor => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Holder => write!(f, "{}", self.service),
+            Role::Successor => write!(f, "successor of {}", self.service),
+        }
+    }
 }
 
 impl Action {
     /// The service it is about.
     pub fn service(&self) -> Option<&ServiceName> {
         match self {
-            Self::CreateContainer(service)
-            | Self::StartContainer(service)
-            | Self::AwaitHealthy(service)
+            Self::CreateContainer(seat)
+            | Self::StartContainer(seat)
+            | Self::AwaitHealthy(seat)
+            | Self::Switch(seat) => Some(&seat.service),
+            Self::RenameSuccessor(service)
+            | Self::RemoveSuccessor(service)
             | Self::AwaitCompleted(service) => Some(service),
             Self::RemoveContainer { container, .. }
             | Self::StopContainer { container, .. }
@@ -134,15 +182,23 @@ impl fmt::Display for Action {
             Self::RemoveNetwork(network) => write!(f, "remove network {}", network.name),
             Self::CreateVolume(name) => write!(f, "create volume {name}"),
             Self::RemoveVolume(volume) => write!(f, "remove volume {}", volume.name),
-            Self::CreateContainer(service) => write!(f, "create container {service}"),
-            Self::StartContainer(service) => write!(f, "start container {service}"),
+            Self::CreateContainer(seat) => write!(f, "create {}", seat.container()),
+            Self::StartContainer(seat) => write!(f, "start {}", seat.container()),
             Self::UnpauseContainer(container) => write!(f, "unpause container {}", container.title()),
             Self::StopContainer { container, .. } => write!(f, "stop container {}", container.title()),
             Self::RemoveContainer { container, .. } => write!(f, "remove container {}", container.title()),
             Self::ReloadContainer { container, signal } => {
                 write!(f, "send {signal} to {}", container.service)
             }
-            Self::AwaitHealthy(service) => write!(f, "await {service} healthy"),
+            Self::AwaitHealthy(seat) => write!(f, "await {seat} healthy"),
+            Self::Switch(Seat { service, role: Role::Holder }) => {
+                write!(f, "switch {service} to its container")
+            }
+            Self::Switch(Seat { service, role: Role::Successor }) => {
+                write!(f, "switch {service} to its successor")
+            }
+            Self::RenameSuccessor(service) => write!(f, "rename successor of {service}"),
+            Self::RemoveSuccessor(service) => write!(f, "remove successor of {service}"),
             Self::AwaitCompleted(service) => write!(f, "await {service} completed"),
         }
     }
@@ -175,6 +231,18 @@ pub enum Cause {
     NotHealthy,
     /// It just (re)started and others, or the command, wait for it.
     Started,
+    /// It is ready to serve.
+    Ready,
+    /// Another container serves in its place.
+    Succeeded,
+    /// A run was cut off before it got its name.
+    Unnamed,
+    /// In case that it does not get ready.
+    NotReady,
+    /// A `dev` in the foreground holds its published ports from now on.
+    FrontTaken,
+    /// It publishes its ports itself again.
+    FrontLeft,
     /// It is new.
     Created,
     /// A one-shot that still runs.
@@ -221,6 +289,12 @@ impl fmt::Display for Cause {
             Self::Paused => f.write_str("paused"),
             Self::NotHealthy => f.write_str("not healthy yet"),
             Self::Started => f.write_str("started"),
+            Self::Ready => f.write_str("ready"),
+            Self::Succeeded => f.write_str("its successor serves"),
+            Self::Unnamed => f.write_str("left by a swap that was cut off"),
+            Self::NotReady => f.write_str("if it does not get ready"),
+            Self::FrontTaken => f.write_str("dev takes its ports over"),
+            Self::FrontLeft => f.write_str("dev gives its ports back"),
             Self::Created => f.write_str("created"),
             Self::NotCompleted => f.write_str("not completed yet"),
             Self::NetworkMissing(network) => write!(f, "network {network} missing"),
@@ -288,7 +362,7 @@ impl Plan {
         let on_change: BTreeSet<StepId> =
             needs.iter().filter(|need| need.on == On::Changed).map(|need| need.step).collect();
         needs.retain(|need| {
-            need.on == On::Changed || !(implied.contains(&need.step) || on_change.contains(&need.step))
+            need.on != On::Done || !(implied.contains(&need.step) || on_change.contains(&need.step))
         });
         let id = StepId(u32::try_from(self.steps.len()).expect("a plan is short") + 1);
         debug_assert!(needs.iter().all(|need| need.step < id), "a need points backwards");
@@ -320,6 +394,11 @@ impl Plan {
 /// A need for a step to be done.
 pub(super) fn done(step: StepId) -> Need {
     Need { step, on: On::Done }
+}
+
+/// A need for a step to have failed.
+pub(super) fn failed(step: StepId) -> Need {
+    Need { step, on: On::Failed }
 }
 
 /// A need for a step to have changed something.

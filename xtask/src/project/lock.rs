@@ -40,6 +40,43 @@ impl Lock {
     }
 }
 
+/// The command that holds a project's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The command, as typed after `cargo xtask`.
+    pub command: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Holder {
+    /// Whether it is a `dev` that a person left running.
+    pub fn is_foreground_dev(&self) -> bool {
+        self.command == FOREGROUND_DEV
+    }
+
+    /// What a lock's file says, when it says it whole.
+    fn parse(text: &str) -> Option<Self> {
+        let (command, pid) = text.trim().strip_prefix("cargo xtask ")?.split_once(" (pid ")?;
+        Some(Self { command: command.to_owned(), pid: pid.strip_suffix(')')?.parse().ok()? })
+    }
+}
+
+/// The command that stays and holds ports while it does.
+pub const FOREGROUND_DEV: &str = "dev";
+
+/// Who holds a project's lock now.
+pub fn holder(project: &Project, name: &ProjectName) -> Option<Holder> {
+    let mut file = File::open(project.scratch().join(format!("{name}.lock"))).ok()?;
+    // The file keeps the name of one that was killed; the kernel does not keep its lock.
+    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    Holder::parse(&text)
+}
+
 /// Takes the project's lock, waiting up to [`limits::PROJECT_LOCK`] for a command that is just ending.
 ///
 /// # Errors
@@ -89,6 +126,22 @@ pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_holder_is_known_for_as_long_as_it_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        let name = ProjectName::new("one");
+        assert_eq!(holder(&project, &name), None);
+        for (command, stays) in [("dev", true), ("dev --detach", false), ("down", false)] {
+            let lock = lock(&project, &name, command).await.unwrap();
+            let held = holder(&project, &name).expect("it is held");
+            assert_eq!((held.command.as_str(), held.pid), (command, std::process::id()));
+            assert_eq!(held.is_foreground_dev(), stays);
+            drop(lock);
+            assert_eq!(holder(&project, &name), None, "the name alone is not the lock");
+        }
+    }
 
     #[tokio::test]
     async fn whoever_did_not_finish_is_known_to_the_next() {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use environment::{Added, EnvironmentError, ensure_environment, outlived_secrets, random_secret};
-pub use lock::{Before, Lock, lock};
+pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use mounted_files::{digest_mounted_files, is_editors_own};
 pub use reloads::{apply_reloads, note_reload};
 

@@ -131,18 +131,14 @@ impl Forward {
 
     /// A request that is sent once.
     async fn once(&self, head: Parts, body: Incoming) -> Result<(Claim, Response<Incoming>), Response<Body>> {
-        let claim = self.claim().await?;
-        let (claim, mut connected) = match connect(&claim.upstream).await {
-            Ok(connected) => (claim, connected),
+        let mut claim = self.claim().await?;
+        let mut connected = connect(&claim.upstream).await;
+        if connected.is_err() {
             // Nothing was sent: whatever is behind the front by now may have it.
-            Err(_) => {
-                drop(claim);
-                let claim = self.claim().await?;
-                let connected = connect(&claim.upstream).await;
-                let connected = connected.map_err(|error| self.trouble(Some(&Trouble::Unreached(error))))?;
-                (claim, connected)
-            }
-        };
+            claim = self.claim().await?;
+            connected = connect(&claim.upstream).await;
+        }
+        let mut connected = connected.map_err(|error| self.trouble(Some(&Trouble::Unreached(error))))?;
         let sent = connected.sender.send_request(Request::from_parts(head, body.boxed())).await;
         sent.map(|response| (claim, response)).map_err(|error| self.trouble(Some(&Trouble::Broken(error))))
     }

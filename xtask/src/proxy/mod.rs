@@ -10,7 +10,10 @@ mod accept;
 mod answer;
 mod forward;
 mod headers;
+mod probe;
 mod tunnel;
+
+pub use probe::ready;
 
 use std::io;
 use std::net::SocketAddr;
@@ -97,6 +100,11 @@ impl Front {
         }
     }
 
+    /// Whether requests wait for a server.
+    pub fn waits(&self) -> bool {
+        matches!(&*self.behind.borrow(), Behind::Awaited)
+    }
+
     /// Sends every request that comes from now on to this server. The answer tells when the one before is done.
     pub fn switch(&self, server: SocketAddr) -> Drain {
         let upstream = Upstream { address: server, in_flight: TaskTracker::new() };
@@ -127,6 +135,9 @@ impl Front {
     pub async fn close(self, bound: Duration) {
         self.closing.cancel();
         self.clients.close();
+        if self.server().is_none() {
+            self.refuse("`cargo xtask dev` is ending").forget();
+        }
         let _ = tokio::time::timeout(bound, self.clients.wait()).await;
     }
 }
@@ -143,6 +154,14 @@ impl Drop for Front {
 pub struct Drain(Option<Arc<Upstream>>);
 
 impl Drain {
+    /// The server.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.0.as_ref().map(|upstream| upstream.address)
+    }
+
+    /// Waits for nothing: there was no server, or it stays.
+    pub fn forget(self) {}
+
     /// Waits for at most `bound` until every request that it has got has its whole answer. Connections that became
     /// something else than HTTP (WebSocket) are not waited for: nothing tells when they end.
     pub async fn done(self, bound: Duration) {

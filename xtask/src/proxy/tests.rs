@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::Front;
+use super::{Front, ready};
 use server::{ANYWHERE, Client, Server};
 
 /// What is waited for comes by itself; a busy machine is given time.
@@ -266,4 +266,25 @@ async fn a_front_that_closes_lets_go_of_its_clients_and_its_address() {
     in_time("closed", front.close(PATIENCE)).await;
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
     Front::open(address, "again").await.expect("the address is free");
+}
+
+#[tokio::test]
+async fn whether_a_server_is_ready_is_its_own_word() {
+    let server = Server::start(|request| async move {
+        let mut response = Response::new(Full::new("no database\nfor now".into()));
+        if request.uri().path() != "/ready" {
+            *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    })
+    .await;
+    assert_eq!(ready(server.address, "/ready").await, Ok(()));
+    assert_eq!(ready(server.address, "/other").await, Err("/other answers 503: no database".to_owned()));
+    let silent = Server::raw("").await;
+    let told = ready(silent.address, "/ready").await.expect_err("it says nothing");
+    assert!(told.starts_with("/ready did not answer: "), "{told}");
+    let gone = server.address;
+    drop(server);
+    let told = ready(gone, "/ready").await.expect_err("it is gone");
+    assert!(told.starts_with("cannot connect: "), "{told}");
 }

@@ -1,12 +1,13 @@
 //! Stack × observed → what is told of each service, as tables.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::reports;
 use crate::event::{ServiceReport, ServiceState};
 use crate::images::{Availability, Source as ImageSource};
-use crate::plan::{Container, ContainerId, ContainerState, Health, Observed};
+use crate::plan::{Container, ContainerId, ContainerState, Health, Observed, Role};
 use crate::stack::{ImageReference, NetworkName, Service, ServiceName, Source, Stack, parse};
 
 const SHOP: &str = "
@@ -45,11 +46,13 @@ fn container(stack: &Stack, service: &str, state: ContainerState) -> Container {
     Container {
         id: ContainerId(format!("id of {service}")),
         name: format!("shop-{service}"),
+        role: Role::Holder,
         depends_on: Vec::new(),
         config_hash: stack.services.get(&name).map(Service::config_hash).unwrap_or_default(),
         files_hash: String::new(),
         image_id: "image 1".to_owned(),
         networks: [(NetworkName::new("default"), [service.to_owned()].into())].into(),
+        ports: BTreeMap::new(),
         state,
         started_at: Some("2026-01-01T00:00:00.5Z".to_owned()),
         reason: None,

@@ -14,6 +14,7 @@ mod dependency;
 mod env_file;
 mod environment;
 mod fault;
+mod front;
 mod healthcheck;
 mod homeport;
 mod interpolation;

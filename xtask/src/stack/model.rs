@@ -104,6 +104,9 @@ pub struct Service {
     pub environment: BTreeMap<String, String>,
     /// Ports published on the host.
     pub ports: Vec<Port>,
+    /// The ports that a front holds in its place; none unless the stack is fronted.
+    #[serde(skip)]
+    pub fronts: Vec<Port>,
     /// Bind mounts, named volumes and tmpfs.
     pub mounts: Vec<Mount>,
     /// The networks it joins, each with further names it answers to there.
@@ -319,6 +322,9 @@ pub struct Homeport {
     /// What the published port is for a person: a path added to the URL that is shown (`/`, `/dashboards`). `None`
     /// shows the bare address, without a scheme.
     pub url_path: Option<String>,
+    /// A path at its HTTP port that answers with success once the service can do its work; while `dev` holds its ports,
+    /// a new version gets requests only after that.
+    pub ready_path: Option<String>,
     /// A signal that makes the process read its mounted files again (`SIGHUP`); without it a changed file replaces
     /// the container.
     pub reload: Option<String>,

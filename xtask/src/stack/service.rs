@@ -113,6 +113,7 @@ pub(super) fn read(
         entrypoint: keys.take_nullable("entrypoint").and_then(|at| command(&at)),
         environment: environment::read(files.as_ref(), own.as_ref(), context),
         ports: ports(&mut keys),
+        fronts: Vec::new(),
         mounts: mounts(&mut keys, context),
         networks: networks(&mut keys),
         depends_on: keys.take("depends_on").map(|at| dependency::read(&at)).unwrap_or_default(),

@@ -125,10 +125,10 @@ impl Checkout {
         self.run(&["dev", "--detach"]).expect(0);
     }
 
-    /// What `dev` would do now.
+    /// What `dev --detach` would do now.
     #[track_caller]
     pub(crate) fn plan(&self) -> Vec<Planned> {
-        self.run(&["dev", "--dry-run", "--format", "json"]).expect(0).plan()
+        self.run(&["dev", "--detach", "--dry-run", "--format", "json"]).expect(0).plan()
     }
 
     /// Writes a file of a small project.

@@ -175,7 +175,7 @@ fn two_at_once() {
     first.until("halted");
     for command in [&["dev", "--detach"] as &[_], &["dev"], &["down"]] {
         let second = checkout.run(command).expect(4);
-        let holder = format!("cargo xtask dev (pid {}) is at work on it", first.pid());
+        let holder = format!("cargo xtask dev --detach (pid {}) is at work on it", first.pid());
         assert!(second.stderr().contains("error[project-busy]"), "{}", second.stderr());
         assert!(second.stderr().contains(&holder), "{holder:?} is not in\n{}", second.stderr());
     }

@@ -172,10 +172,11 @@ fn restart() -> impl Strategy<Value = Restart> {
 }
 
 fn homeport() -> impl Strategy<Value = Homeport> {
-    (any::<bool>(), of(filled()), of(filled()), of(text()), of(signal())).prop_map(
-        |(optional, package, recipe, url_path, reload)| {
-            let url_path = url_path.map(|path| format!("/{path}"));
-            Homeport { optional, package, recipe, url_path, reload }
+    (any::<bool>(), of(filled()), of(filled()), of(text()), of(text()), of(signal())).prop_map(
+        |(optional, package, recipe, url_path, ready_path, reload)| {
+            let [url_path, ready_path] =
+                [url_path, ready_path].map(|path| path.map(|path| format!("/{path}")));
+            Homeport { optional, package, recipe, url_path, ready_path, reload }
         },
     )
 }
@@ -217,6 +218,7 @@ fn service(index: usize) -> impl Strategy<Value = Service> {
             command,
             entrypoint,
             environment,
+            fronts: Vec::new(),
             ports,
             mounts,
             networks,

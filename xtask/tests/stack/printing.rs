@@ -385,6 +385,7 @@ impl Printer<'_> {
             ("package", &homeport.package),
             ("recipe", &homeport.recipe),
             ("url_path", &homeport.url_path),
+            ("ready_path", &homeport.ready_path),
             ("reload", &homeport.reload),
         ] {
             keys.extend(value.as_ref().map(|value| (key, self.text(value))));

@@ -42,6 +42,9 @@ impl Follower {
     /// by themselves.
     pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
         let objects = session.engine.observe(&session.stack.project).await?;
+        // One that ended, or was started again by hand, is not where it was.
+        session.fronts.align(&objects.containers);
+        session.fronts.explain(super::NOT_RUNNING);
         for container in &objects.containers {
             let Some(started) = started(container) else { continue };
             let runs = matches!(container.state, ContainerState::Running(_));

@@ -3,8 +3,6 @@
 mod follow;
 mod watch;
 
-use std::path::PathBuf;
-
 use tokio::sync::mpsc;
 
 use super::Context;
@@ -14,9 +12,10 @@ use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::plan::Wanted;
-use crate::project::{Before, lock, outlived_secrets};
+use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
 use crate::session::Session;
 use crate::ui::Format;
+use watch::Burst;
 
 /// Runs `dev`.
 ///
@@ -35,6 +34,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     let wanted = Wanted { services: arguments.services.iter().cloned().collect(), ..Wanted::default() };
     if arguments.dry_run {
         let (session, _) = context.session_as_found(arguments.offline).await?;
+        let session = if arguments.detach { session } else { in_foreground(session, &wanted) };
         return dry_run(context, &session, &wanted).await;
     }
     let session = context.session(arguments.offline).await?;
@@ -44,14 +44,21 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
             context.events.warning(warning);
         }
     }
-    let lock = lock(&context.project, &session.stack.project, "dev").await?;
+    let command = if arguments.detach { "dev --detach" } else { FOREGROUND_DEV };
+    let lock = lock(&context.project, &session.stack.project, command).await?;
     let ended = if arguments.detach {
         detached(context, &session, &wanted, lock.before()).await
     } else {
+        let session = in_foreground(session, &wanted);
         foreground(context, session, &wanted, arguments.offline, lock.before()).await
     };
     lock.finish(&ended);
     ended
+}
+
+/// The session of a `dev` that stays: it holds ports in the place of services.
+fn in_foreground(session: Session, wanted: &Wanted) -> Session {
+    Session { stack: session.stack.fronted(&wanted.services), ..session }
 }
 
 async fn detached(
@@ -87,7 +94,7 @@ async fn foreground(
     offline: bool,
     before: Before,
 ) -> Result<(), Failure> {
-    let (sender, mut saves) = mpsc::channel::<Vec<PathBuf>>(1);
+    let (sender, mut saves) = mpsc::channel::<Burst>(1);
     let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
     // Before anything starts: what a service says at its start is shown too.
@@ -95,12 +102,14 @@ async fn foreground(
     let first = session.bring_up(wanted, before).await;
     match first {
         Ok(up) => {
+            session.fronts.explain(NOT_RUNNING);
             context.events.send(Event::Summary { services: up.services });
             if let Some(failure) = &up.failure {
                 standing.complain(context, failure.code.as_str(), failure);
             }
         }
         Err(failure) if failure.code == Code::BuildFailed => {
+            session.fronts.explain(&failure.message);
             standing.complain(context, failure.code.as_str(), &failure);
         }
         Err(failure) if failure.code == Code::Interrupted => {
@@ -114,9 +123,9 @@ async fn foreground(
         logs.attend(&session).await?;
         tokio::select! {
             () = context.cancel.cancelled() => break,
-            paths = saves.recv() => {
-                let Some(paths) = paths else { break };
-                apply(context, &mut session, wanted, offline, &paths, &mut standing).await;
+            burst = saves.recv() => {
+                let Some(burst) = burst else { break };
+                apply(context, &mut session, wanted, offline, &burst, &mut standing).await;
                 if context.cancel.is_cancelled() {
                     break;
                 }
@@ -161,34 +170,44 @@ async fn apply(
     session: &mut Session,
     wanted: &Wanted,
     offline: bool,
-    paths: &[PathBuf],
+    burst: &Burst,
     standing: &mut Standing,
 ) {
-    let begun = std::time::Instant::now();
-    if paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
+    if burst.paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
         match context.session(offline).await {
-            Ok(fresh) => *session = Session { told: session.told.clone(), ..fresh },
+            Ok(fresh) => {
+                let kept = Session { told: session.told.clone(), fronts: session.fronts.clone(), ..fresh };
+                *session = in_foreground(kept, wanted);
+            }
             Err(failure) => return standing.complain(context, "compose", &failure),
         }
     }
     match session.bring_up(wanted, Before::Ended).await {
         Ok(up) => {
+            session.fronts.explain(NOT_RUNNING);
             standing.settle(context);
             if let Some(failure) = &up.failure {
                 standing.complain(context, failure.code.as_str(), failure);
-            } else if up.changed {
-                let took = crate::ui::duration(begun.elapsed());
-                context.events.note(format!("saved to served in {took}"));
+            } else if let Some(pace) = up.pace {
+                let took = crate::ui::duration(pace.served.saturating_duration_since(burst.since));
+                context.events.note(format!("saved to served in {took} ({pace})"));
             }
         }
         Err(failure) if failure.code == Code::Interrupted => {}
-        Err(failure) => standing.complain(context, failure.code.as_str(), &failure),
+        Err(failure) => {
+            session.fronts.explain(&failure.message);
+            standing.complain(context, failure.code.as_str(), &failure);
+        }
     }
 }
+
+/// What whoever asks for a service is told when it does not run and nothing is on its way.
+const NOT_RUNNING: &str = "its container does not run; a save starts it again";
 
 /// Stops what runs and keeps it: the next `dev` starts it again, `logs` shows what it said, `down` removes it. Ctrl-C
 /// has fired already, so this runs to its end or to a second one.
 async fn stop(session: &Session) -> Result<(), Failure> {
+    session.fronts.close().await;
     let ending = Session { cancel: tokio_util::sync::CancellationToken::new(), ..session.clone() };
     ending.stop().await
 }

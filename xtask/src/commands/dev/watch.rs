@@ -1,6 +1,7 @@
 //! Watches the files that a running stack depends on, and gathers saves.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
@@ -18,9 +19,18 @@ pub(super) struct Watch {
     _watcher: RecommendedWatcher,
 }
 
+/// Saves that came close after one another, or while nobody had time for them.
+#[derive(Debug)]
+pub(super) struct Burst {
+    /// What was saved, each once.
+    pub(super) paths: Vec<PathBuf>,
+    /// When the first of them was.
+    pub(super) since: Instant,
+}
+
 /// Watches, and sends the paths of each burst of saves once it has calmed down. While the receiver is busy, bursts are
 /// gathered into one.
-pub(super) fn start(root: &Path, saves: mpsc::Sender<Vec<PathBuf>>) -> Result<Watch, Failure> {
+pub(super) fn start(root: &Path, saves: mpsc::Sender<Burst>) -> Result<Watch, Failure> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let failed = |error: notify::Error| {
         Failure::new(Code::MachineUnready, format!("cannot watch {}: {error}", root.display()))
@@ -48,18 +58,19 @@ pub(super) fn start(root: &Path, saves: mpsc::Sender<Vec<PathBuf>>) -> Result<Wa
     Ok(Watch { _watcher: watcher })
 }
 
-async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Vec<PathBuf>>) {
+async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Burst>) {
     while let Some(first) = paths.recv().await {
-        let mut burst = vec![first];
+        let since = Instant::now();
+        let mut gathered = vec![first];
         while let Ok(Some(next)) = tokio::time::timeout(limits::GATHER_SAVES, paths.recv()).await {
-            burst.push(next);
+            gathered.push(next);
         }
         let Ok(permit) = saves.reserve().await else { return };
         while let Ok(next) = paths.try_recv() {
-            burst.push(next);
+            gathered.push(next);
         }
-        burst.sort();
-        burst.dedup();
-        permit.send(burst);
+        gathered.sort();
+        gathered.dedup();
+        permit.send(Burst { paths: gathered, since });
     }
 }

@@ -79,8 +79,14 @@ async fn a_container_that_is_being_removed_is_not_taken_for_the_one_to_be_made()
     let (engine, asked) =
         engine_that_answers(vec![taken, going, taken, GONE, (201, r#"{"Id":"new","Warnings":[]}"#)]).await;
     let (name, service) = stack.services.iter().next().expect("one service");
-    let blueprint =
-        Blueprint { project: &stack.project, directory: Path::new("/p"), name, service, files_hash: "" };
+    let blueprint = Blueprint {
+        project: &stack.project,
+        directory: Path::new("/p"),
+        name,
+        role: crate::plan::Role::Holder,
+        service,
+        files_hash: "",
+    };
     assert_eq!(engine.create_container(blueprint).await.expect("it can be made in the end"), Done::Now);
     let (create, look) = ("POST /containers/create", "GET /containers/p-s/json");
     assert_eq!(asked.await.expect("it was asked"), [create, look, create, look, create]);

@@ -12,8 +12,8 @@ use crate::execute::{Effect, Operator, Report, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Availability, Catalogue, Source};
 use crate::plan::{
-    Action, Container, ContainerId, ContainerState, Health, NetworkSeen, Observed, Plan, VolumeSeen, Wanted,
-    config_hash, up,
+    Action, Container, ContainerId, ContainerState, Health, NetworkSeen, Observed, Plan, Role, Seat,
+    VolumeSeen, Wanted, config_hash, up,
 };
 use crate::stack::{
     Condition, ImageReference, MountSource, NetworkName, Probe, Service, ServiceName, Stack, VolumeName,
@@ -113,6 +113,7 @@ impl World {
             networks: self.networks.clone(),
             volumes: self.volumes.clone(),
             mounted_files: self.files.clone(),
+            dev_runs: false,
         }
     }
 
@@ -206,8 +207,8 @@ impl World {
             Action::RemoveNetwork(network) => self.remove_network(network),
             Action::CreateVolume(name) => self.create_volume(name),
             Action::RemoveVolume(volume) => self.remove_volume(&volume.name),
-            Action::CreateContainer(name) => self.create(name),
-            Action::StartContainer(name) => self.start(name),
+            Action::CreateContainer(seat) => self.create(seat),
+            Action::StartContainer(seat) => self.start(seat),
             Action::UnpauseContainer(container) => self
                 .turn(&container.id, |made| (made.seen.state == ContainerState::Paused).then(|| made.up())),
             Action::RemoveContainer { container, .. } => {
@@ -225,7 +226,14 @@ impl World {
                     matches!(made.seen.state, ContainerState::Running(_)).then_some(made.seen.state)
                 })
             }
-            Action::AwaitHealthy(name) => self.await_healthy(name),
+            Action::AwaitHealthy(seat) => self.await_healthy(seat),
+            Action::Switch(seat) => self.switch(seat),
+            Action::RenameSuccessor(name) => self.rename(name),
+            Action::RemoveSuccessor(name) => {
+                let before = self.containers.len();
+                self.containers.retain(|made| made.seen.service != *name || made.seen.role == Role::Holder);
+                Ok(self.containers.len() < before)
+            }
             Action::AwaitCompleted(name) => self.await_completed(name),
         }
     }
@@ -299,14 +307,17 @@ impl World {
         Ok(true)
     }
 
-    fn create(&mut self, name: &ServiceName) -> Result<bool, String> {
+    fn create(&mut self, seat: &Seat) -> Result<bool, String> {
+        let name = &seat.service;
         let service = self.stack.services[name].clone();
         let Some(Availability::Present { id: image_id, .. }) = self.images.get(&service.image) else {
             return Err(format!("no such image: {}", service.image));
         };
         let image_id = image_id.clone();
-        if self.containers.iter().any(|made| made.seen.service == *name) {
-            return Err(format!("the name of {name} is taken"));
+        // Two run side by side only for a swap, and only while the first one serves.
+        let others: Vec<&Made> = self.containers.iter().filter(|made| made.seen.service == *name).collect();
+        if others.iter().any(|made| made.seen.role == seat.role || !made.holds()) {
+            return Err(format!("the name of {seat} is taken"));
         }
         let mut networks = BTreeSet::new();
         for network in service.networks.keys() {
@@ -326,6 +337,7 @@ impl World {
         let seen = Container {
             id: ContainerId(self.fresh("container")),
             name: format!("shop-{name}"),
+            role: seat.role,
             service: name.clone(),
             depends_on: service.depends_on.keys().cloned().collect(),
             config_hash: service.config_hash(),
@@ -336,6 +348,7 @@ impl World {
                     (network.clone(), aliases.iter().cloned().chain([name.to_string()]).collect())
                 })
                 .collect(),
+            ports: BTreeMap::new(),
             state: ContainerState::Created,
             started_at: None,
             reason: None,
@@ -346,8 +359,9 @@ impl World {
         Ok(true)
     }
 
-    fn start(&mut self, name: &ServiceName) -> Result<bool, String> {
-        let made = self.one(name)?;
+    fn start(&mut self, seat: &Seat) -> Result<bool, String> {
+        let name = &seat.service;
+        let made = self.at(seat)?;
         if made.holds() || made.seen.state == ContainerState::Dead {
             return Err(format!("{name} cannot be started: {:?}", made.seen.state));
         }
@@ -392,8 +406,8 @@ impl World {
         })
     }
 
-    fn await_healthy(&mut self, name: &ServiceName) -> Result<bool, String> {
-        let id = self.one(name)?.seen.id.clone();
+    fn await_healthy(&mut self, seat: &Seat) -> Result<bool, String> {
+        let id = self.at(seat)?.seen.id.clone();
         self.turn(&id, |made| {
             let well = if made.checked { Health::Healthy } else { Health::None };
             (made.holds() && made.seen.state != ContainerState::Paused)
@@ -406,6 +420,32 @@ impl World {
         self.turn(&id, |made| {
             (made.holds() && made.seen.state != ContainerState::Paused).then_some(ContainerState::Exited(0))
         })
+    }
+
+    /// What comes to a service's ports goes to a container that is well.
+    fn switch(&mut self, seat: &Seat) -> Result<bool, String> {
+        let service = &self.stack.services[&seat.service];
+        let state = self.at(seat)?.seen.state;
+        match state {
+            ContainerState::Running(Health::Healthy | Health::None) if !service.fronts.is_empty() => Ok(true),
+            _ => Err(format!("{seat} is {state:?} and has {} fronts", service.fronts.len())),
+        }
+    }
+
+    fn rename(&mut self, name: &ServiceName) -> Result<bool, String> {
+        if self.at(&Seat::holder(name)).is_ok() {
+            return Err(format!("the name of {name} is taken"));
+        }
+        let id = self.at(&Seat::successor(name))?.seen.id.clone();
+        self.turn(&id, |made| {
+            made.seen.role = Role::Holder;
+            Some(made.seen.state)
+        })
+    }
+
+    fn at(&self, seat: &Seat) -> Result<&Made, String> {
+        let mut found = self.containers.iter().filter(|made| made.seen.service == seat.service);
+        found.find(|made| made.seen.role == seat.role).ok_or_else(|| format!("no container {seat}"))
     }
 
     /// The one container of a service; two would not bear the same name.
@@ -452,6 +492,9 @@ impl World {
             (false, true) => ContainerState::Running(Health::Healthy),
             (false, false) => ContainerState::Running(Health::None),
         };
+        if made.seen.role != Role::Holder {
+            return Err(format!("{name} has not its name"));
+        }
         if made.seen.state != expected {
             return Err(format!("{name} is {:?}", made.seen.state));
         }

@@ -4,6 +4,7 @@
 //! What is held: needs come first; the model engine refuses no step; after a run nothing is left to do and everything is
 //! as the stack wants it; a run that breaks off anywhere, twice, is mended by the next.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
@@ -46,6 +47,8 @@ struct Draft {
     /// By how many places the ports are shifted: an edit of it hands every port to another service.
     ports: usize,
     network: u8,
+    /// Whether `dev` runs it in the foreground.
+    fronted: bool,
 }
 
 impl Draft {
@@ -82,6 +85,7 @@ impl Draft {
         }
         let mut extension = Vec::new();
         extension.extend(shape.built.then_some("package: service"));
+        extension.extend(shape.publishes.then_some("url_path: /"));
         extension.extend((shape.files && shape.reloads).then_some("reload: SIGHUP"));
         if !extension.is_empty() {
             let _ = writeln!(text, "    x-homeport: {{{}}}", extension.join(", "));
@@ -103,7 +107,8 @@ impl Draft {
     }
 
     fn stack(&self) -> Stack {
-        stack(&self.text())
+        let stack = stack(&self.text());
+        if self.fronted { stack.fronted(&BTreeSet::new()) } else { stack }
     }
 }
 
@@ -142,8 +147,8 @@ fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 fn drafts() -> impl Strategy<Value = Draft> {
-    (prop::collection::vec(shapes(), SERVICES), 0..SERVICES, 0u8..2)
-        .prop_map(|(shapes, ports, network)| Draft { shapes, ports, network })
+    (prop::collection::vec(shapes(), SERVICES), 0..SERVICES, 0u8..2, prop::bool::weighted(0.7))
+        .prop_map(|(shapes, ports, network, fronted)| Draft { shapes, ports, network, fronted })
 }
 
 /// What befalls a stack.
@@ -165,6 +170,8 @@ enum Event {
     Save(bool),
     /// Mounted files were saved.
     SaveFiles(u8),
+    /// `dev` runs it the other way, with its ports or without them.
+    Front(bool),
     /// Everything that does not run, and networks without a container, were removed by somebody else.
     Prune,
 }
@@ -191,6 +198,7 @@ fn befalling() -> impl Strategy<Value = Event> {
         1 => any::<Index>().prop_map(Event::LoseImage),
         1 => any::<bool>().prop_map(Event::Save),
         1 => any::<u8>().prop_map(Event::SaveFiles),
+        1 => any::<bool>().prop_map(Event::Front),
         1 => Just(Event::Prune),
     ]
 }
@@ -241,6 +249,7 @@ fn befall(world: &mut World, draft: &mut Draft, event: &Event) {
                 *files = format!("files {edit}");
             }
         }
+        Event::Front(fronted) => draft.fronted = *fronted,
         Event::Prune => world.prune(),
     }
     let files = world.files.clone();

@@ -13,6 +13,7 @@ mod objects;
 mod partial;
 mod print;
 mod states;
+mod swaps;
 mod teardown;
 
 use std::path::Path;

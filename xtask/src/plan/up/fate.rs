@@ -32,12 +32,21 @@ pub(super) enum Fate {
     Replace(Cause),
     /// Its container does not fit if one of these builds changes its image.
     ReplaceIfBuilt(BTreeSet<ImageReference>),
+    /// As [`Fate::Replace`], and its container serves until another one is ready to.
+    Swap(Cause),
+    /// As [`Fate::ReplaceIfBuilt`] of its own image, and its container serves until another one is ready to.
+    SwapIfBuilt,
 }
 
 impl Fate {
     /// Whether the service gets a new container.
     pub(super) fn makes_container(&self) -> bool {
-        matches!(self, Self::Create | Self::Replace(_) | Self::ReplaceIfBuilt(_))
+        matches!(self, Self::Create | Self::Replace(_) | Self::ReplaceIfBuilt(_)) || self.swaps()
+    }
+
+    /// Whether its container stays until the new one serves.
+    pub(super) fn swaps(&self) -> bool {
+        matches!(self, Self::Swap(_) | Self::SwapIfBuilt)
     }
 
     /// Whether the service does without a container, or with whatever it has.
@@ -95,7 +104,7 @@ struct Judge<'s, 'a> {
 
 impl Judge<'_, '_> {
     fn fate(&self, name: &ServiceName, service: &Service) -> Result<Fate, PlanError> {
-        let due = self.due(name, service);
+        let due = self.gently(name, service, self.due(name, service));
         let deserted = service.depends_on.keys().any(|dependency| self.fates[dependency].is_out());
         let unavailable = match self.scope.observed.images.get(&service.image) {
             Some(Availability::Unavailable(reasons)) if self.scope.build(&service.image).is_none() => {
@@ -163,13 +172,56 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// Lets a container serve until the one that replaces it is ready, where two can run side by side.
+    ///
+    /// A run that is killed in between must leave what the next plan understands. So it is done only for what is seen of
+    /// the container itself, its configuration or its image: that it began with a dependency that is replaced, nothing
+    /// would tell any more. For the same reason nothing may depend on it, and what it depends on must stay (a one-shot has
+    /// done its work and is gone already).
+    fn gently(&self, name: &ServiceName, service: &Service, due: Fate) -> Fate {
+        let serves = self
+            .scope
+            .containers
+            .get(name)
+            .is_some_and(|container| matches!(container.state, ContainerState::Running(_)));
+        let stays = |dependency: &ServiceName| {
+            let fate = &self.fates[dependency];
+            self.scope.is_one_shot(dependency) || !(fate.makes_container() || fate.is_out())
+        };
+        let side_by_side = !service.fronts.is_empty() && serves && !self.scope.has_dependents(name);
+        if !side_by_side || !service.depends_on.keys().all(stays) {
+            return due;
+        }
+        match due {
+            Fate::ReplaceIfBuilt(builds) if builds.iter().all(|image| *image == service.image) => {
+                Fate::SwapIfBuilt
+            }
+            Fate::Replace(
+                cause @ (Cause::ConfigurationChanged
+                | Cause::FilesChanged
+                | Cause::ImageChanged
+                | Cause::RecipeChanged
+                | Cause::OffNetwork(_)
+                | Cause::NameLost { .. }
+                | Cause::NotHealthy
+                | Cause::Asked),
+            ) => Fate::Swap(cause),
+            due => due,
+        }
+    }
+
     /// Why a container does not fit its service any more, if it does not.
     fn misfit(&self, service: &Service, container: &Container) -> Option<Cause> {
         if container.state == ContainerState::Dead {
             return Some(Cause::HalfRemoved);
         }
         if container.config_hash != service.config_hash() {
-            return Some(Cause::ConfigurationChanged);
+            let other = service.in_the_other_way().map(|other| other.config_hash());
+            return Some(match (other == Some(container.config_hash.clone()), service.fronts.is_empty()) {
+                (false, _) => Cause::ConfigurationChanged,
+                (true, false) => Cause::FrontTaken,
+                (true, true) => Cause::FrontLeft,
+            });
         }
         for name in service.networks.keys() {
             match self.scope.stack.networks.get(name).map(|network| self.scope.network(name, network)) {
@@ -234,7 +286,7 @@ impl Judge<'_, '_> {
 fn left_out(due: Fate) -> Fate {
     match due {
         Fate::Keep => Fate::Keep,
-        Fate::Replace(cause) => Fate::Remove(cause),
+        Fate::Replace(cause) | Fate::Swap(cause) => Fate::Remove(cause),
         _ => Fate::Absent,
     }
 }

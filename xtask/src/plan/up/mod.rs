@@ -2,7 +2,8 @@
 //!
 //! One pass a file. `scope` settles whom the plan is about, `fate` what becomes of each service. Then steps: `images`
 //! gets them, `removal` takes away what does not fit, dependents first and only once everything is there that is to come
-//! in its place, `objects` makes networks and volumes, `start` creates, starts and awaits.
+//! in its place, `objects` makes networks and volumes, `start` creates, starts and awaits; `swap` does that beside a
+//! container that serves until the new one is ready.
 //!
 //! Architecture invariant: a run that is killed anywhere leaves what the next plan understands. What is replaced because
 //! of its dependency is gone before that dependency goes or comes back: what is missing is made again, whatever the reason
@@ -14,6 +15,7 @@ mod objects;
 mod removal;
 mod scope;
 mod start;
+mod swap;
 
 use std::collections::BTreeSet;
 
@@ -64,6 +66,7 @@ pub fn up(stack: &Stack, observed: &Observed, wanted: &Wanted) -> Result<Plan, P
     let images = images::obtain(&mut plan, &scope, &fates);
     let removals = removal::remove(&mut plan, &scope, &fates, &images);
     let objects = objects::make(&mut plan, &scope, &fates, &removals);
-    start::bring_up(&mut plan, &scope, &fates, &start::Ground { images, removals, objects });
+    let renames = swap::rename(&mut plan, &scope, &fates, &removals);
+    start::bring_up(&mut plan, &scope, &fates, &start::Ground { images, removals, objects, renames });
     Ok(plan)
 }

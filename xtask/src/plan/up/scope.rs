@@ -52,7 +52,7 @@ impl<'a> Scope<'a> {
             scope.with_orphans = true;
         }
         for (name, service) in &scope.services {
-            if let Some(container) = observed.container(name, &service.config_hash()) {
+            if let Some(container) = observed.container(name, service) {
                 scope.containers.insert(name, container);
             }
         }
@@ -79,6 +79,11 @@ impl<'a> Scope<'a> {
     pub(super) fn is_one_shot(&self, name: &ServiceName) -> bool {
         let mut services = self.stack.services.values();
         services.any(|service| service.depends_on.get(name) == Some(&Condition::Completed))
+    }
+
+    /// Whether another service depends on it.
+    pub(super) fn has_dependents(&self, name: &ServiceName) -> bool {
+        self.stack.services.values().any(|service| service.depends_on.contains_key(name))
     }
 
     /// The workspace package that makes an image, and why it is to be built; `None` when it need not be.

@@ -7,9 +7,10 @@ use super::images::Images;
 use super::objects::Objects;
 use super::removal::Removals;
 use super::scope::Scope;
+use super::swap::{Renames, succeed};
 use crate::event::StepId;
 use crate::plan::step::{changed, done};
-use crate::plan::{Action, Cause, Need, Plan};
+use crate::plan::{Action, Cause, Need, Plan, Role, Seat};
 use crate::stack::{Condition, Service, ServiceName};
 
 /// The steps of the passes before.
@@ -17,6 +18,7 @@ pub(super) struct Ground<'a> {
     pub(super) images: Images<'a>,
     pub(super) removals: Removals<'a>,
     pub(super) objects: Objects<'a>,
+    pub(super) renames: Renames<'a>,
 }
 
 /// The steps a service's dependents may wait for.
@@ -35,8 +37,14 @@ pub(super) fn bring_up<'a>(plan: &mut Plan, scope: &Scope<'a>, fates: &Fates<'a>
         if matches!(fates[name], Fate::Start(_)) {
             needs.extend(ground.objects.of(service).map(done));
         }
-        let service =
-            Rising { name, optional: service.homeport.optional, created: created.get(name).copied() };
+        let role = if fates[name].swaps() { Role::Successor } else { Role::Holder };
+        let service = Rising {
+            seat: Seat { service: name.clone(), role },
+            optional: service.homeport.optional,
+            fronted: !service.fronts.is_empty(),
+            created: created.get(name).copied(),
+            named: ground.renames.of(name),
+        };
         let reached = service.start_and_await(plan, scope, &fates[name], needs, &ground.removals.vacating);
         milestones.insert(name, reached);
     }
@@ -53,6 +61,7 @@ fn create_containers<'a>(
     for &(name, service) in &scope.services {
         let mut needs: Vec<Need> =
             ground.removals.of(name).chain(ground.objects.of(service)).map(done).collect();
+        needs.extend(ground.renames.of(name));
         let cause = match &fates[name] {
             Fate::Create => {
                 // Once it is there, nothing tells that a container that depends on it began with another one: a run
@@ -62,7 +71,11 @@ fn create_containers<'a>(
                 needs.extend(dependents.flat_map(|(other, _)| ground.removals.of(other)).map(done));
                 Cause::Missing
             }
-            Fate::Replace(cause) => cause.clone(),
+            Fate::Replace(cause) | Fate::Swap(cause) => cause.clone(),
+            Fate::SwapIfBuilt => {
+                needs.extend(ground.images.step(&service.image).map(changed));
+                Cause::ImageRebuilt
+            }
             Fate::ReplaceIfBuilt(builds) => {
                 needs.extend(builds.iter().filter_map(|image| ground.images.step(image)).map(changed));
                 Cause::ImageRebuilt
@@ -70,7 +83,8 @@ fn create_containers<'a>(
             _ => continue,
         };
         needs.extend(ground.images.step(&service.image).map(done));
-        let action = Action::CreateContainer(name.clone());
+        let role = if fates[name].swaps() { Role::Successor } else { Role::Holder };
+        let action = Action::CreateContainer(Seat { service: name.clone(), role });
         created.insert(name, plan.push(action, cause, needs, service.homeport.optional));
     }
     created
@@ -89,14 +103,19 @@ fn dependencies(service: &Service, milestones: &BTreeMap<&ServiceName, Milestone
 }
 
 /// A service on its way up.
-struct Rising<'a> {
-    name: &'a ServiceName,
+struct Rising {
+    /// Which of its containers comes up.
+    seat: Seat,
     optional: bool,
+    /// Whether a front has to be told once it is ready.
+    fronted: bool,
     /// The step that creates its container, when it gets one.
     created: Option<StepId>,
+    /// That the container has its name, when it has to get it first.
+    named: Option<Need>,
 }
 
-impl Rising<'_> {
+impl Rising {
     fn start_and_await(
         &self,
         plan: &mut Plan,
@@ -105,11 +124,14 @@ impl Rising<'_> {
         mut needs: Vec<Need>,
         vacating: &[StepId],
     ) -> Milestones {
-        let container = || scope.containers[self.name].clone();
+        needs.extend(self.named);
+        let name = &self.seat.service;
+        let container = || scope.containers[name].clone();
         let (action, cause) = match fate {
             Fate::Absent | Fate::Remove(_) | Fate::Keep => return Milestones::default(),
             Fate::Await(cause) => {
-                let ready = self.push_await(plan, scope, cause.clone(), Vec::new());
+                let needs = self.named.into_iter().collect();
+                let ready = self.push_await(plan, scope, cause.clone(), needs);
                 return Milestones { started: None, ready: Some(ready) };
             }
             Fate::Reload(signal) => {
@@ -118,9 +140,9 @@ impl Rising<'_> {
                 return Milestones::default();
             }
             Fate::Unpause => (Action::UnpauseContainer(container()), Cause::Paused),
-            Fate::Start(cause) => (Action::StartContainer(self.name.clone()), cause.clone()),
-            Fate::Create | Fate::Replace(_) | Fate::ReplaceIfBuilt(_) => {
-                (Action::StartContainer(self.name.clone()), Cause::Created)
+            Fate::Start(cause) => (Action::StartContainer(self.seat.clone()), cause.clone()),
+            Fate::Create | Fate::Replace(_) | Fate::ReplaceIfBuilt(_) | Fate::Swap(_) | Fate::SwapIfBuilt => {
+                (Action::StartContainer(self.seat.clone()), Cause::Created)
             }
         };
         needs.extend(self.created.map(changed));
@@ -129,15 +151,19 @@ impl Rising<'_> {
         }
         let started = plan.push(action, cause, needs, self.optional);
         let ready = self.push_await(plan, scope, Cause::Started, vec![changed(started)]);
+        if fate.swaps() {
+            succeed(plan, scope, name, ready, fate);
+        } else if self.fronted {
+            plan.push(Action::Switch(self.seat.clone()), Cause::Ready, vec![changed(ready)], self.optional);
+        }
         Milestones { started: Some(started), ready: Some(ready) }
     }
 
     fn push_await(&self, plan: &mut Plan, scope: &Scope<'_>, cause: Cause, needs: Vec<Need>) -> StepId {
-        let name = self.name.clone();
-        let action = if scope.is_one_shot(self.name) {
-            Action::AwaitCompleted(name)
+        let action = if scope.is_one_shot(&self.seat.service) {
+            Action::AwaitCompleted(self.seat.service.clone())
         } else {
-            Action::AwaitHealthy(name)
+            Action::AwaitHealthy(self.seat.clone())
         };
         plan.push(action, cause, needs, self.optional)
     }

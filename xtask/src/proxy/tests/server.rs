@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
@@ -55,7 +55,7 @@ impl Server {
     /// Answers every request with its name and the request's body.
     pub(super) async fn echo(name: &'static str) -> Self {
         Self::start(move |request| async move {
-            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
             Response::new(Full::new([name.as_bytes(), b" ", &body].concat().into()))
         })
         .await

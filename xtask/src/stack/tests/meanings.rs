@@ -28,6 +28,7 @@ fn nothing_said_means_the_specifications_defaults() {
         entrypoint: None,
         environment: [].into(),
         ports: vec![],
+        fronts: Vec::new(),
         mounts: vec![],
         networks: [(super::super::NetworkName::new("default"), [].into())].into(),
         depends_on: [].into(),
@@ -84,7 +85,7 @@ fn each_key_arrives_in_its_field() {
         stop_signal: SIGINT\n\
         stop_grace_period: 1500ms\n\
         labels: [l=v]\n\
-        x-homeport: {optional: true, package: p, recipe: r, url_path: /u, reload: SIGHUP}");
+        x-homeport: {optional: true, package: p, recipe: r, url_path: /u, ready_path: /r, reload: SIGHUP}");
     let text = |text: &str| Some(text.to_owned());
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let build = Build {
@@ -150,6 +151,7 @@ fn each_key_arrives_in_its_field() {
         package: text("p"),
         recipe: text("r"),
         url_path: text("/u"),
+        ready_path: text("/r"),
         reload: text("SIGHUP"),
     };
     assert_eq!(web.homeport, homeport);

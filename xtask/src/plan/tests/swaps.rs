@@ -1,0 +1,370 @@
+//! Services whose ports `dev` holds: one version follows another without a moment in which none serves.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use insta::assert_snapshot;
+
+use super::engine::{Fortune, World};
+use super::{service, settled, stack};
+use crate::plan::{Cause, ContainerState, Health, Role, Wanted};
+
+/// What serves, what brings its database to its version, the database, and what looks at it from outside.
+const SITE: &str = "
+name: site
+services:
+  store: {image: 'store:1', volumes: ['data:/data'], healthcheck: {test: [CMD, ready]}}
+  migrate:
+    image: site/web:dev
+    command: [migrate]
+    depends_on: {store: {condition: service_healthy}}
+    x-homeport: {package: web}
+  web:
+    image: site/web:dev
+    command: [serve]
+    ports: ['127.0.0.1:8000:80']
+    depends_on:
+      migrate: {condition: service_completed_successfully}
+      store: {condition: service_healthy}
+    healthcheck: {test: [CMD, /web, health]}
+    x-homeport: {package: web, url_path: /}
+  watcher: {image: 'watcher:1', ports: ['127.0.0.1:9000:90'], x-homeport: {url_path: /}}
+volumes: {data: {}}
+";
+
+/// The site as `dev` runs it in the foreground.
+fn fronted() -> World {
+    let mut world = World::new(stack(SITE).fronted(&BTreeSet::new()));
+    world.bring_up();
+    world
+}
+
+#[test]
+fn from_nothing_the_front_is_told_once_it_is_ready() {
+    let mut world = fronted();
+    world.lose("web");
+    assert_snapshot!(world.plan(), @"
+        1  create container web         missing
+        2  start container web          created  after 1 if changed
+        3  await web healthy            started  after 2 if changed
+        4  switch web to its container  ready    after 3 if changed
+        ");
+}
+
+#[test]
+fn a_build() {
+    let mut world = fronted();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    assert_snapshot!(world.plan(), @"
+         1  build image site/web:dev from package web  src/main.rs changed
+         2  remove container migrate                   if the build changes its image  after 1 if changed
+         3  create container migrate                   if the build changes its image  after 1 if changed, 2
+         4  create successor of web                    if the build changes its image  after 1 if changed
+         5  start container migrate                    created                         after 3 if changed
+         6  await migrate completed                    started                         after 5 if changed
+         7  start successor of web                     created                         after 4 if changed, 6
+         8  await successor of web healthy             started                         after 7 if changed
+         9  switch web to its successor                ready                           after 8 if changed
+        10  remove container web                       its successor serves            after 9 if changed
+        11  rename successor of web                    its successor serves            after 10 if changed
+        12  remove successor of web                    if it does not get ready        after 8 if failed
+        ");
+    world.bring_up();
+    assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
+    // The same program again.
+    let before = world.observe().containers;
+    world.stale_build("site/web:dev", "src/main.rs changed", false);
+    world.bring_up();
+    assert_eq!(world.observe().containers, before);
+}
+
+#[test]
+fn an_edit_of_what_it_is_made_from() {
+    let mut world = fronted();
+    world.adopt(stack(&SITE.replace("[serve]", "[serve, loud]")).fronted(&BTreeSet::new()));
+    assert_snapshot!(world.plan(), @"
+        1  create successor of web         configuration changed
+        2  start successor of web          created                   after 1 if changed
+        3  await successor of web healthy  started                   after 2 if changed
+        4  switch web to its successor     ready                     after 3 if changed
+        5  remove container web            its successor serves      after 4 if changed
+        6  rename successor of web         its successor serves      after 5 if changed
+        7  remove successor of web         if it does not get ready  after 3 if failed
+        ");
+}
+
+#[test]
+fn a_port_that_only_the_front_has_replaces_nothing() {
+    let mut world = fronted();
+    world.adopt(stack(&SITE.replace("8000:80", "8001:80")).fronted(&BTreeSet::new()));
+    assert_snapshot!(world.plan(), @"
+        nothing to do
+        ");
+}
+
+#[test]
+fn what_began_with_a_dependency_that_goes_is_gone_before() {
+    let mut world = fronted();
+    world.adopt(stack(&SITE.replace("[CMD, ready]", "[CMD, ready, now]")).fronted(&BTreeSet::new()));
+    assert_snapshot!(world.plan(), @"
+         1  remove container web         migrate replaced
+         2  remove container migrate     store replaced         after 1
+         3  remove container store       configuration changed  after 2
+         4  create container store       configuration changed  after 3
+         5  create container migrate     store replaced         after 2
+         6  create container web         migrate replaced       after 1
+         7  start container store        created                after 4 if changed
+         8  await store healthy          started                after 7 if changed
+         9  start container migrate      created                after 5 if changed, 8
+        10  await migrate completed      started                after 9 if changed
+        11  start container web          created                after 6 if changed, 10
+        12  await web healthy            started                after 11 if changed
+        13  switch web to its container  ready                  after 12 if changed
+        ");
+    // Also when it is itself to be replaced: without its store it could serve no one.
+    let both = SITE.replace("[CMD, ready]", "[CMD, ready, now]").replace("[serve]", "[serve, loud]");
+    world.adopt(stack(&both).fronted(&BTreeSet::new()));
+    let plan = world.plan().to_string();
+    assert!(!plan.contains("successor"), "{plan}");
+}
+
+#[test]
+fn what_does_not_serve_has_no_successor() {
+    for state in [ContainerState::Exited(1), ContainerState::Paused, ContainerState::Created] {
+        let mut world = fronted();
+        world.stale_build("site/web:dev", "src/main.rs changed", true);
+        world.set_state("web", state);
+        let plan = world.plan().to_string();
+        assert!(!plan.contains("successor"), "{state:?}\n{plan}");
+        world.bring_up();
+    }
+    // One that is not well may still answer somebody.
+    let mut world = fronted();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    world.set_state("web", ContainerState::Running(Health::Unhealthy));
+    let plan = world.plan().to_string();
+    assert!(plan.contains("create successor of web"), "{plan}");
+}
+
+#[test]
+fn what_others_depend_on_is_replaced_the_plain_way() {
+    let text = SITE.replace("watcher: {", "watcher: {depends_on: [web], ");
+    let mut world = World::new(stack(&text).fronted(&BTreeSet::new()));
+    world.bring_up();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    let plan = world.plan().to_string();
+    assert!(!plan.contains("successor"), "{plan}");
+    world.bring_up();
+}
+
+#[test]
+fn from_one_way_to_the_other_it_is_replaced_once() {
+    let mut world = settled(SITE);
+    world.adopt(stack(SITE).fronted(&BTreeSet::new()));
+    assert_snapshot!(world.plan(), @"
+        1  remove container web         dev takes its ports over
+        2  create container web         dev takes its ports over  after 1
+        3  start container web          created                   after 2 if changed
+        4  await web healthy            started                   after 3 if changed
+        5  switch web to its container  ready                     after 4 if changed
+        ");
+    world.bring_up();
+    world.adopt(stack(SITE));
+    assert_snapshot!(world.plan(), @"
+        1  remove container web  dev gives its ports back
+        2  create container web  dev gives its ports back  after 1
+        3  start container web   created                   after 2 if changed
+        4  await web healthy     started                   after 3 if changed
+        ");
+    world.bring_up();
+}
+
+#[test]
+fn only_what_is_built_here_and_speaks_http_is_fronted() {
+    let fronts = |text: &str| {
+        let stack = stack(text).fronted(&BTreeSet::new());
+        stack.services.values().map(|service| service.fronts.len()).sum::<usize>()
+    };
+    assert_eq!(fronts(SITE), 1, "web");
+    for (what, with) in [
+        ("x-homeport: {package: web, url_path: /}", "x-homeport: {package: web}"),
+        ("x-homeport: {package: web, url_path: /}", "x-homeport: {url_path: /}"),
+        ("'127.0.0.1:8000:80'", "'127.0.0.1:8000:80/udp'"),
+        ("'127.0.0.1:8000:80'", "'80'"),
+        ("command: [serve]", "volumes: ['data:/data']"),
+    ] {
+        assert!(SITE.contains(what), "{what}");
+        assert_eq!(fronts(&SITE.replace(what, with)), 0, "{with}");
+    }
+}
+
+#[test]
+fn a_version_that_does_not_get_ready_goes_again() {
+    let mut world = fronted();
+    let before = world.container("web").seen.id.clone();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    let plan = world.plan();
+    let fails =
+        plan.steps.iter().position(|step| step.action.to_string() == "await successor of web healthy");
+    let report = world.run(&plan, &Fortune { fails, ..Fortune::default() });
+    assert_eq!(report.failures.len(), 1);
+    let containers = world.observe().containers;
+    let web: Vec<_> = containers.iter().filter(|container| container.service == service("web")).collect();
+    assert_eq!(web.len(), 1);
+    assert_eq!((&web[0].id, web[0].state), (&before, ContainerState::Running(Health::Healthy)));
+    // The next run tries again.
+    assert!(world.plan().to_string().contains("create successor of web"), "{}", world.plan());
+    world.bring_up();
+    assert_ne!(world.container("web").seen.id, before);
+}
+
+/// The plan after each step of a swap, and that each of them brings everything up: in the foreground again, or given up
+/// by `dev --detach`.
+fn after_each_step(world: &World) -> String {
+    let plan = world.plan();
+    let mut text = String::new();
+    for ended in 0..plan.steps.len() {
+        let mut halfway = world.clone();
+        halfway.run(&plan, &Fortune { killed_after: Some(ended), ..Fortune::default() });
+        let _ = writeln!(text, "killed after {ended}:\n{}", halfway.plan());
+        for next in [stack(SITE).fronted(&BTreeSet::new()), stack(SITE)] {
+            let mut halfway = halfway.clone();
+            halfway.adopt(next);
+            halfway.bring_up();
+            let faults = halfway.faults(halfway.stack.services.keys());
+            assert_eq!(faults, [""; 0], "killed after {ended} of\n{plan}");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_swap_that_is_killed() {
+    let mut world = fronted();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    assert_snapshot!(after_each_step(&world), @"
+        killed after 0:
+          1  build image site/web:dev from package web  src/main.rs changed
+          2  remove container migrate                   if the build changes its image  after 1 if changed
+          3  create container migrate                   if the build changes its image  after 1 if changed, 2
+          4  create successor of web                    if the build changes its image  after 1 if changed
+          5  start container migrate                    created                         after 3 if changed
+          6  await migrate completed                    started                         after 5 if changed
+          7  start successor of web                     created                         after 4 if changed, 6
+          8  await successor of web healthy             started                         after 7 if changed
+          9  switch web to its successor                ready                           after 8 if changed
+         10  remove container web                       its successor serves            after 9 if changed
+         11  rename successor of web                    its successor serves            after 10 if changed
+         12  remove successor of web                    if it does not get ready        after 8 if failed
+
+        killed after 1:
+          1  remove container migrate        image changed
+          2  create container migrate        image changed             after 1
+          3  create successor of web         image changed
+          4  start container migrate         created                   after 2 if changed
+          5  await migrate completed         started                   after 4 if changed
+          6  start successor of web          created                   after 3 if changed, 5
+          7  await successor of web healthy  started                   after 6 if changed
+          8  switch web to its successor     ready                     after 7 if changed
+          9  remove container web            its successor serves      after 8 if changed
+         10  rename successor of web         its successor serves      after 9 if changed
+         11  remove successor of web         if it does not get ready  after 7 if failed
+
+        killed after 2:
+          1  create container migrate        missing
+          2  create successor of web         image changed
+          3  start container migrate         created                   after 1 if changed
+          4  await migrate completed         started                   after 3 if changed
+          5  start successor of web          created                   after 2 if changed, 4
+          6  await successor of web healthy  started                   after 5 if changed
+          7  switch web to its successor     ready                     after 6 if changed
+          8  remove container web            its successor serves      after 7 if changed
+          9  rename successor of web         its successor serves      after 8 if changed
+         10  remove successor of web         if it does not get ready  after 6 if failed
+
+        killed after 3:
+          1  remove container web         duplicate
+          2  rename successor of web      left by a swap that was cut off  after 1
+          3  create container migrate     missing                          after 1
+          4  start container migrate      created                          after 3 if changed
+          5  await migrate completed      started                          after 4 if changed
+          6  start container web          never started                    after 2, 5
+          7  await web healthy            started                          after 6 if changed
+          8  switch web to its container  ready                            after 7 if changed
+
+        killed after 4:
+          1  remove container web         duplicate
+          2  rename successor of web      left by a swap that was cut off  after 1
+          3  start container migrate      never started                    after 1
+          4  await migrate completed      started                          after 3 if changed
+          5  start container web          never started                    after 2, 4
+          6  await web healthy            started                          after 5 if changed
+          7  switch web to its container  ready                            after 6 if changed
+
+        killed after 5:
+          1  remove container web         duplicate
+          2  rename successor of web      left by a swap that was cut off  after 1
+          3  await migrate completed      not completed yet
+          4  start container web          never started                    after 2, 3
+          5  await web healthy            started                          after 4 if changed
+          6  switch web to its container  ready                            after 5 if changed
+
+        killed after 6:
+          1  remove container web         duplicate
+          2  rename successor of web      left by a swap that was cut off  after 1
+          3  start container web          never started                    after 2
+          4  await web healthy            started                          after 3 if changed
+          5  switch web to its container  ready                            after 4 if changed
+
+        killed after 7:
+          1  remove container web     duplicate
+          2  rename successor of web  left by a swap that was cut off  after 1
+          3  await web healthy        not healthy yet                  after 2
+
+        killed after 8:
+          1  remove container web     duplicate
+          2  rename successor of web  left by a swap that was cut off  after 1
+
+        killed after 9:
+          1  remove container web     duplicate
+          2  rename successor of web  left by a swap that was cut off  after 1
+
+        killed after 10:
+          1  rename successor of web  left by a swap that was cut off
+
+        killed after 11:
+        nothing to do
+        ");
+}
+
+#[test]
+fn of_two_containers_the_one_with_the_newest_image_stays() {
+    let mut world = fronted();
+    world.plant("web", ContainerState::Running(Health::Healthy));
+    let newest = world.containers.last_mut().expect("planted");
+    newest.seen.role = Role::Successor;
+    let id = newest.seen.id.clone();
+    world
+        .containers
+        .iter_mut()
+        .find(|made| made.seen.service == service("web"))
+        .expect("the first")
+        .seen
+        .image_id = "image 0".to_owned();
+    assert_snapshot!(world.plan(), @"
+        1  remove container web     duplicate
+        2  rename successor of web  left by a swap that was cut off  after 1
+        ");
+    world.bring_up();
+    assert_eq!(world.container("web").seen.id, id);
+}
+
+#[test]
+fn what_a_person_asks_for_is_swapped_too() {
+    let mut world = fronted();
+    let wanted = Wanted { recreate: [service("web")].into(), ..Wanted::default() };
+    let plan = world.plan_for(&wanted);
+    assert!(plan.steps.iter().any(|step| step.cause == Cause::Succeeded), "{plan}");
+    world.carry_out(&plan);
+    assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
+}

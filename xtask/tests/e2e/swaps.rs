@@ -1,0 +1,259 @@
+//! `dev` in the foreground holds the port of the service that is built here: saves reach it without one failed request,
+//! what does not compile, crashes or is killed in the middle does not take it away, and every command knows whose the
+//! port is.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde_json::Value;
+
+use crate::checkout::Checkout;
+use crate::engine::{self, container_id};
+use crate::http::{get, try_get};
+use crate::load::Load;
+use crate::program::{Planned, Running, event};
+
+const SWAPPED: &str = include_str!("stacks/swapped.yaml");
+const WEB: &str = include_str!("stacks/web.rs");
+
+const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = [\"service\"]\n";
+const MANIFEST: &str = "[package]\nname = \"web\"\nedition = \"2024\"\n";
+const DOCKERFILE: &str = "FROM scratch AS runtime\nUSER 1000:1000\nENTRYPOINT [\"/web\"]\nFROM runtime AS release\nCOPY web /web\n";
+
+/// A checkout whose service says `one`.
+fn swapped(test: &str) -> Checkout {
+    let checkout = Checkout::small(test, SWAPPED).with_own_image("IMAGE");
+    checkout.write("Cargo.toml", WORKSPACE);
+    checkout.write("Dockerfile", DOCKERFILE);
+    checkout.write("service/Cargo.toml", MANIFEST);
+    checkout.write("service/src/main.rs", WEB);
+    checkout
+}
+
+/// Saves the service as this version.
+fn save(checkout: &Checkout, version: &str) {
+    save_edited(checkout, "VERSION: &str = \"one\"", &format!("VERSION: &str = \"{version}\""));
+}
+
+fn save_edited(checkout: &Checkout, from: &str, to: &str) {
+    assert_eq!(WEB.matches(from).count(), 1, "{from:?} in the service");
+    checkout.write("service/src/main.rs", &WEB.replace(from, to));
+}
+
+fn url(checkout: &Checkout) -> String {
+    format!("http://127.0.0.1:{}/", checkout.port())
+}
+
+fn says(checkout: &Checkout) -> String {
+    get(&url(checkout)).body
+}
+
+fn web(checkout: &Checkout) -> String {
+    format!("{}-web", checkout.name())
+}
+
+/// The project's containers by name.
+fn containers(checkout: &Checkout) -> Vec<String> {
+    let objects = engine::objects(checkout.name()).into_iter();
+    objects.filter_map(|object| object.strip_prefix("container ").map(str::to_owned)).collect()
+}
+
+fn start(checkout: &Checkout) -> Running {
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    run
+}
+
+/// What `dev` in the foreground would do now.
+fn foreground_plan(checkout: &Checkout) -> Vec<Planned> {
+    checkout.run(&["dev", "--dry-run", "--format", "json"]).expect(0).plan()
+}
+
+/// What `status` tells of the service.
+fn row(checkout: &Checkout) -> Value {
+    let status = checkout.run(&["status", "--format", "json"]).expect(0).event("summary");
+    let rows = status["services"].as_array().expect("a row a service");
+    rows.iter().find(|row| row["service"] == "web").expect("a row").clone()
+}
+
+#[test]
+fn twenty_saves_under_load_fail_no_request() {
+    let checkout = swapped("swaps");
+    let mut run = start(&checkout);
+    assert_eq!(says(&checkout), "one");
+    let load = Load::start(checkout.port());
+    for number in 0..20 {
+        let version = format!("save {number}");
+        save(&checkout, &version);
+        let note = run.until("saved to served in");
+        assert!(note.contains("(build ") && note.contains(", start "), "{note}");
+        assert_eq!(says(&checkout), version);
+    }
+    let told = load.stop();
+    assert_eq!(told.failed, [""; 0], "beside {} that were answered", told.answered);
+    assert!(told.answered > 100, "it was hardly a load: {}", told.answered);
+    assert_eq!(containers(&checkout), [web(&checkout)]);
+    run.interrupt();
+    run.end().expect(0);
+    try_get(&url(&checkout)).expect_err("nobody holds the port any more");
+}
+
+#[test]
+fn a_version_that_cannot_serve_takes_nothing_away() {
+    let checkout = swapped("unfit");
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    let until = |run: &mut Running, what: &str| {
+        let line = run.until_line(what, |line| event(line)["event"] == what);
+        event(&line)
+    };
+    run.until("watching for saves");
+    let first = container_id(&web(&checkout));
+
+    // It crashes.
+    save_edited(
+        &checkout,
+        "println!(\"version {VERSION}\");",
+        "println!(\"broken\"); std::process::exit(3);",
+    );
+    let problem = until(&mut run, "problem");
+    let lines = problem["lines"].to_string();
+    assert!(lines.contains("web ended with status 3") && lines.contains("broken"), "{lines}");
+    assert!(lines.contains("the version before serves on"), "{lines}");
+    assert_eq!(says(&checkout), "one");
+    assert_eq!((containers(&checkout), container_id(&web(&checkout))), (vec![web(&checkout)], first.clone()));
+
+    // It does not compile.
+    save_edited(&checkout, "println!(\"version {VERSION}\");", "println!(\"version {VERSION}\"");
+    let problem = until(&mut run, "problem");
+    assert_eq!(problem["about"], "build-failed");
+    assert_eq!((says(&checkout).as_str(), container_id(&web(&checkout))), ("one", first.clone()));
+
+    // It is as it was: nothing is replaced but the failed version's image.
+    save(&checkout, "two");
+    until(&mut run, "problem-solved");
+    assert_eq!(says(&checkout), "two");
+    let second = container_id(&web(&checkout));
+    assert_ne!(second, first);
+
+    // A save that changes nothing.
+    save(&checkout, "two");
+    until(&mut run, "planned");
+    run.until_line("the end of the build", |line| {
+        let event = event(line);
+        event["event"] == "step-finished" && event["title"].to_string().contains("rename successor")
+    });
+    assert_eq!(container_id(&web(&checkout)), second);
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
+fn a_service_that_ends_by_itself_is_told_to_whoever_asks() {
+    let checkout = swapped("gone");
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    run.until("watching for saves");
+    engine::kill_container(&web(&checkout));
+    run.until_line("that it ended", |line| {
+        event(line)["event"] == "warning" && line.contains("web ended with status 137")
+    });
+    let answer = get(&url(&checkout));
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert!(answer.body.starts_with("web is not served: "), "{}", answer.body);
+    save(&checkout, "two");
+    run.until("saved to served in");
+    assert_eq!(says(&checkout), "two");
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
+fn a_build_that_fails_from_the_start_is_told_to_whoever_asks() {
+    let checkout = swapped("unbuilt");
+    checkout.write("service/src/main.rs", "fn main() { 1 + \"\" }\n");
+    let mut run = start(&checkout);
+    let answer = get(&url(&checkout));
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.body.contains("web is not served: ") && answer.body.contains("1 error"),
+        "{}",
+        answer.body
+    );
+    save(&checkout, "mended");
+    run.until("saved to served in");
+    assert_eq!(says(&checkout), "mended");
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
+fn every_command_knows_whose_the_port_is() {
+    let checkout = swapped("whose");
+    checkout.up();
+    assert_eq!(checkout.plan(), []);
+    assert_eq!(
+        (says(&checkout).as_str(), row(&checkout)["urls"][0].as_str()),
+        ("one", Some(url(&checkout).as_str()))
+    );
+
+    // `dev` that stays takes the port over, once.
+    let causes: Vec<String> = foreground_plan(&checkout).into_iter().map(|step| step.cause).collect();
+    assert_eq!(causes[0], "dev takes its ports over");
+    let run = start(&checkout);
+    let fronted = container_id(&web(&checkout));
+    assert_eq!(says(&checkout), "one");
+    assert_eq!((&row(&checkout)["state"], &row(&checkout)["reason"]), (&"healthy".into(), &Value::Null));
+    assert_eq!(row(&checkout)["urls"][0].as_str(), Some(url(&checkout).as_str()));
+    assert_eq!(foreground_plan(&checkout), []);
+
+    // Killed, it takes the port with it, and `status` says so.
+    run.kill();
+    try_get(&url(&checkout)).expect_err("nobody holds the port any more");
+    let told = row(&checkout);
+    assert_eq!((&told["state"], &told["urls"]), (&"healthy".into(), &Value::Array(Vec::new())));
+    assert!(
+        told["reason"].as_str().is_some_and(|reason| reason.starts_with("its port is not served")),
+        "{told}"
+    );
+
+    // While somebody else has it, it is named; then the next one goes on with the same container.
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, checkout.port())).expect("it is free");
+    let refused = checkout.run(&["dev"]).expect(4);
+    let holder = format!("port {} on 127.0.0.1 is taken by", checkout.port());
+    assert!(refused.stderr().contains(&holder), "{}", refused.stderr());
+    drop(taken);
+    let run = start(&checkout);
+    assert_eq!((says(&checkout).as_str(), container_id(&web(&checkout))), ("one", fronted));
+    run.kill();
+
+    // Without it the container publishes its port itself again.
+    let causes: Vec<String> = checkout.plan().into_iter().map(|step| step.cause).collect();
+    assert_eq!(causes[0], "dev gives its ports back");
+    checkout.up();
+    assert_eq!((says(&checkout).as_str(), checkout.plan()), ("one", vec![]));
+}
+
+#[test]
+fn a_swap_that_is_killed_after_any_step_converges() {
+    let checkout = swapped("kill-swap");
+    start(&checkout).kill();
+    // Build, create, start, await, switch, remove, rename.
+    for step in 1..=7 {
+        let version = format!("killed after {step}");
+        let mut run = checkout.xtask(&["dev"]).env("HOMEPORT_HALT", &format!("after:{step}")).start();
+        run.until("watching for saves");
+        save(&checkout, &version);
+        run.until("halted");
+        run.kill();
+        if step % 2 == 0 {
+            // Nor does the other way of running it care.
+            checkout.up();
+            assert_eq!((says(&checkout), checkout.plan()), (version.clone(), vec![]), "{version}");
+        }
+        let run = start(&checkout);
+        assert_eq!(says(&checkout), version);
+        assert_eq!(containers(&checkout), [web(&checkout)], "{version}");
+        assert_eq!(foreground_plan(&checkout), [], "{version}");
+        run.kill();
+    }
+    checkout.run(&["down", "--volumes", "--verify"]).expect(0);
+    assert_eq!(engine::objects(checkout.name()), Vec::<String>::new());
+}
