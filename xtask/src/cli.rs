@@ -313,7 +313,7 @@ pub enum Image {
 }
 
 /// `image build`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ImageBuild {
     /// The references it gets, `registry.example/team/app:1.0`; by default the Compose file's repository with the
     /// version and with the revision.
@@ -325,6 +325,9 @@ pub struct ImageBuild {
     /// Who compiles; by default the container when its base can be had, else this machine.
     #[arg(long, value_enum)]
     pub compiler: Option<Compiler>,
+    /// Build the program a second time, from nothing in a clone of the commit, and fail when it is another.
+    #[arg(long)]
+    pub twice: bool,
 }
 
 /// `scan`

@@ -96,11 +96,14 @@ pub(super) async fn build(
 /// dependencies, and without this machine's paths in it. All of that applies to every crate, so it has a directory of
 /// its own under `target`.
 ///
+/// `target_directory` is where compiled files go, when not where cargo puts them by itself.
+///
 /// # Errors
 /// As for [`build`].
 pub(super) async fn build_release(
     root: &Path,
     package: &str,
+    target_directory: Option<&Path>,
     reporter: &StepReporter,
 ) -> Result<PathBuf, ImageError> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -119,6 +122,10 @@ pub(super) async fn build_release(
         .args(["build", "--message-format=json", "--locked", "--release", "--package", package])
         .args(["--target", target.as_str()])
         .env("RUSTFLAGS", flags.trim_start());
+    let command = match target_directory {
+        Some(directory) => command.env("CARGO_TARGET_DIR", directory),
+        None => command,
+    };
     build_once(command, package, reporter).await
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::host_build::{archive, quoted};
 use super::obtain::run_builder;
@@ -15,7 +16,7 @@ use super::{Availability, ImageError, Needed, Sources, cargo, context, dockerfil
 use crate::engine::{Builder, Engine, ImageBuild};
 use crate::event::StepReporter;
 use crate::limits;
-use crate::stack::ImageReference;
+use crate::stack::{ImageReference, hex};
 
 /// What a release image is built from and told about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +111,24 @@ impl Release {
         Ok(Released { references, id: image.id, size: image.size, compiler })
     }
 
+    /// The digests of the program as this machine's cargo builds it here, and from nothing in another checkout of the same
+    /// commit: `sha256:…`, equal when a build can be repeated.
+    ///
+    /// # Errors
+    /// When the compiler refuses.
+    pub async fn digests(
+        &self,
+        other_root: &Path,
+        reporter: &StepReporter,
+    ) -> Result<[String; 2], ImageError> {
+        let digest =
+            |program| Ok::<_, ImageError>(format!("sha256:{}", hex(&Sha256::digest(read(program)?))));
+        let here = digest(cargo::build_release(&self.root, &self.package, None, reporter).await?)?;
+        let target = other_root.join("target");
+        let there = cargo::build_release(other_root, &self.package, Some(&target), reporter).await?;
+        Ok([here, digest(there)?])
+    }
+
     fn dockerfile(&self) -> Result<String, ImageError> {
         let path = self.root.join("Dockerfile");
         std::fs::read_to_string(&path).map_err(|source| ImageError::File { verb: "read", path, source })
@@ -147,14 +166,14 @@ impl Release {
         instructions.extend(
             self.labels.iter().map(|(key, value)| format!("LABEL {}={}", quoted(key), quoted(value))),
         );
-        let program = cargo::build_release(&self.root, &self.package, reporter).await?;
-        let content = std::fs::read(&program).map_err(|source| ImageError::File {
-            verb: "read",
-            path: program,
-            source,
-        })?;
+        let program = cargo::build_release(&self.root, &self.package, None, reporter).await?;
+        let content = read(program)?;
         let archive = futures_util::stream::iter(archive(&self.package, content).map(Ok));
         let limit = limits::IMAGE_LOAD;
         Ok(engine.import_root_file_system(reference.as_str(), archive, instructions, limit).await?)
     }
+}
+
+fn read(path: PathBuf) -> Result<Vec<u8>, ImageError> {
+    std::fs::read(&path).map_err(|source| ImageError::File { verb: "read", path, source })
 }

@@ -48,7 +48,7 @@ pub(super) async fn perform(context: &Context, stage: Stage, run: &Run) -> Resul
         Stage::Coverage => tested(context, Some(run.fix)).await,
         Stage::Stack => stack(context).await,
         Stage::Build => {
-            let arguments = cli::ImageBuild { tags: Vec::new(), platform: None, compiler: None };
+            let arguments = cli::ImageBuild::default();
             image::run(context, &cli::Image::Build(arguments)).await?;
             scanned(context, &Check::OF_IMAGE).await
         }

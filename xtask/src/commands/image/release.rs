@@ -6,9 +6,11 @@ use super::identity;
 use crate::checklist::Checklist;
 use crate::cli;
 use crate::commands::Context;
+use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
 use crate::images::{Compiler, Release, Released};
 use crate::limits;
+use crate::process::Program;
 use crate::stack::ImageReference;
 use crate::ui::{Answer, Cell, Style, Table, bytes};
 
@@ -47,8 +49,12 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
     if compiler == Compiler::Host && arguments.compiler.is_none() {
         context.events.note("the Dockerfile's base cannot be had: this machine's cargo compiles the release");
     }
-    let title = format!("build image {}", release.references[0]);
-    let mut checklist = Checklist::announce(&context.events, &context.cancel, vec![title]);
+    if arguments.twice {
+        can_be_repeated(compiler, release.arguments.get("REVISION").map(String::as_str))?;
+    }
+    let mut titles = vec![format!("build image {}", release.references[0])];
+    titles.extend(arguments.twice.then(|| "build the program again, from nothing in a clone".to_owned()));
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let built = checklist
         .step(async |reporter| {
             let built = release.build(&session.engine, compiler, reporter).await?;
@@ -56,6 +62,9 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
             Ok((built, Some(detail)))
         })
         .await?;
+    if arguments.twice {
+        checklist.step(async |reporter| Ok(((), Some(repeat(context, &release, reporter).await?)))).await?;
+    }
     context.answer(&built)?;
     if built.size > limits::RELEASE_IMAGE {
         return Err(Failure::new(
@@ -69,6 +78,40 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
         ));
     }
     Ok(())
+}
+
+/// Whether a second build has a chance to be the same: of a commit, by the same compiler.
+fn can_be_repeated(compiler: Compiler, revision: Option<&str>) -> Result<(), Failure> {
+    let why = match (compiler, revision) {
+        (Compiler::Container, _) => "only this machine's cargo is asked twice: say `--compiler host` too",
+        (_, None) => "there is no commit to build again",
+        (_, Some(revision)) if revision.ends_with(identity::DIRTY) => "files differ from the commit",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Code::Usage, format!("cannot build twice: {why}")))
+}
+
+/// Builds the program in a clone and compares; returns the digest of both.
+async fn repeat(context: &Context, release: &Release, reporter: &StepReporter) -> Result<String, Failure> {
+    let scratch = context.project.scratch();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::BuildFailed, format!("cannot clone the commit: {error}"))
+    };
+    std::fs::create_dir_all(&scratch).map_err(|error| failed(&error))?;
+    // Removed at the end, however that is reached; of another length than any other path.
+    let clone = tempfile::Builder::new()
+        .prefix("built-again-")
+        .tempdir_in(&scratch)
+        .map_err(|error| failed(&error))?;
+    let git =
+        Program::new("git", limits::CHECK).args(["clone", "--quiet"]).arg(&release.root).arg(clone.path());
+    git.output().await.map_err(|error| failed(&error))?;
+    let [here, there] = release.digests(clone.path(), reporter).await?;
+    if here == there {
+        return Ok(here);
+    }
+    let message = format!("two builds of one commit differ: {here} here, {there} in a clone");
+    Err(Failure::new(Code::ChecksFailed, message))
 }
 
 impl Answer for Released {
