@@ -14,13 +14,13 @@ use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
 use crate::fronts::Fronts;
+use crate::health::{reports, unwell};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
 use crate::limits;
 use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
 use crate::project::{Before, Project, apply_reloads, digest_mounted_files, holder};
-use crate::report::{reports, unwell};
 use crate::stack::{ServiceName, Stack};
 
 mod refusals;

@@ -27,7 +27,7 @@ pub const ROOMS: [Room; 10] = [
     Room { name: "xtask: stack", path: "xtask/src/stack/" },
     Room { name: "xtask: plan", path: "xtask/src/plan/" },
     Room { name: "xtask: execute", path: "xtask/src/execute.rs" },
-    Room { name: "xtask: report", path: "xtask/src/report.rs" },
+    Room { name: "xtask: health", path: "xtask/src/health.rs" },
     Room { name: "xtask: doctor/judge", path: "xtask/src/doctor/judge/" },
     Room { name: "xtask: ui", path: "xtask/src/ui/" },
     Room { name: "xtask: dashboards", path: "xtask/src/dashboards/" },

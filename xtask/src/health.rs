@@ -1,4 +1,4 @@
-//! What is told of each service: a pure function of the stack and what is observed.
+//! How each service is, as it is told: a pure function of the stack and what is observed.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
