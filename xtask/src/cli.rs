@@ -24,7 +24,7 @@ pub enum Command {
     Dev(Dev),
     /// Stop the stack and remove its containers and network; data is kept.
     Down(Down),
-    /// What runs, and why it is or is not healthy.
+    /// What runs, and why it is or is not healthy; what was asked of it in the last minute.
     Status,
     /// The services' logs.
     Logs(Logs),

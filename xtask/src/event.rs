@@ -112,6 +112,11 @@ pub enum Event {
         /// One row a service.
         services: Vec<ServiceReport>,
     },
+    /// What was asked of the service in the last minute, after the summary (`status`).
+    LastMinute {
+        /// As Prometheus has it.
+        figures: LastMinute,
+    },
     /// What was found of this machine (`doctor`).
     Diagnosis {
         /// One a thing that was looked at.
@@ -328,6 +333,28 @@ impl ServiceState {
     pub const fn is_well(self) -> bool {
         matches!(self, Self::Healthy | Self::Running | Self::Completed | Self::Unavailable)
     }
+}
+
+/// What was asked of the service in the last minute.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum LastMinute {
+    /// As Prometheus has it.
+    Measured {
+        /// Requests of people a second; probes and scrapes do not count.
+        requests_per_second: f64,
+        /// The part of them that was answered with 5xx, 0 to 1; nothing when nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_ratio: Option<f64>,
+        /// The time within which 95 of 100 were answered; nothing when nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p95_seconds: Option<f64>,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Where events go. Cloned freely; sending never waits and never fails: when nobody listens any more, the event is

@@ -147,12 +147,10 @@ fn up_seconds(container: &Container, now: SystemTime) -> Option<u64> {
 
 /// The address a person can use: a URL where the file says that the port is for people, else host and port.
 fn url(service: &Service, port: &Port) -> Option<String> {
-    let published = port.published?;
-    let host = port.host_ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let address = port.address()?;
     Some(match &service.homeport.url_path {
-        Some(path) => format!("http://{host}:{published}{path}"),
-        None => format!("{host}:{published}"),
+        Some(path) => format!("http://{address}{path}"),
+        None => address,
     })
 }
 

@@ -127,3 +127,11 @@ pub const PROXY_CLOSE: Duration = Duration::from_secs(2);
 /// How long a version that starts may take to say whether it is ready: it asks its stores, each with a deadline of its
 /// own of at most some seconds.
 pub const PROXY_READY: Duration = Duration::from_secs(5);
+
+/// How long `status` waits for the last minute's figures: Prometheus answers from memory within milliseconds, and nobody who
+/// asks whether the stack is well waits longer for a line that may be missing.
+pub const LAST_MINUTE: Duration = Duration::from_secs(1);
+
+/// The longest answer of Prometheus that is read: a question of a report has some 200 points of some tens of series, well
+/// below a megabyte.
+pub const PROMETHEUS_ANSWER: usize = 32 << 20;

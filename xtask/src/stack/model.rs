@@ -198,6 +198,15 @@ pub struct Port {
     pub protocol: Protocol,
 }
 
+impl Port {
+    /// Where this machine reaches it: `127.0.0.1:8000`. `None` when the engine chooses the port.
+    pub fn address(&self) -> Option<String> {
+        let host = self.host_ip.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        Some(format!("{host}:{}", self.published?))
+    }
+}
+
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -173,6 +173,7 @@ impl Renderer for PlainRenderer {
                 let lines = words::services(services).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
+            Event::LastMinute { figures } => self.data(&[words::last_minute(figures, self.data_style())]),
             Event::Diagnosis { findings } => {
                 let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
                 self.data(&lines)

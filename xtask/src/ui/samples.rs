@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::doctor::{Check, Finding, Mend, Need, Remedy, Status};
 use crate::event::{
-    Event, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StageOutcome, StepId,
+    Event, LastMinute, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StageOutcome, StepId,
 };
 use crate::failure::{Code, Failure};
 use crate::testing::coverage::RoomCoverage;
@@ -24,7 +24,7 @@ macro_rules! kinds {
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
     StageFinished Note Warning Output Log
-    Summary Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
+    Summary LastMinute Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
     Unavailable);
@@ -256,6 +256,34 @@ fn texts() -> Vec<Sample> {
 fn ends() -> Vec<Sample> {
     vec![
         alone("summary", Event::Summary { services: reports() }),
+        alone(
+            "last minute",
+            Event::LastMinute {
+                figures: LastMinute::Measured {
+                    requests_per_second: 41.9,
+                    error_ratio: Some(0.0123),
+                    p95_seconds: Some(0.0042),
+                },
+            },
+        ),
+        alone(
+            "last minute, nobody asked",
+            Event::LastMinute {
+                figures: LastMinute::Measured {
+                    requests_per_second: 0.0,
+                    error_ratio: None,
+                    p95_seconds: None,
+                },
+            },
+        ),
+        alone(
+            "last minute, unknown",
+            Event::LastMinute {
+                figures: LastMinute::Unknown {
+                    why: "Prometheus cannot be asked: service prometheus is exited".to_owned(),
+                },
+            },
+        ),
         alone("diagnosis", Event::Diagnosis { findings: findings() }),
         alone("tested", Event::Tested { suites: suites() }),
         alone("covered", Event::Covered { rooms: rooms() }),

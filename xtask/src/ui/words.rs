@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::style::{Role, Style, sanitize, state_sign};
 use super::table::{Cell, Table};
 use crate::doctor::{Finding, Need, Status};
-use crate::event::{Event, Outcome, ServiceReport, StageOutcome};
+use crate::event::{Event, LastMinute, Outcome, ServiceReport, StageOutcome};
+use crate::quantity::{self, Unit};
 
 /// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
 pub fn duration(duration: Duration) -> String {
@@ -126,6 +127,30 @@ pub fn services(reports: &[ServiceReport]) -> Table {
         ]);
     }
     table
+}
+
+/// The line of the last minute: rate, errors, latency, or why they are not known.
+pub(super) fn last_minute(figures: &LastMinute, style: Style) -> String {
+    let label = style.paint(Role::Faint, "last minute:");
+    match figures {
+        LastMinute::Unknown { why } => {
+            format!("{label} {}", style.paint(Role::Caution, &sanitize(&format!("unknown; {why}"), false)))
+        }
+        // A rate that rounds to nothing is one request that is almost a minute ago.
+        LastMinute::Measured { requests_per_second, .. } if *requests_per_second == 0.0 => {
+            format!("{label} no requests")
+        }
+        LastMinute::Measured { requests_per_second, error_ratio, p95_seconds } => {
+            let errors = error_ratio.map(|ratio| {
+                let role = if ratio > 0.0 { Role::Bad } else { Role::Good };
+                style.paint(role, &format!("{} errors", quantity::text(ratio, Unit::Ratio)))
+            });
+            let p95 = p95_seconds.map(|seconds| format!("p95 {}", quantity::text(seconds, Unit::Seconds)));
+            let rate = quantity::text(*requests_per_second, Unit::RequestsPerSecond);
+            let parts: Vec<String> = std::iter::once(rate).chain(errors).chain(p95).collect();
+            format!("{label} {}", parts.join(", "))
+        }
+    }
 }
 
 /// Findings of the doctor: a table, then what each that is not well means and what mends it.
