@@ -26,6 +26,8 @@ pub enum Command {
     Down(Down),
     /// What runs, and why it is or is not healthy; what was asked of it in the last minute.
     Status,
+    /// A page with pictures of what the stack did: traffic, latency, errors, restarts, alerts, start-up times.
+    Report(Report),
     /// The services' logs.
     Logs(Logs),
     /// Run the tests: unit, integration and end-to-end.
@@ -227,6 +229,17 @@ pub struct Logs {
     /// Only these services.
     #[arg(value_parser = service)]
     pub services: Vec<ServiceName>,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// How far back: `10m`, `1h`, `2d`; a week at most.
+    #[arg(long, value_name = "D", default_value = "1h", value_parser = reported)]
+    pub since: std::time::Duration,
+    /// The file; `target/homeport/report.html` when not given.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<std::path::PathBuf>,
 }
 
 /// How much a line of a log matters.
@@ -526,6 +539,14 @@ fn load_duration(text: &str) -> Result<std::time::Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.is_zero() || duration > std::time::Duration::from_secs(3600) {
         return Err("expected a duration between 1ms and 1h".to_owned());
+    }
+    Ok(duration)
+}
+
+fn reported(text: &str) -> Result<std::time::Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !crate::limits::REPORTED.contains(&duration) {
+        return Err("expected a duration between 1m and 7d".to_owned());
     }
     Ok(duration)
 }

@@ -24,6 +24,7 @@ pub mod project;
 pub mod prometheus;
 pub mod proxy;
 pub mod quantity;
+pub mod report;
 pub mod run_log;
 pub mod scan;
 pub mod session;

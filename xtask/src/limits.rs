@@ -132,6 +132,22 @@ pub const PROXY_READY: Duration = Duration::from_secs(5);
 /// asks whether the stack is well waits longer for a line that may be missing.
 pub const LAST_MINUTE: Duration = Duration::from_secs(1);
 
+/// How long Prometheus may take for one question of a report: some seconds for a week of data on a busy machine. It gives
+/// up by itself after two minutes.
+pub const REPORT_ANSWER: Duration = Duration::from_secs(30);
+
 /// The longest answer of Prometheus that is read: a question of a report has some 200 points of some tens of series, well
 /// below a megabyte.
 pub const PROMETHEUS_ANSWER: usize = 32 << 20;
+
+/// The shortest and the longest time that a report is about: rates are over a minute, and Prometheus answers with at most
+/// 11,000 points, which are the minutes of a week, which is also as long as ours remembers (compose.yaml).
+pub const REPORTED: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+
+/// How many starts of the stack a report shows: a person compares the last few.
+pub const REPORTED_STARTS: usize = 12;
+
+/// How much of a run's log is read for a report. Until the stack is up, a start that compiles everything writes some hundred
+/// kilobytes; what a `dev` in the foreground writes later, for days, is not read.
+pub const REPORTED_LOG: u64 = 8 << 20;

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 use xtask::cli::{Cli, Command};
 use xtask::commands::{
-    Context, bench, ci, cluster, dev, doctor, down, image, lint, logs, push, scan, status, test,
+    Context, bench, ci, cluster, dev, doctor, down, image, lint, logs, push, report, scan, status, test,
 };
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
@@ -106,6 +106,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Dev(arguments) => dev::run(context, arguments).await,
         Command::Down(arguments) => down::run(context, arguments).await,
         Command::Status => status::run(context).await,
+        Command::Report(arguments) => report::run(context, arguments).await,
         Command::Logs(arguments) => logs::run(context, arguments).await,
         Command::Test(arguments) => test::run(context, arguments).await,
         Command::Lint(arguments) => lint::command(context, arguments).await,
@@ -176,6 +177,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Dev(_) => "dev",
         Command::Down(_) => "down",
         Command::Status => "status",
+        Command::Report(_) => "report",
         Command::Logs(_) => "logs",
         Command::Test(_) => "test",
         Command::Lint(_) => "lint",

@@ -4,7 +4,7 @@
 //! Must not: be read back to decide anything. The engine alone says what is.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -81,6 +81,27 @@ impl RunLog {
     }
 }
 
+/// The beginnings of the logs of a command's runs, the newest first, each at most [`limits::REPORTED_LOG`] long. What cannot
+/// be read is left out.
+pub fn newest(scratch: &Path, command: &str) -> impl Iterator<Item = String> + use<> {
+    let ours = format!("-{command}");
+    let is_ours = move |path: &PathBuf| {
+        // `20260921T141320123Z-dev`, or `…-dev-1` for a second one within a millisecond.
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
+        name.ends_with(&ours) && path.extension().is_some_and(|extension| extension == EXTENSION)
+    };
+    let entries = fs::read_dir(scratch.join(DIRECTORY)).into_iter().flatten();
+    let mut logs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours).collect();
+    logs.sort();
+    logs.into_iter().rev().filter_map(|path| {
+        let mut beginning = Vec::new();
+        File::open(path).ok()?.take(limits::REPORTED_LOG).read_to_end(&mut beginning).ok()?;
+        Some(String::from_utf8_lossy(&beginning).into_owned())
+    })
+}
+
 /// A file of a name that no other run has: two runs may begin within one millisecond.
 fn new_file(directory: &Path, command: &str, at: SystemTime) -> io::Result<(PathBuf, File)> {
     // Basic format of ISO 8601: no colon, which not every file system takes; sorted by name is sorted by time.
@@ -150,6 +171,22 @@ mod tests {
             "{\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"note\",\"text\":\"one\"}\n\
              {\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"log\",\"service\":\"a\",\"stderr\":false,\"line\":\"two\"}\n"
         );
+    }
+
+    #[test]
+    fn the_newest_of_a_command_come_first() {
+        let target = tempfile::tempdir().expect("a directory for the test");
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        for (second, command) in [(0, "dev"), (1, "down"), (2, "dev"), (2, "dev"), (3, "other-dev-tool")] {
+            let at = start + Duration::from_secs(second);
+            let mut log = RunLog::create(target.path(), command, at).expect("a new log");
+            log.record(&Event::Note { text: command.to_owned() }, at).expect("it can be written");
+        }
+        let logs: Vec<String> = newest(target.path(), "dev").collect();
+        assert_eq!(logs.len(), 3, "{logs:?}");
+        assert!(logs[0].contains(":22.000Z") && logs[2].contains(":20.000Z"), "{logs:?}");
+        assert!(logs.iter().all(|log| log.contains("\"dev\"")), "{logs:?}");
+        assert_eq!(newest(&target.path().join("nowhere"), "dev").count(), 0);
     }
 
     #[test]

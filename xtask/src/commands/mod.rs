@@ -10,6 +10,7 @@ pub mod image;
 pub mod lint;
 pub mod logs;
 pub mod push;
+pub mod report;
 pub mod scan;
 pub mod status;
 pub mod test;

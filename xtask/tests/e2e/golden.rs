@@ -35,6 +35,7 @@ fn every_help() {
         "dev",
         "down",
         "status",
+        "report",
         "logs",
         "test",
         "lint",
