@@ -53,6 +53,10 @@ pub struct Facts {
     pub mmdebstrap: Tool,
     /// Debian's docker-registry, for the tests that push and pull; `None` outside CI, where they may be left out.
     pub docker_registry: Option<Tool>,
+    /// A browser that runs without a screen, for the test that looks at the report's page.
+    pub browser: Tool,
+    /// Whether this is CI, where no test may be left out.
+    pub in_ci: bool,
     /// cargo-deny.
     pub cargo_deny: Tool,
     /// actionlint, and Go, which compiles it.

@@ -77,6 +77,8 @@ pub enum Check {
     Mmdebstrap,
     /// A registry to run, for tests.
     DockerRegistry,
+    /// A browser, for tests.
+    Browser,
     /// cargo-deny.
     CargoDeny,
     /// actionlint.
@@ -107,6 +109,7 @@ impl std::fmt::Display for Check {
             Self::Registry => "image registry",
             Self::Mmdebstrap => "mmdebstrap",
             Self::DockerRegistry => "docker-registry",
+            Self::Browser => "browser",
             Self::CargoDeny => "cargo-deny",
             Self::Actionlint => "actionlint",
             Self::Hadolint => "hadolint",

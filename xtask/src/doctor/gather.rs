@@ -9,7 +9,7 @@ use super::facts::{
 };
 use super::platform::Platform;
 use super::ports::Holder;
-use super::{network, ports};
+use super::{BROWSERS, network, ports};
 use crate::engine::{Address, ConnectError, Engine, EngineMachine, EngineVersion, PublishedPort};
 use crate::images::{Needed, Sources, survey};
 use crate::process::{ProcessError, Program};
@@ -63,6 +63,7 @@ impl Facts {
             version("hadolint", &["--version"], from.root),
             version("python3", &["-m", "pip", "--version"], from.root),
         );
+        let browser = browser(from.root).await;
         let (kind_is_packaged, docker_cli_is_packaged) =
             tokio::join!(is_packaged("kind"), is_packaged("docker-cli"));
         let dev = from.project.and_then(|name| holder(&Project::at(from.root), &ProjectName::new(name)));
@@ -106,6 +107,8 @@ impl Facts {
             images,
             mmdebstrap,
             docker_registry: std::env::var_os("CI").map(|_| docker_registry),
+            browser,
+            in_ci: std::env::var_os("CI").is_some(),
             cargo_deny,
             actionlint,
             go,
@@ -137,6 +140,17 @@ async fn version(program: &str, arguments: &[&str], directory: &Path) -> Tool {
         Err(ProcessError::Missing { .. }) => Tool::Missing,
         Err(error) => Tool::Broken(said(&error)),
     }
+}
+
+/// The first browser that is there.
+async fn browser(directory: &Path) -> Tool {
+    for name in BROWSERS {
+        match version(name, &["--version"], directory).await {
+            Tool::Missing => {}
+            found => return found,
+        }
+    }
+    Tool::Missing
 }
 
 /// What a program that failed said first, or how it failed.

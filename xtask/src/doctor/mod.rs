@@ -22,6 +22,16 @@ pub use gather::Surroundings;
 pub use judge::judge;
 pub use platform::{Os, Platform};
 
+/// The names that Chromium and its like have on Linux, then where they are on macOS: the first that is there is used.
+pub const BROWSERS: [&str; 6] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
 /// Looks at this machine and judges it: the findings that matter for any of `needs`, in a fixed order.
 pub async fn check(needs: &[Need], surroundings: Surroundings<'_>) -> (Vec<Finding>, Platform) {
     let facts = Facts::gather(surroundings).await;

@@ -4,6 +4,7 @@
 //! proving that nothing is left. One binary, so that it is linked once. It needs a container engine and the stack's
 //! images: `cargo xtask test e2e` gets them first.
 
+mod browser;
 mod changes;
 mod checkout;
 mod credentials;
@@ -24,6 +25,7 @@ mod logs;
 mod program;
 mod prometheus;
 mod refusals;
+mod report;
 mod scan;
 mod seen;
 mod service_image;

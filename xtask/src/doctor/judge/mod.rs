@@ -22,6 +22,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(network::reach(facts));
     findings.push(network::mmdebstrap(facts));
     findings.extend(programs::docker_registry(facts));
+    findings.push(programs::browser(facts));
     findings.push(programs::cargo_deny(facts));
     findings.push(programs::actionlint(facts));
     findings.push(programs::hadolint(facts));

@@ -125,6 +125,24 @@ pub(super) fn docker_registry(facts: &Facts) -> Option<Finding> {
     Some(finding)
 }
 
+/// One test looks at the report's page in it. On a laptop it may be left out.
+pub(super) fn browser(facts: &Facts) -> Finding {
+    const NEEDED: &[Need] = &[Need::Test];
+    let seen = match &facts.browser {
+        Tool::Version(text) => return ok(Check::Browser, text.trim(), NEEDED),
+        Tool::Missing => "neither Chromium nor Chrome is there".to_owned(),
+        Tool::Broken(said) => format!("Chromium does not run: {said}"),
+    };
+    let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec!["chromium"] });
+    let (status, meaning) = if facts.in_ci {
+        (Status::Missing, "in CI no test may be left out, and one looks at the report's page in it")
+    } else {
+        (Status::Warning, "the test that looks at the report's page in a browser is left out")
+    };
+    let commands = facts.platform.install(&["chromium"], Some("--cask chromium"));
+    ok(Check::Browser, seen, NEEDED).but(status, meaning).mended_by(commands, mend)
+}
+
 /// Judges the dependencies.
 pub(super) fn cargo_deny(facts: &Facts) -> Finding {
     const NEEDED: &[Need] = &[Need::Scan];

@@ -56,6 +56,8 @@ fn sound() -> Facts {
         images: known(&[], false),
         mmdebstrap: Tool::Missing,
         docker_registry: None,
+        browser: Tool::Version("Chromium 154.0.7000.1 built on Debian GNU/Linux 13 (trixie)".to_owned()),
+        in_ci: false,
         cargo_deny: Tool::Version("cargo-deny 0.20.2".to_owned()),
         actionlint: Tool::Version("1.7.7".to_owned()),
         go: Tool::Version("go version go1.24.4 linux/amd64".to_owned()),
@@ -127,6 +129,15 @@ const PROGRAMS: &[(&str, Change)] = &[
     ("no docker command, and no package of it alone", |facts| {
         facts.docker_cli = Tool::Missing;
         facts.docker_cli_is_packaged = false;
+    }),
+    ("no browser", |facts| facts.browser = Tool::Missing),
+    ("no browser, macOS", |facts| {
+        facts.platform = platform(Os::MacOs, false);
+        facts.browser = Tool::Missing;
+    }),
+    ("a broken browser in CI", |facts| {
+        facts.browser = Tool::Broken("libnss3.so: cannot open shared object file".to_owned());
+        facts.in_ci = true;
     }),
     ("no Compose", |facts| facts.compose = Tool::Missing),
 ];
