@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Events, Outcome, PlannedStep, StepId, StepReporter};
+use crate::execute::{Halt, stand_still};
 use crate::failure::{Code, Failure};
 
 /// The steps, and how far we are.
@@ -16,6 +17,7 @@ pub struct Checklist {
     cancel: CancellationToken,
     titles: Vec<String>,
     done: u32,
+    halt: Option<Halt>,
 }
 
 impl Checklist {
@@ -28,7 +30,14 @@ impl Checklist {
             needs: Vec::new(),
         });
         events.send(Event::Planned { steps: steps.collect() });
-        Self { events: events.clone(), cancel: cancel.clone(), titles, done: 0 }
+        Self { events: events.clone(), cancel: cancel.clone(), titles, done: 0, halt: None }
+    }
+
+    /// Stands still at a step, where a test wants to kill it.
+    #[must_use]
+    pub fn halting(mut self, halt: Option<Halt>) -> Self {
+        self.halt = halt;
+        self
     }
 
     /// Does the next step; `work` gives its result and what is worth telling of it. Ctrl-C drops the work.
@@ -45,8 +54,19 @@ impl Checklist {
         let begun = Instant::now();
         self.events.send(Event::StepStarted { step, title: title.clone(), service: None });
         let reporter = StepReporter::new(step, self.events.clone());
+        let halt = self.halt;
+        let work = async {
+            if halt == Some(Halt::Before(step)) {
+                stand_still(&reporter).await;
+            }
+            let result = work(&reporter).await;
+            if halt == Some(Halt::After(step)) {
+                stand_still(&reporter).await;
+            }
+            result
+        };
         let result = tokio::select! {
-            result = work(&reporter) => result,
+            result = work => result,
             () = self.cancel.cancelled() => {
                 Err(Failure::new(Code::Interrupted, format!("stopped during: {title}")))
             }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::database::SnapshotName;
 use crate::stack::ServiceName;
 use crate::ui::Format;
 
@@ -30,6 +31,9 @@ pub enum Command {
     Report(Report),
     /// The services' logs.
     Logs(Logs),
+    /// The development database: migrated, emptied, filled, kept and put back.
+    #[command(subcommand)]
+    Db(Db),
     /// Run the tests: unit, integration and end-to-end.
     Test(Test),
     /// Check format, clippy, YAML, workflows, Dockerfiles, the Compose file and the Prometheus rules.
@@ -240,6 +244,50 @@ pub struct Report {
     /// The file; `target/homeport/report.html` when not given.
     #[arg(long, value_name = "FILE")]
     pub output: Option<std::path::PathBuf>,
+}
+
+/// `db …`
+#[derive(Debug, Subcommand)]
+pub enum Db {
+    /// Run the service's migrations that the database lacks.
+    Migrate,
+    /// Throw away all data of the application's database and migrate an empty one.
+    Reset {
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Put the example data of compose/postgres/seed.sql into the database.
+    Seed,
+    /// Keep a copy of the database as it is, inside the server.
+    Save {
+        /// What to call it.
+        name: SnapshotName,
+        /// Replace one of the same name.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Put a copy back in the place of the database, whose data is thrown away.
+    Restore {
+        /// Which copy.
+        name: SnapshotName,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The copies, and which were made under other migrations than this checkout's.
+    List,
+    /// Remove a copy.
+    Remove {
+        /// Which one.
+        name: SnapshotName,
+    },
+    /// Talk to the database as the application's role, by psql in the container.
+    Psql {
+        /// What psql is given besides the role and the database: `-c 'SELECT 1'`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// How much a line of a log matters.

@@ -241,7 +241,8 @@ async fn run_step(
     (id, (result, started.elapsed()))
 }
 
-async fn stand_still(reporter: &StepReporter) {
+/// Tells a test that this is the place, and stays there.
+pub(crate) async fn stand_still(reporter: &StepReporter) {
     reporter.events().note("halted");
     std::future::pending::<()>().await;
 }

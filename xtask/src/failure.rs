@@ -80,6 +80,8 @@ codes! {
     PortTaken => "port-taken", Prerequisite;
     /// the machine lacks something that `doctor` checks
     MachineUnready => "machine-unready", Prerequisite;
+    /// the stack's Postgres, whose database a command works on, does not run
+    DatabaseAbsent => "database-absent", Prerequisite;
     /// another command works on the same project
     ProjectBusy => "project-busy", Prerequisite;
     /// the cluster is not ours, is broken, or does not answer
@@ -94,6 +96,8 @@ codes! {
     ClusterRefused => "cluster-refused", Step;
     /// somebody else has set in the cluster what is to be set
     ApplyConflict => "apply-conflict", Step;
+    /// Postgres refused a script
+    DatabaseRefused => "database-refused", Step;
     /// a container ended that should run, or a one-shot ended with an error
     ContainerExited => "container-exited", Step;
     /// something is left over that should be gone

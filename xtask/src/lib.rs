@@ -6,6 +6,7 @@ pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod dashboards;
+pub mod database;
 pub mod doctor;
 pub mod engine;
 pub mod event;

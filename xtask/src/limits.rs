@@ -52,6 +52,13 @@ pub const COMPLETED: Duration = Duration::from_secs(300);
 /// `exec`, some 30 ms of the engine's time, so a shorter pause would take the processor from what is waited for.
 pub const PROBE_PAUSE: Duration = Duration::from_millis(60);
 
+/// How long a script of `db` may take: it copies a development database, at worst some gigabytes on a slow disk.
+pub const DATABASE: Duration = Duration::from_secs(600);
+
+/// How often a database is copied or replaced when somebody connects in the milliseconds between being cut off and that:
+/// Postgres waits five seconds for each to go. Hardly ever is a second attempt needed.
+pub const DATABASE_ATTEMPTS: u32 = 5;
+
 /// How many last lines of a log are shown when a container fails.
 pub const LAST_LINES: usize = 20;
 

@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
-use xtask::cli::{Cli, Command};
+use xtask::cli::{Cli, Command, Db};
 use xtask::commands::{
-    Context, bench, ci, cluster, dev, doctor, down, image, lint, logs, push, report, scan, status, test,
+    Context, bench, ci, cluster, db, dev, doctor, down, image, lint, logs, push, report, scan, status, test,
 };
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
@@ -108,6 +108,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Status => status::run(context).await,
         Command::Report(arguments) => report::run(context, arguments).await,
         Command::Logs(arguments) => logs::run(context, arguments).await,
+        Command::Db(command) => db::run(context, command).await,
         Command::Test(arguments) => test::run(context, arguments).await,
         Command::Lint(arguments) => lint::command(context, arguments).await,
         Command::Image(command) => image::run(context, command).await,
@@ -130,6 +131,10 @@ fn last_words(command: &Command) -> Failure {
         Command::Test(_) | Command::Ci { .. } => (
             "containers of tests, and the stack, may run on",
             "the next `cargo xtask test` removes what tests have left, `cargo xtask down` the stack",
+        ),
+        Command::Db(_) => (
+            "Postgres may still be at work on the last step, and ends it wholly or not at all",
+            "the same command goes on from here",
         ),
         _ => ("what it had begun may go on for a moment", "the same command goes on from here"),
     };
@@ -161,6 +166,9 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
 
 /// Whether a command changes something, so that what it did is worth keeping.
 fn changes(command: &Command) -> bool {
+    if let Command::Db(command) = command {
+        return !matches!(command, Db::List | Db::Psql { .. });
+    }
     matches!(
         command,
         Command::Dev(_)
@@ -179,6 +187,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Status => "status",
         Command::Report(_) => "report",
         Command::Logs(_) => "logs",
+        Command::Db(_) => "db",
         Command::Test(_) => "test",
         Command::Lint(_) => "lint",
         Command::Image(_) => "image",

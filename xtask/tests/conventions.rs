@@ -146,6 +146,7 @@ fn parsing_and_planning_do_no_input_or_output_and_read_no_clock() {
             "xtask/src/scan/",
             "xtask/src/health.rs",
             "xtask/src/report/",
+            "xtask/src/database/",
         ],
         &[],
     );

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod ci;
 pub mod cluster;
+pub mod db;
 pub mod dev;
 pub mod doctor;
 pub mod down;

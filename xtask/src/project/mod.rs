@@ -4,6 +4,7 @@
 
 mod environment;
 mod lock;
+mod migrations;
 mod mounted_files;
 mod reloads;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment::{Added, EnvironmentError, ensure_environment, outlived_secrets, random_secret};
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
+pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, is_editors_own};
 pub use reloads::{apply_reloads, note_reload};
 

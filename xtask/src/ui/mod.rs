@@ -9,6 +9,7 @@ mod live;
 pub mod log_line;
 mod names;
 mod plain;
+mod question;
 mod results;
 #[cfg(test)]
 mod samples;
@@ -24,6 +25,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use question::{agrees, can_ask};
 pub use screen::{Screen, Settings};
 pub use style::{Role, Style};
 pub use table::{Cell, Table, wrap};

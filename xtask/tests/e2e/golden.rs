@@ -37,6 +37,8 @@ fn every_help() {
         "status",
         "report",
         "logs",
+        "db",
+        "db restore",
         "test",
         "lint",
         "image",
@@ -46,9 +48,9 @@ fn every_help() {
         "ci",
         "completions",
     ] {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let run = checkout.run(&arguments).expect(0);
-        let name = if command.is_empty() { "help".to_owned() } else { format!("help-{command}") };
+        let name = format!("help {command}").trim().replace(' ', "-");
         assert_golden(&name, &checkout, &run);
     }
 }

@@ -8,6 +8,7 @@ mod browser;
 mod changes;
 mod checkout;
 mod credentials;
+mod database;
 mod engine;
 mod faults;
 mod foreground;

@@ -1,0 +1,109 @@
+//! `cargo xtask db …`: the development database, worked on by `psql` in the stack's own Postgres container.
+
+mod consent;
+mod psql;
+mod server;
+mod snapshots;
+
+use super::Context;
+use crate::checklist::Checklist;
+use crate::cli;
+use crate::database::sql;
+use crate::failure::{Code, Failure};
+use crate::project::lock;
+use server::Database;
+
+/// The example data.
+const SEED: &str = "compose/postgres/seed.sql";
+
+/// Runs `db`.
+///
+/// # Errors
+/// When Postgres does not run, refuses a script, or a person does not agree.
+pub async fn run(context: &Context, command: &cli::Db) -> Result<(), Failure> {
+    match command {
+        cli::Db::List => Box::pin(snapshots::list(context)).await,
+        cli::Db::Psql { arguments } => Box::pin(psql::run(context, arguments)).await,
+        _ => {
+            let database = Box::pin(Database::open(context)).await?;
+            let name = &database.session.stack.project;
+            let lock = lock(&context.project, name, &format!("db {}", name_of(command))).await?;
+            let changed = Box::pin(change(&database, command, lock.before())).await;
+            lock.finish(&changed);
+            changed
+        }
+    }
+}
+
+/// What changes something; the project is locked.
+async fn change(
+    database: &Database<'_>,
+    command: &cli::Db,
+    before: crate::project::Before,
+) -> Result<(), Failure> {
+    match command {
+        cli::Db::Migrate => migrate(database, before).await,
+        cli::Db::Reset { yes } => reset(database, *yes, before).await,
+        cli::Db::Seed => seed(database).await,
+        cli::Db::Save { name, yes } => snapshots::save(database, name, *yes).await,
+        cli::Db::Restore { name, yes } => snapshots::restore(database, name, *yes, before).await,
+        cli::Db::Remove { name } => snapshots::remove(database, name).await,
+        cli::Db::List | cli::Db::Psql { .. } => Ok(()),
+    }
+}
+
+fn name_of(command: &cli::Db) -> &'static str {
+    match command {
+        cli::Db::Migrate => "migrate",
+        cli::Db::Reset { .. } => "reset",
+        cli::Db::Seed => "seed",
+        cli::Db::Save { .. } => "save",
+        cli::Db::Restore { .. } => "restore",
+        cli::Db::List => "list",
+        cli::Db::Remove { .. } => "remove",
+        cli::Db::Psql { .. } => "psql",
+    }
+}
+
+async fn migrate(database: &Database<'_>, before: crate::project::Before) -> Result<(), Failure> {
+    if !database.target.migrates {
+        let message =
+            format!("the stack has no service {}, which runs the migrations", crate::database::MIGRATE);
+        return Err(Failure::new(Code::ComposeInvalid, message));
+    }
+    database.migrate(before).await
+}
+
+async fn reset(database: &Database<'_>, yes: bool, before: crate::project::Before) -> Result<(), Failure> {
+    let what = format!("all data of database {} is thrown away", database.target.database);
+    consent::ask(database.context, yes, &what, "cargo xtask db reset --yes").await?;
+    let script = sql::prepare_empty(&database.target);
+    database.replace("make an empty database", &script, database.target.migrates, before).await
+}
+
+async fn seed(database: &Database<'_>) -> Result<(), Failure> {
+    let path = database.context.project.root().join(SEED);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::new(Code::ProjectInvalid, format!("cannot read {SEED}: {error}")))?;
+    let titles = std::iter::once(format!("run {SEED}")).chain(database.flush_title()).collect();
+    let mut list = database.checklist(titles);
+    list.step(async |_| {
+        let seeded = database.as_application(&text).await;
+        seeded.map_err(|failure| match failure.code {
+            Code::DatabaseRefused => {
+                failure.hint("`cargo xtask db migrate` makes the tables that are missing")
+            }
+            _ => failure,
+        })?;
+        Ok(((), None))
+    })
+    .await?;
+    database.flush(&mut list).await
+}
+
+/// The steps of a change, at which a test may kill it.
+impl Database<'_> {
+    fn checklist(&self, titles: Vec<String>) -> Checklist {
+        Checklist::announce(&self.context.events, &self.context.cancel, titles).halting(self.session.halt)
+    }
+}

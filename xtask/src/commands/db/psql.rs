@@ -1,0 +1,38 @@
+//! `cargo xtask db psql`: a person, or a script, at the database.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use super::super::Context;
+use super::server::{Database, absent};
+use crate::failure::{Code, Failure};
+use crate::process::{ProcessError, Program};
+
+/// Runs psql in the container as the application's role. The terminal is attached by the engine's own command line, which
+/// knows how to; without one, its streams are passed on as they are.
+///
+/// # Errors
+/// When Postgres does not run, there is no `docker`, or psql ends with a status other than 0.
+pub(super) async fn run(context: &Context, arguments: &[String]) -> Result<(), Failure> {
+    let database = Database::as_found(context).await?;
+    let container = database.container.as_ref().ok_or_else(absent)?;
+    let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let streams = if at_terminal { "--interactive=true --tty=true" } else { "--interactive=true" };
+    let program = Program::new("docker", Duration::MAX)
+        .arg("exec")
+        .args(streams.split(' '))
+        .args([container.0.as_str(), "psql", "--username", &database.target.role])
+        .args(["--dbname", &database.target.database])
+        .args(arguments);
+    let ended = program.interactive().await.map_err(|error| match error {
+        ProcessError::Missing { .. } => {
+            Failure::new(Code::ProgramMissing, "cannot attach psql: docker is not installed or not on PATH")
+                .hint("`cargo xtask doctor` says how to install Docker's command line")
+        }
+        error => Failure::new(Code::Internal, format!("cannot attach psql: {error}")),
+    })?;
+    if ended.success() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::DatabaseRefused, format!("psql ended with {ended}")))
+}

@@ -1,0 +1,190 @@
+//! The server that holds the database: scripts given to its psql, the database replaced, and what must know of that.
+
+use super::super::Context;
+use crate::checklist::Checklist;
+use crate::database::{CACHE, MIGRATE, Migration, Target, sql};
+use crate::engine::ExecEnd;
+use crate::failure::{Code, Failure};
+use crate::limits;
+use crate::plan::{Container, ContainerId, ContainerState, Wanted};
+use crate::project::{Before, migrations};
+use crate::session::Session;
+use crate::stack::ServiceName;
+
+/// The application's database in the stack's Postgres.
+pub(super) struct Database<'a> {
+    pub(super) context: &'a Context,
+    pub(super) session: Session,
+    pub(super) target: Target,
+    /// Where Postgres runs, if it does.
+    pub(super) container: Option<ContainerId>,
+    /// Where the cache runs, if it does.
+    cache: Option<ContainerId>,
+}
+
+/// The SQLSTATE of "is being accessed by other users" (`object_in_use`).
+const IN_USE: &str = "55006";
+
+impl<'a> Database<'a> {
+    /// For commands that change something: only where Postgres runs, and with the credentials that the stack was made with.
+    pub(super) async fn open(context: &'a Context) -> Result<Self, Failure> {
+        let mut database = Self::as_found(context).await?;
+        if database.container.is_none() {
+            return Err(absent());
+        }
+        (database.session.stack, _) = context.project.stack()?;
+        Ok(database)
+    }
+
+    /// For commands that only look.
+    pub(super) async fn as_found(context: &'a Context) -> Result<Self, Failure> {
+        let (session, _) = Box::pin(context.session_as_found(true)).await?;
+        Box::pin(Self::of(context, session)).await
+    }
+
+    async fn of(context: &'a Context, session: Session) -> Result<Self, Failure> {
+        let target = Target::of(&session.stack)
+            .map_err(|error| Failure::new(Code::ComposeInvalid, error.to_string()))?;
+        let seen = context
+            .unless_stopped(async { Ok(session.engine.observe(&session.stack.project).await?) })
+            .await?;
+        let running = |service: &str| {
+            let is_it = |container: &&Container| {
+                container.service.as_str() == service && matches!(container.state, ContainerState::Running(_))
+            };
+            seen.containers.iter().find(is_it).map(|container| container.id.clone())
+        };
+        let (container, cache) = (running(target.server.as_str()), running(CACHE));
+        Ok(Self { context, session, target, container, cache })
+    }
+
+    /// Gives a script to psql as the superuser, in the server's own database; what it answers.
+    pub(super) async fn script(&self, text: &str) -> Result<String, Failure> {
+        self.psql(&self.target.superuser, sql::MAINTENANCE, false, text).await
+    }
+
+    /// Gives a script to psql as the application's role, in its database, all of it or nothing.
+    pub(super) async fn as_application(&self, text: &str) -> Result<String, Failure> {
+        self.psql(&self.target.role, &self.target.database, true, text).await
+    }
+
+    async fn psql(&self, role: &str, database: &str, whole: bool, text: &str) -> Result<String, Failure> {
+        let container = self.container.as_ref().ok_or_else(absent)?;
+        let mut command = vec!["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"];
+        command.extend(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]);
+        if whole {
+            command.push("--single-transaction");
+        }
+        command.extend(["--username", role, "--dbname", database]);
+        let ended = self.session.engine.run_in(container, &command, text, limits::DATABASE).await?;
+        if ended.status == 0 { Ok(ended.stdout) } else { Err(refused(&ended)) }
+    }
+
+    /// As [`Database::script`], for one that needs a database without connections: one that somebody opened in between is
+    /// cut off by the next attempt.
+    pub(super) async fn script_alone(&self, text: &str) -> Result<(), Failure> {
+        let mut attempt = 1;
+        loop {
+            match self.script(text).await {
+                Err(failure) if attempt < limits::DATABASE_ATTEMPTS && is_in_use(&failure) => attempt += 1,
+                ended => return ended.map(|_| ()),
+            }
+        }
+    }
+
+    /// The migrations that the database has had, each with what this checkout has under its version.
+    pub(super) async fn applied(&self) -> Result<Vec<Migration>, Failure> {
+        let checkout = migrations(&self.context.project)?;
+        let versions = self.as_application(&sql::applied()).await?;
+        let known = |version: &str| checkout.iter().find(|migration| migration.version == version).cloned();
+        let unknown = |version: &str| Migration { version: version.to_owned(), digest: None };
+        Ok(versions.lines().map(|version| known(version).unwrap_or_else(|| unknown(version))).collect())
+    }
+
+    /// Replaces the database by what `script` prepares beside it, and migrates that.
+    ///
+    /// The container that has migrated goes before the database does: killed in between, the next `dev` finds it missing
+    /// and migrates.
+    pub(super) async fn replace(
+        &self,
+        title: &str,
+        script: &str,
+        migrate: bool,
+        before: Before,
+    ) -> Result<(), Failure> {
+        let put = format!("put it in the place of database {}", self.target.database);
+        let remove = "remove the data it replaces".to_owned();
+        let titles = [title.to_owned(), put].into_iter().chain(self.flush_title()).chain([remove]).collect();
+        let mut list = self.checklist(titles);
+        list.step(async |_| Ok((self.script_alone(script).await?, None))).await?;
+        list.step(async |_| {
+            if migrate {
+                self.forget_migrations().await?;
+            }
+            Ok((self.script_alone(&sql::swap(&self.target)).await?, None))
+        })
+        .await?;
+        // At once: what the cache holds is of the data before.
+        self.flush(&mut list).await?;
+        list.step(async |_| Ok((self.script_alone(&sql::clear()).await?, None))).await?;
+        if migrate { self.migrate(before).await } else { Ok(()) }
+    }
+
+    async fn forget_migrations(&self) -> Result<(), Failure> {
+        let seen = self.session.engine.observe(&self.session.stack.project).await?;
+        for container in seen.containers.iter().filter(|container| container.service.as_str() == MIGRATE) {
+            self.session.engine.remove_container(&container.id, std::time::Duration::ZERO).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the stack's one-shot that migrates, anew.
+    pub(super) async fn migrate(&self, before: Before) -> Result<(), Failure> {
+        let migrate = ServiceName::new(MIGRATE);
+        let wanted = Wanted { services: [migrate.clone()].into(), recreate: [migrate].into() };
+        let up = Box::pin(self.session.bring_up(&wanted, before)).await?;
+        up.failure.map_or(Ok(()), Err)
+    }
+
+    /// The step that makes the service look at the database again, where there is a cache.
+    pub(super) fn flush_title(&self) -> Option<String> {
+        self.cache.as_ref().map(|_| format!("empty {CACHE}"))
+    }
+
+    /// Empties the cache: what it holds was made of data that is not there any more.
+    pub(super) async fn flush(&self, list: &mut Checklist) -> Result<(), Failure> {
+        let Some(cache) = &self.cache else { return Ok(()) };
+        list.step(async |_| {
+            let command = ["redis-cli", "-e", "FLUSHDB"];
+            let ended = self.session.engine.run_in(cache, &command, "", limits::ENGINE_OPERATION).await?;
+            if ended.status == 0 {
+                return Ok(((), None));
+            }
+            let message = format!(
+                "cannot empty {CACHE}, which may hold old data: redis-cli ended with status {}",
+                ended.status
+            );
+            Err(Failure::new(Code::DatabaseRefused, message)
+                .details(ended.stderr.lines().chain(ended.stdout.lines()).map(str::to_owned)))
+        })
+        .await
+    }
+}
+
+/// What is told where Postgres does not run.
+pub(super) fn absent() -> Failure {
+    Failure::new(Code::DatabaseAbsent, "postgres does not run, and only it can reach its data")
+        .hint("`cargo xtask dev --detach postgres` starts it")
+}
+
+/// psql's complaint, without the line of Postgres' own source.
+fn refused(ended: &ExecEnd) -> Failure {
+    let lines: Vec<String> =
+        ended.stderr.lines().filter(|line| !line.starts_with("LOCATION:")).map(str::to_owned).collect();
+    let message = format!("postgres refused: psql ended with status {}", ended.status);
+    Failure::new(Code::DatabaseRefused, message).details(lines)
+}
+
+fn is_in_use(failure: &Failure) -> bool {
+    failure.details.iter().any(|line| line.contains(IN_USE))
+}

@@ -1,0 +1,107 @@
+//! The development database: which services of a stack hold it, what its snapshots are called, and whether one fits the
+//! migrations of a checkout.
+//!
+//! Architecture invariant: this room is pure. It does no I/O and reads no clock; `sql` gives texts, commands have them run.
+//!
+//! A snapshot is a database of the same server, made by copying, so that putting it back is a copy too. What it was made
+//! under stands in its comment: a copy does not inherit it, and it goes with the snapshot, not with this checkout.
+
+mod migrations;
+mod snapshot;
+pub mod sql;
+
+use crate::stack::{ServiceName, Stack};
+
+pub use migrations::{Difference, Migration, digest, version};
+pub use snapshot::{Kind, NameError, Record, Snapshot, SnapshotName, read};
+
+/// The service that holds the database.
+pub const SERVER: &str = "postgres";
+/// The one-shot that brings the database to the state that the service's version needs.
+pub const MIGRATE: &str = "migrate";
+/// The service that keeps what can be made again from the database.
+pub const CACHE: &str = "redis";
+
+/// Where a stack has its database, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The service that holds it.
+    pub server: ServiceName,
+    /// The server's superuser.
+    pub superuser: String,
+    /// The database's name.
+    pub database: String,
+    /// The application's role.
+    pub role: String,
+    /// Whether the stack has a service that migrates it.
+    pub migrates: bool,
+}
+
+/// Why a stack has no database that can be worked on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// There is no such service.
+    #[error("the stack has no service {SERVER}, whose database this command works on")]
+    NoServer,
+    /// A database cannot be replaced from within, and every other command is given to `postgres`.
+    #[error(
+        "POSTGRES_DB of service {SERVER} is {0:?}, which is the server's own database: the application needs another"
+    )]
+    ServersOwn(String),
+}
+
+impl Target {
+    /// Reads the official image's variables: `POSTGRES_USER` (by default `postgres`), `POSTGRES_DB` (by default the
+    /// same), and `DB_USER` for the application's role (by default the superuser).
+    ///
+    /// # Errors
+    /// When there is no such service, or it has no database of the application's own.
+    pub fn of(stack: &Stack) -> Result<Self, TargetError> {
+        let server = ServiceName::new(SERVER);
+        let service = stack.services.get(&server).ok_or(TargetError::NoServer)?;
+        let variable = |name: &str| service.environment.get(name).filter(|value| !value.is_empty()).cloned();
+        let superuser = variable("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
+        let database = variable("POSTGRES_DB").unwrap_or_else(|| superuser.clone());
+        if [sql::MAINTENANCE, "template0", "template1"].contains(&database.as_str()) {
+            return Err(TargetError::ServersOwn(database));
+        }
+        let role = variable("DB_USER").unwrap_or_else(|| superuser.clone());
+        let migrates = stack.services.contains_key(&ServiceName::new(MIGRATE));
+        Ok(Self { server, superuser, database, role, migrates })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Source, parse};
+
+    fn target(services: &str) -> Result<Target, TargetError> {
+        let text = format!("services: {services}");
+        let source = Source {
+            path: std::path::Path::new("compose.yaml"),
+            text: &text,
+            directory: std::path::Path::new("/stack"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        Target::of(&parse(&source).unwrap().stack)
+    }
+
+    #[test]
+    fn the_server_and_its_roles_are_read_from_the_stack() {
+        let of = |environment: &str| {
+            let found = target(&format!("{{postgres: {{image: a, environment: {environment}}}}}"))?;
+            Ok((found.superuser, found.database, found.role, found.migrates))
+        };
+        let text = |a: &str, b: &str, c: &str| Ok((a.to_owned(), b.to_owned(), c.to_owned(), false));
+        assert_eq!(of("{POSTGRES_USER: boss, POSTGRES_DB: shop, DB_USER: web}"), text("boss", "shop", "web"));
+        assert_eq!(of("{POSTGRES_USER: shop}"), text("shop", "shop", "shop"));
+        assert_eq!(of("{POSTGRES_DB: shop, DB_USER: ''}"), text("postgres", "shop", "postgres"));
+        assert_eq!(of("{POSTGRES_PASSWORD: x}"), Err(TargetError::ServersOwn("postgres".to_owned())));
+        assert_eq!(target("{store: {image: a}}"), Err(TargetError::NoServer));
+        let both = "{postgres: {image: a, environment: {POSTGRES_DB: shop}}, migrate: {image: b}}";
+        assert!(target(both).unwrap().migrates);
+    }
+}

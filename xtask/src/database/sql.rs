@@ -1,0 +1,181 @@
+//! The scripts for `psql`: each one session on the server's own database.
+//!
+//! A script that its command no longer waits for (killed) goes on in the container. So each first waits for the one before,
+//! and clears away what a script that was itself cut off has left half made. What replaces something is renamed into its
+//! place in one transaction: whoever looks sees the old or the new.
+
+use super::{Record, Target};
+
+/// The database that scripts are given to: one that is there on every server and that no command replaces.
+pub const MAINTENANCE: &str = "postgres";
+
+/// A copy that is not in its place yet.
+const FRESH: &str = "homeport_fresh";
+
+/// What was replaced, until it is removed.
+const GONE: &str = "homeport_gone";
+
+/// The advisory lock of a script: "homeptdb" in ASCII, so that no other program hits on it by chance.
+const LOCK: i64 = i64::from_be_bytes(*b"homeptdb");
+
+/// The size in bytes above which a copy is made file by file, between two checkpoints (`STRATEGY FILE_COPY`, Postgres 15),
+/// and not through the log. Measured on two busy cores: 8 MB take 0.14 s through the log and 0.65 s by files, 150 MB take
+/// 1.1 s and 0.9 s.
+const COPIED_BY_FILES: u64 = 100_000_000;
+
+/// An identifier, quoted.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text, quoted (`standard_conforming_strings` is on since Postgres 9.1).
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The databases whose names are like snapshots', a JSON object a line.
+pub fn list() -> String {
+    "SELECT json_build_object('database', datname, 'comment', shobj_description(oid, 'pg_database'), \
+     'size', pg_database_size(oid)) FROM pg_database WHERE datname LIKE 'homeport\\_snapshot\\_%' ORDER BY datname;\n"
+        .to_owned()
+}
+
+/// In the application's database: the versions of the migrations that diesel noted, one a line.
+pub fn applied() -> String {
+    "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS there \\gset\n\
+     \\if :there\n\
+     SELECT version FROM __diesel_schema_migrations ORDER BY version;\n\
+     \\endif\n"
+        .to_owned()
+}
+
+/// Copies the application's database into a snapshot, in place of one of the same name.
+pub fn save(target: &Target, snapshot: &str, record: &Record) -> String {
+    let record = serde_json::to_string(record).expect("plain data serializes");
+    let replaced = format!(
+        "SELECT format('ALTER DATABASE %I RENAME TO %I', datname, {gone}) FROM pg_database WHERE datname = {name} \\gexec\n",
+        gone = literal(GONE),
+        name = literal(snapshot),
+    );
+    [
+        begin(),
+        cut_off(&target.database),
+        copy(&target.database, &target.superuser),
+        "BEGIN;\n".to_owned(),
+        format!("COMMENT ON DATABASE {FRESH} IS {};\n", literal(&record)),
+        // Nobody changes a snapshot by mistake, and nobody's connection keeps it from being copied.
+        format!("ALTER DATABASE {FRESH} ALLOW_CONNECTIONS false;\n"),
+        replaced,
+        format!("ALTER DATABASE {FRESH} RENAME TO {};\n", identifier(snapshot)),
+        "COMMIT;\n".to_owned(),
+        drop(GONE),
+    ]
+    .concat()
+}
+
+/// Copies a snapshot beside the application's database, with that one's owner, rights and settings, which a copy does not
+/// take over.
+pub fn prepare(target: &Target, snapshot: &str) -> String {
+    [begin(), copy(snapshot, &target.superuser), like(&target.database)].concat()
+}
+
+/// Makes an empty database beside the application's, with that one's owner, rights and settings.
+pub fn prepare_empty(target: &Target) -> String {
+    [begin(), format!("CREATE DATABASE {FRESH};\n"), like(&target.database)].concat()
+}
+
+/// Puts what was prepared into the place of the application's database.
+pub fn swap(target: &Target) -> String {
+    let database = identifier(&target.database);
+    [
+        format!("SELECT pg_advisory_lock({LOCK});\n"),
+        cut_off(&target.database),
+        "BEGIN;\n".to_owned(),
+        format!("ALTER DATABASE {database} RENAME TO {GONE};\n"),
+        format!("ALTER DATABASE {FRESH} RENAME TO {database};\n"),
+        "COMMIT;\n".to_owned(),
+    ]
+    .concat()
+}
+
+/// Removes what was replaced.
+pub fn clear() -> String {
+    begin()
+}
+
+/// Removes a snapshot.
+pub fn remove(snapshot: &str) -> String {
+    [begin(), drop(&identifier(snapshot))].concat()
+}
+
+fn begin() -> String {
+    format!(
+        "SET client_min_messages = warning;\nSELECT pg_advisory_lock({LOCK});\n{}{}",
+        drop(FRESH),
+        drop(GONE)
+    )
+}
+
+/// `database` is quoted, or needs no quotes.
+fn drop(database: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {database} WITH (FORCE);\n")
+}
+
+/// A database that is copied or renamed must have no connection; the service opens others by itself.
+fn cut_off(database: &str) -> String {
+    format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {};\n",
+        literal(database)
+    )
+}
+
+fn copy(from: &str, owner: &str) -> String {
+    format!(
+        "SELECT CASE WHEN pg_database_size({name}) > {COPIED_BY_FILES} AND current_setting('server_version_num')::int >= 150000 \
+         THEN 'STRATEGY FILE_COPY' ELSE '' END AS strategy \\gset\n\
+         CREATE DATABASE {FRESH} TEMPLATE {from} OWNER {owner} :strategy;\n",
+        name = literal(from),
+        from = identifier(from),
+        owner = identifier(owner),
+    )
+}
+
+/// Gives the fresh database the owner, the rights and the settings of another.
+fn like(database: &str) -> String {
+    let (of, fresh) = (literal(database), literal(FRESH));
+    format!(
+        "SELECT format('ALTER DATABASE %I OWNER TO %I', {fresh}, pg_get_userbyid(datdba)) FROM pg_database WHERE datname = {of} \\gexec\n\
+         REVOKE ALL ON DATABASE {FRESH} FROM PUBLIC;\n\
+         SELECT format('GRANT %s ON DATABASE %I TO %s%s', privilege_type, {fresh}, \
+         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, \
+         CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+         FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) \
+         WHERE datname = {of} AND grantee <> datdba \\gexec\n\
+         INSERT INTO pg_db_role_setting SELECT fresh.oid, 0, setconfig \
+         FROM pg_db_role_setting, pg_database AS old, pg_database AS fresh \
+         WHERE setdatabase = old.oid AND setrole = 0 AND old.datname = {of} AND fresh.datname = {fresh};\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_ends_its_quotes() {
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("a'b\\"), "'a''b\\'");
+        let target = Target {
+            server: crate::stack::ServiceName::new("postgres"),
+            superuser: "o'\"wner".to_owned(),
+            database: "s'h\"op".to_owned(),
+            role: "web".to_owned(),
+            migrates: false,
+        };
+        for script in [prepare(&target, "x"), prepare_empty(&target), swap(&target)] {
+            for raw in ["s'h\"op", "o'\"wner"] {
+                assert!(!script.contains(raw), "{raw} is not quoted in\n{script}");
+            }
+        }
+    }
+}
