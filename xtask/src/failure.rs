@@ -84,6 +84,8 @@ codes! {
     DatabaseAbsent => "database-absent", Prerequisite;
     /// another command works on the same project
     ProjectBusy => "project-busy", Prerequisite;
+    /// the project's containers or data are another checkout's
+    ProjectForeign => "project-foreign", Prerequisite;
     /// the cluster is not ours, is broken, or does not answer
     ClusterUnusable => "cluster-unusable", Prerequisite;
     /// the compiler refused the service

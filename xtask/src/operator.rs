@@ -63,7 +63,7 @@ impl Operator for StackOperator<'_> {
             Action::RemoveNetwork(seen) => Ok(self.engine.remove_network(&seen.id, &seen.name).await?.into()),
             Action::CreateVolume(name) => {
                 let volume = self.stack.volumes.get(name).cloned().unwrap_or_default();
-                Ok(self.engine.create_volume(project, name, &volume).await?.into())
+                Ok(self.engine.create_volume(project, name, &volume, self.project.root()).await?.into())
             }
             Action::RemoveVolume(seen) => Ok(self.engine.remove_volume(&seen.engine_name).await?.into()),
             Action::CreateContainer(seat) => self.create(seat).await,

@@ -15,6 +15,7 @@ use crate::stack::Stack;
 /// When the engine refuses, or something is left although nothing should be.
 pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure> {
     let (session, _) = context.session_as_found(true).await?;
+    session.refuse_another_checkouts().await?;
     let project = session.stack.project.clone();
     let lock = lock(&context.project, &project, "down").await?;
     let keep = if arguments.volumes { Keep::Nothing } else { Keep::Data };

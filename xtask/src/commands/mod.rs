@@ -16,7 +16,8 @@ pub mod scan;
 pub mod status;
 pub mod test;
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,9 @@ use crate::execute::Halt;
 use crate::failure::{Code, Failure};
 use crate::fronts::Fronts;
 use crate::images::Sources;
-use crate::project::{Added, Project, ensure_environment};
+use crate::project::{
+    Added, PROJECT_VARIABLE, Project, Surroundings, ensure_environment, is_undecided, other_checkout,
+};
 use crate::session::Session;
 use crate::stack::Stack;
 use crate::ui::{Format, Terminal};
@@ -113,13 +116,18 @@ impl Context {
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn make_credentials(&self) -> Result<Vec<Added>, Failure> {
-        let added = ensure_environment(&self.project)?;
+    pub async fn make_credentials(&self) -> Result<Vec<Added>, Failure> {
+        let surroundings =
+            if is_undecided(&self.project)? { self.surroundings().await } else { Surroundings::default() };
+        let added = ensure_environment(&self.project, &surroundings)?;
         if !added.is_empty() {
             let path = self.project.environment_file();
             let names: Vec<&str> = added.iter().map(|added| added.name.as_str()).collect();
             let path = self.project.relative(&path).display();
             self.events.note(format!("made {} in {path}", names.join(", ")));
+        }
+        if let Some(name) = added.iter().find(|added| added.name == PROJECT_VARIABLE) {
+            self.events.note(format!("this checkout is project {}", name.value));
         }
         Ok(added)
     }
@@ -128,6 +136,21 @@ impl Context {
     #[must_use]
     pub fn told_in_turn(&self, events: Events) -> Self {
         Self { events, in_turn: true, ..self.clone() }
+    }
+
+    /// The projects of other checkouts, and the ports that containers publish. Where no engine answers, nothing runs.
+    async fn surroundings(&self) -> Surroundings {
+        let Ok(engine) = Engine::connect().await else { return Surroundings::default() };
+        let (checkouts, published) = tokio::join!(engine.checkouts(), engine.published_ports());
+        let mut directories: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+        for (project, directory) in checkouts.unwrap_or_default() {
+            directories.entry(project).or_default().insert(directory);
+        }
+        directories.retain(|_, directories| other_checkout(&self.project, directories).is_some());
+        Surroundings {
+            projects: directories.into_keys().collect(),
+            published: published.unwrap_or_default().into_iter().map(|published| published.port).collect(),
+        }
     }
 
     /// Prints what the command answers with.

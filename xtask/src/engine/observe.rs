@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
@@ -113,6 +114,30 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// The checkouts that containers and volumes of any project were made from, each with its project.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn checkouts(&self) -> Result<BTreeSet<(String, PathBuf)>, EngineError> {
+        let filters = Some(HashMap::from([("label".to_owned(), vec![labels::DIRECTORY.to_owned()])]));
+        let containers = ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
+        let (containers, volumes) = tokio::try_join!(
+            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(containers))),
+            ask(
+                "list",
+                "volumes",
+                limits::ENGINE_ANSWER,
+                self.docker.list_volumes(Some(ListVolumesOptions { filters })),
+            ),
+        )?;
+        let of_containers = containers.into_iter().filter_map(|container| container.labels);
+        let of_volumes = volumes.volumes.unwrap_or_default().into_iter().map(|volume| volume.labels);
+        let checkout = |mut labels: HashMap<String, String>| {
+            Some((labels.remove(labels::PROJECT)?, PathBuf::from(labels.remove(labels::DIRECTORY)?)))
+        };
+        Ok(of_containers.chain(of_volumes).filter_map(checkout).collect())
     }
 
     async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {

@@ -1,6 +1,7 @@
 //! Changes in the engine: one operation a function, each safe to repeat.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bollard::models::{
@@ -272,7 +273,7 @@ impl Engine {
         .await
     }
 
-    /// Creates a volume of the project.
+    /// Creates a volume of the project, marked with the checkout that it is made for.
     ///
     /// # Errors
     /// When the engine refuses, or a volume of that name is not ours.
@@ -281,14 +282,17 @@ impl Engine {
         project: &ProjectName,
         name: &VolumeName,
         volume: &Volume,
+        directory: &Path,
     ) -> Result<Done, EngineError> {
         let engine_name = volume_name(project, name);
         let object = format!("volume {engine_name}");
+        let mut labels = object_labels(project, name.as_str(), &config_hash(volume));
+        labels.insert(labels::DIRECTORY.to_owned(), directory.display().to_string());
         let request = VolumeCreateRequest {
             name: Some(engine_name),
             driver: volume.driver.clone(),
             driver_opts: Some(volume.driver_opts.clone().into_iter().collect()),
-            labels: Some(object_labels(project, name.as_str(), &config_hash(volume))),
+            labels: Some(labels),
             cluster_volume_spec: None,
         };
         // Creating one that exists is answered with the one that exists: its labels tell whose it is.

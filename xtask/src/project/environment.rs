@@ -1,10 +1,12 @@
-//! `compose/.env`: credentials, random at first use, never in git. `compose/env.template` says how each is made.
+//! `compose/.env`: credentials, random at first use, never in git, and what tells this checkout from another: its project's
+//! name and its ports. `compose/env.template` says how each is made.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use super::Project;
+use super::place::{Place, Surroundings};
+use super::{PROJECT_VARIABLE, Project};
 use crate::failure::{Code, Failure};
 use crate::plan::VolumeSeen;
 use crate::stack::{MountSource, Stack};
@@ -28,6 +30,26 @@ pub enum EnvironmentError {
         /// The value.
         found: String,
     },
+    /// `<own-port:N>` with an N that is no port.
+    #[error("line {line}: expected <own-port:N> with N from 1 to 65535, found {found:?}")]
+    BadPort {
+        /// Counted from 1.
+        line: usize,
+        /// The value.
+        found: String,
+    },
+}
+
+/// What a variable's value is made with.
+struct Making<'a> {
+    place: Place,
+    surroundings: &'a Surroundings,
+    /// Whether a port is free.
+    is_free: &'a dyn Fn(u16) -> bool,
+    /// A secret of this length.
+    secret: &'a mut dyn FnMut(usize) -> String,
+    /// Whether what tells this checkout from others is to be decided.
+    decides: bool,
 }
 
 /// A variable that `compose/.env` lacked.
@@ -50,10 +72,17 @@ const STAND_IN: &str = "not-made-yet";
 ///
 /// # Errors
 /// When a file cannot be read or written, or the template is wrong.
-pub fn ensure_environment(project: &Project) -> Result<Vec<Added>, Failure> {
+pub fn ensure_environment(project: &Project, surroundings: &Surroundings) -> Result<Vec<Added>, Failure> {
     let path = project.environment_file();
     let mut random = std::fs::File::open("/dev/urandom").ok();
-    let missing = lacking(project, &read(&path)?, &mut |length| secret(random.as_mut(), length))?;
+    let mut making = Making {
+        place: Place::of(project),
+        surroundings,
+        is_free: &|port| surroundings.is_free(port),
+        secret: &mut |length| secret(random.as_mut(), length),
+        decides: !Project::is_named_by_environment(),
+    };
+    let missing = lacking(project, &read(&path)?, &mut making)?;
     if !missing.is_empty() {
         append(&path, &missing).map_err(|error| {
             Failure::new(Code::ProjectInvalid, format!("cannot write {}: {error}", path.display()))
@@ -62,19 +91,36 @@ pub fn ensure_environment(project: &Project) -> Result<Vec<Added>, Failure> {
     Ok(missing)
 }
 
-/// What the template asks for and nothing has a value for, each with a stand-in.
+/// Whether the first `dev` has still to decide what tells this checkout from others.
+///
+/// # Errors
+/// When a file cannot be read, or the template is wrong.
+pub fn is_undecided(project: &Project) -> Result<bool, Failure> {
+    let missing = stand_ins(project, &read(&project.environment_file())?)?;
+    Ok(missing.contains_key(PROJECT_VARIABLE) && !Project::is_named_by_environment())
+}
+
+/// What the template asks for and nothing has a value for, each with a stand-in: what is decided without looking at the
+/// machine.
 pub(super) fn stand_ins(
     project: &Project,
     present: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let missing = lacking(project, present, &mut |_| STAND_IN.to_owned())?;
+    let mut making = Making {
+        place: Place::of(project),
+        surroundings: &Surroundings::default(),
+        is_free: &|_| true,
+        secret: &mut |_| STAND_IN.to_owned(),
+        decides: !Project::is_named_by_environment(),
+    };
+    let missing = lacking(project, present, &mut making)?;
     Ok(missing.into_iter().map(|added| (added.name, added.value)).collect())
 }
 
 fn lacking(
     project: &Project,
     present: &BTreeMap<String, String>,
-    secret: &mut dyn FnMut(usize) -> String,
+    making: &mut Making<'_>,
 ) -> Result<Vec<Added>, Failure> {
     let template = project.environment_template();
     let text = match std::fs::read_to_string(&template) {
@@ -82,7 +128,7 @@ fn lacking(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(&template, &error)),
     };
-    complete(&text, present, secret)
+    complete(&text, present, making)
         .map_err(|error| Failure::new(Code::ProjectInvalid, format!("{}: {error}", template.display())))
 }
 
@@ -126,33 +172,91 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Code::ProjectInvalid, format!("cannot read {}: {error}", path.display()))
 }
 
+/// How the template says a value is made.
+enum Value<'t> {
+    Plain(&'t str),
+    Random(usize),
+    /// The name of the project, with that of the first checkout.
+    OwnName(&'t str),
+    /// A port, with that of the first checkout.
+    OwnPort(u16),
+}
+
+/// The template's lines, each with its number.
+fn lines(template: &str) -> Result<Vec<(&str, Value<'_>)>, EnvironmentError> {
+    let mut lines = Vec::new();
+    for (index, text) in template.lines().enumerate() {
+        let (line, text) = (index + 1, text.trim());
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| EnvironmentError::NotAnAssignment { line, found: text.to_owned() })?;
+        let of = |kind: &str| value.strip_prefix(kind).and_then(|rest| rest.strip_suffix('>'));
+        let found = || value.to_owned();
+        let value = if let Some(length) = of("<random:") {
+            match length.parse() {
+                Ok(length @ 16..=128) => Value::Random(length),
+                _ => return Err(EnvironmentError::BadLength { line, found: found() }),
+            }
+        } else if let Some(port) = of("<own-port:") {
+            match port.parse() {
+                Ok(port @ 1..) => Value::OwnPort(port),
+                _ => return Err(EnvironmentError::BadPort { line, found: found() }),
+            }
+        } else if let Some(default) = of("<own-name:") {
+            Value::OwnName(default)
+        } else {
+            Value::Plain(value)
+        };
+        lines.push((name, value));
+    }
+    Ok(lines)
+}
+
 /// The template's variables that are not present, each with the value it gets.
 fn complete(
     template: &str,
     present: &BTreeMap<String, String>,
-    secret: &mut dyn FnMut(usize) -> String,
+    making: &mut Making<'_>,
 ) -> Result<Vec<Added>, EnvironmentError> {
+    let lines = lines(template)?;
+    // A checkout that goes by another name than the first one's has ports of its own.
+    let names = lines.iter().find_map(|(name, value)| match value {
+        Value::OwnName(default) => Some(match present.get(*name) {
+            Some(name) => (name.clone(), *default),
+            None => (making.place.project(default, &making.surroundings.projects), *default),
+        }),
+        _ => None,
+    });
+    let is_first = names.as_ref().is_none_or(|(name, default)| name == default);
+    let count = lines.iter().filter(|(_, value)| matches!(value, Value::OwnPort(_))).count();
+    let undecided =
+        lines.iter().any(|(name, value)| matches!(value, Value::OwnPort(_)) && !present.contains_key(*name));
+    let mut next = match u16::try_from(count) {
+        Ok(count) if undecided && making.decides && !is_first => making.place.ports(count, making.is_free),
+        _ => 0,
+    };
     let mut missing = Vec::new();
-    for (index, line) in template.lines().enumerate() {
-        let (line_number, line) = (index + 1, line.trim());
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (name, value) = line
-            .split_once('=')
-            .ok_or_else(|| EnvironmentError::NotAnAssignment { line: line_number, found: line.to_owned() })?;
-        if present.contains_key(name) {
-            continue;
-        }
-        let length = value.strip_prefix("<random:").and_then(|rest| rest.strip_suffix('>'));
-        let made = match length {
-            Some(length) => match length.parse() {
-                Ok(length @ 16..=128) => secret(length),
-                _ => return Err(EnvironmentError::BadLength { line: line_number, found: value.to_owned() }),
-            },
-            None => value.to_owned(),
+    for (name, value) in &lines {
+        let own = matches!(value, Value::OwnName(_) | Value::OwnPort(_));
+        let (value, is_secret) = match value {
+            Value::Plain(value) => ((*value).to_owned(), false),
+            Value::Random(length) if !present.contains_key(*name) => ((making.secret)(*length), true),
+            Value::Random(_) => continue,
+            Value::OwnName(default) => {
+                (names.as_ref().map_or(*default, |(name, _)| name.as_str()).to_owned(), false)
+            }
+            Value::OwnPort(default) if is_first => (default.to_string(), false),
+            Value::OwnPort(_) => {
+                next += 1;
+                ((next - 1).to_string(), false)
+            }
         };
-        missing.push(Added { name: name.to_owned(), value: made, secret: length.is_some() });
+        if !present.contains_key(*name) && (making.decides || !own) {
+            missing.push(Added { name: (*name).to_owned(), value, secret: is_secret });
+        }
     }
     Ok(missing)
 }
@@ -214,11 +318,57 @@ fn append(path: &Path, missing: &[Added]) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    /// What is made in a checkout `second`, beside others of these projects, where no port is taken.
+    fn made_beside(
+        template: &str,
+        present: &BTreeMap<String, String>,
+        others: &[&str],
+    ) -> Result<Vec<Added>, EnvironmentError> {
+        let projects = others.iter().map(|&name| name.to_owned()).collect();
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("second");
+        std::fs::create_dir_all(directory.join(".git")).unwrap();
+        let mut making = Making {
+            place: Place::of(&Project::at(directory)),
+            surroundings: &Surroundings { projects, ..Surroundings::default() },
+            is_free: &|_| true,
+            secret: &mut |length| "x".repeat(length),
+            decides: true,
+        };
+        complete(template, present, &mut making)
+    }
+
+    #[test]
+    fn a_further_checkout_gets_a_name_and_ports_that_it_keeps() {
+        let template = "HOMEPORT_PROJECT=<own-name:shop>\nA_PORT=<own-port:80>\nB_PORT=<own-port:81>\n";
+        let made = |present: &BTreeMap<String, String>, others: &[&str]| {
+            let made = made_beside(template, present, others).unwrap();
+            made.into_iter().map(|one| (one.name, one.value)).collect::<BTreeMap<_, _>>()
+        };
+        let first = made(&BTreeMap::new(), &[]);
+        let expected = [("HOMEPORT_PROJECT", "shop"), ("A_PORT", "80"), ("B_PORT", "81")];
+        assert_eq!(first, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(made(&first, &["shop"]), BTreeMap::new(), "what is decided stays");
+
+        let second = made(&BTreeMap::new(), &["shop"]);
+        assert_eq!(second["HOMEPORT_PROJECT"], "shop-second");
+        let port = |name: &str| second[name].parse::<u16>().unwrap();
+        assert_eq!(port("B_PORT"), port("A_PORT") + 1);
+        assert!(port("A_PORT") >= 12_000);
+        // A service that came later takes its place beside the others; a port that a person chose stays.
+        let without = BTreeMap::from([
+            ("HOMEPORT_PROJECT".to_owned(), "shop-second".to_owned()),
+            ("A_PORT".to_owned(), "4711".to_owned()),
+        ]);
+        assert_eq!(made(&without, &["shop"]).into_keys().collect::<Vec<_>>(), ["B_PORT"]);
+        assert_ne!(made(&without, &[])["B_PORT"], "81", "its name says that it is not the first");
+    }
+
     #[test]
     fn only_what_is_missing_is_made() {
         let template = "# how\nDB_USER=hello\n\nDB_PASSWORD=<random:24>\nADMIN=<random:16>\n";
         let present = BTreeMap::from([("ADMIN".to_owned(), "mine".to_owned())]);
-        let made = complete(template, &present, &mut |length| "x".repeat(length)).unwrap();
+        let made = made_beside(template, &present, &[]).unwrap();
         let made: Vec<_> =
             made.iter().map(|one| (one.name.as_str(), one.value.as_str(), one.secret)).collect();
         assert_eq!(made, [("DB_USER", "hello", false), ("DB_PASSWORD", &"x".repeat(24), true)]);
@@ -264,10 +414,13 @@ mod tests {
             ("A=1\nB", "line 2: expected NAME=value or a comment, found \"B\""),
             ("A=<random:4>", "line 1: expected <random:N> with N from 16 to 128, found \"<random:4>\""),
             ("A=<random:x>", "line 1: expected <random:N> with N from 16 to 128, found \"<random:x>\""),
+            (
+                "A=<own-port:0>",
+                "line 1: expected <own-port:N> with N from 1 to 65535, found \"<own-port:0>\"",
+            ),
         ];
         for (template, expected) in table {
-            let error =
-                complete(template, &BTreeMap::new(), &mut |_| String::new()).err().expect("it is wrong");
+            let error = made_beside(template, &BTreeMap::new(), &[]).err().expect("it is wrong");
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -6,21 +6,26 @@ mod environment;
 mod lock;
 mod migrations;
 mod mounted_files;
+mod place;
 mod reloads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use environment::{Added, EnvironmentError, ensure_environment, outlived_secrets, random_secret};
+pub use environment::{
+    Added, EnvironmentError, ensure_environment, is_undecided, outlived_secrets, random_secret,
+};
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, is_editors_own};
+pub use place::{Surroundings, other_checkout};
 pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
 use crate::stack::{self, Stack};
 
-/// The variable that names the project, for a second stack from the same checkout (tests use it).
+/// The variable that names the project: in `compose/.env` for a checkout, in the environment for a second stack from the
+/// same one (tests use it).
 pub const PROJECT_VARIABLE: &str = "HOMEPORT_PROJECT";
 
 /// A checkout.
@@ -110,6 +115,28 @@ impl Project {
     /// # Errors
     /// As for [`Project::stack`].
     pub fn stack_as_found(&self) -> Result<(Stack, Vec<String>, Vec<String>), Failure> {
+        let (variables, missing) = self.variables_as_found()?;
+        let (stack, warnings) = self.stack_of(&variables)?;
+        Ok((stack, warnings, missing))
+    }
+
+    /// A variable of this checkout: of the environment, else of `compose/.env`, else as the first `dev` would choose it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn variable(&self, name: &str) -> Result<Option<String>, Failure> {
+        match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Ok(self.variables_as_found()?.0.remove(name)),
+        }
+    }
+
+    /// Whether the environment says which project this is, and no file does.
+    pub fn is_named_by_environment() -> bool {
+        std::env::var_os(PROJECT_VARIABLE).is_some_and(|name| !name.is_empty())
+    }
+
+    fn variables_as_found(&self) -> Result<(BTreeMap<String, String>, Vec<String>), Failure> {
         let mut variables = environment::read(&self.environment_file())?;
         let mut missing = Vec::new();
         for (name, stand_in) in environment::stand_ins(self, &variables)? {
@@ -118,8 +145,7 @@ impl Project {
             }
             variables.insert(name, stand_in);
         }
-        let (stack, warnings) = self.stack_of(&variables)?;
-        Ok((stack, warnings, missing))
+        Ok((variables, missing))
     }
 
     fn stack_of(&self, generated: &BTreeMap<String, String>) -> Result<(Stack, Vec<String>), Failure> {
@@ -128,7 +154,7 @@ impl Project {
             Failure::new(Code::ComposeInvalid, format!("cannot read {}: {error}", path.display()))
         })?;
         let variables = |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
-        let chosen = std::env::var(PROJECT_VARIABLE).ok().filter(|name| !name.is_empty());
+        let chosen = variables(PROJECT_VARIABLE).filter(|name| !name.is_empty());
         let shown = self.relative(&path);
         let source = stack::Source {
             text: &text,

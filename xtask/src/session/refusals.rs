@@ -9,13 +9,33 @@ use crate::doctor::{PortState, ports};
 use crate::engine::PublishedPort;
 use crate::failure::{Code, Failure};
 use crate::plan::{Action, Plan};
-use crate::project::holder;
+use crate::project::{PROJECT_VARIABLE, Project, holder, other_checkout};
 use crate::stack::{MountSource, Service, ServiceName, Stack};
 
 /// How many ports above one that is taken are looked at: two stacks side by side take five.
 const PORTS_ABOVE: u16 = 50;
 
 impl Session {
+    /// Refuses to work on what another checkout has made under the same name: its containers would be replaced, its data
+    /// removed. Whoever names the project in the environment has chosen.
+    ///
+    /// # Errors
+    /// When there is such a checkout, or the engine does not answer.
+    pub async fn refuse_another_checkouts(&self) -> Result<(), Failure> {
+        if Project::is_named_by_environment() {
+            return Ok(());
+        }
+        let name = self.stack.project.as_str();
+        let of_project = self.engine.checkouts().await?.into_iter().filter(|(project, _)| project == name);
+        let directories = of_project.map(|(_, directory)| directory).collect();
+        let Some(other) = other_checkout(&self.project, &directories) else { return Ok(()) };
+        let message = format!("project {name} is that of another checkout, {}", other.display());
+        Err(Failure::new(Code::ProjectForeign, message).hint(format!(
+            "for a project of its own, remove {PROJECT_VARIABLE} and the ports from compose/.env and run `cargo xtask \
+             dev`, which chooses others; or work on that one: {PROJECT_VARIABLE}={name} before the command"
+        )))
+    }
+
     /// Refuses a plan that cannot be carried out on this machine, before anything is touched.
     ///
     /// # Errors

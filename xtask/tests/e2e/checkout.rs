@@ -24,11 +24,13 @@ pub(crate) struct Checkout {
     root: PathBuf,
     directory: Option<tempfile::TempDir>,
     name: String,
+    /// Whether its commands are told the name.
+    named: bool,
     environment: Vec<(String, String)>,
     compose: String,
     /// Removed after the containers that use it.
     image: Option<OwnImage>,
-    _slot: Slot,
+    _slot: Option<Slot>,
 }
 
 impl Checkout {
@@ -45,13 +47,34 @@ impl Checkout {
             root,
             directory: Some(directory),
             name: name(test),
+            named: true,
             environment: vec![("PORT".to_owned(), free_port().to_string())],
             compose: compose.to_owned(),
             image: None,
-            _slot: slot,
+            _slot: Some(slot),
         };
         checkout.write("compose/compose.yaml", compose);
         checkout
+    }
+
+    /// A checkout that is told no name: it finds its project's by itself, which is to be `name`. It stands in a directory
+    /// that already has its files; the second of one test (`beside`) has no slot of its own.
+    pub(crate) fn found(root: &Path, name: String, beside: Option<&Self>) -> Self {
+        let slot = beside.is_none().then(Slot::take);
+        let compose = std::fs::read_to_string(root.join("compose/compose.yaml")).expect("it was written");
+        engine::need_images(&compose);
+        let root = root.canonicalize().expect("it is there");
+        let named = false;
+        Self {
+            root,
+            directory: None,
+            name,
+            named,
+            environment: Vec::new(),
+            compose,
+            image: None,
+            _slot: slot,
+        }
     }
 
     /// This checkout with its full stack, under another name, on other ports, with an image of its own.
@@ -66,7 +89,8 @@ impl Checkout {
         let compose = std::fs::read_to_string(root.join("compose/compose.yaml")).expect("it is in git");
         // The Compose file names it after the project.
         let image = Some(OwnImage::new(&format!("{name}/service:dev")));
-        Self { root, directory: None, name, environment, compose, image, _slot: slot }
+        let named = true;
+        Self { root, directory: None, name, named, environment, compose, image, _slot: Some(slot) }
     }
 
     /// Lets this variable name an image of the project's own.
@@ -105,7 +129,8 @@ impl Checkout {
 
     /// A command line, not started yet.
     pub(crate) fn xtask(&self, arguments: &[&str]) -> Program {
-        let program = Program::new(&self.root, arguments).env("HOMEPORT_PROJECT", &self.name);
+        let program = Program::new(&self.root, arguments);
+        let program = if self.named { program.env("HOMEPORT_PROJECT", &self.name) } else { program };
         self.environment.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
 
@@ -184,7 +209,8 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
     }
 }
 
-fn name(test: &str) -> String {
+/// A project's name that no other run has.
+pub(crate) fn name(test: &str) -> String {
     format!("e2e-{}-{test}", std::process::id())
 }
 

@@ -62,7 +62,9 @@ fn a_running_service_serves_what_is_put_back() {
             http::post(&format!("{base}/api/data"), &serde_json::json!({"name": "later", "value": 1}));
         (answer.status == 201).then_some(answer)
     });
-    assert_eq!(served(&base).map(|names| names.len()), Some(6), "{}", answer.body);
+    // Its connections find out one by one that they were cut off.
+    let with_later = until("the service is connected again", || served(&base));
+    assert_eq!(with_later.len(), 6, "{}", answer.body);
 
     checkout.run(&["db", "restore", "seeded", "--yes"]).expect(0);
     let again = until("the service is connected again", || served(&base));

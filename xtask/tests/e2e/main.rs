@@ -30,5 +30,6 @@ mod report;
 mod scan;
 mod seen;
 mod service_image;
+mod side_by_side;
 mod swaps;
 mod traffic;

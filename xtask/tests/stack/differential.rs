@@ -167,7 +167,7 @@ fn the_images_that_are_built_here_are_the_projects_own() {
     assert_eq!(images("homeport"), ["homeport/service:dev"; 2]);
     assert_eq!(images("other"), ["other/service:dev"; 2]);
     if plugin() {
-        let renamed = text.replacen("name: homeport", "name: other", 1);
+        let renamed = text.replacen("name: ${HOMEPORT_PROJECT:-homeport}", "name: other", 1);
         let theirs =
             canonical("json", &renamed, &directory, &required_variables(&text)).expect("Compose takes it");
         assert_eq!(theirs.matches("\"image\": \"other/service:dev\"").count(), 2, "{theirs}");

@@ -34,7 +34,7 @@ pub(super) enum Found {
 /// The kind cluster of this checkout's project.
 pub(super) fn of_project(context: &Context) -> Result<Kind, Failure> {
     let (stack, ..) = context.project.stack_as_found()?;
-    Ok(Kind::new(stack.project.as_str(), &context.project.scratch()))
+    Ok(Kind::new(stack.project.as_str(), &context.project))
 }
 
 /// One command of this checkout at a time changes a cluster. Not the lock of the development stack: both may be at work at
@@ -144,7 +144,7 @@ pub(super) async fn ensure(
         }
         Found::Absent => {}
     }
-    refuse_taken_ports(engine).await?;
+    refuse_taken_ports(kind, engine).await?;
     let images = engine.images().await?;
     let tags: Vec<String> = images.into_iter().flat_map(|image| image.tags).collect();
     kind.create(node_image(&tags).as_deref(), reporter).await?;
@@ -179,10 +179,10 @@ pub(super) fn left_alone(kind: &Kind, seen: &str) -> Failure {
     ))
 }
 
-async fn refuse_taken_ports(engine: &Engine) -> Result<(), Failure> {
+async fn refuse_taken_ports(kind: &Kind, engine: &Engine) -> Result<(), Failure> {
     use xtask::doctor::{PortState, ports};
     let published = engine.published_ports().await?;
-    for mapping in Kind::wanted_ports()? {
+    for mapping in kind.wanted_ports()? {
         let by = match ports::state(mapping.host, None, &published).await {
             PortState::Taken(Some(holder)) => format!("taken by {holder}"),
             PortState::Taken(None) => "taken by a process that this user may not see".to_owned(),

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
 use xtask::process::{ProcessError, Program};
+use xtask::project::Project;
 
 pub use images::{NodeImage, NodeImages};
 pub use nodes::Node;
@@ -35,6 +36,7 @@ pub const OWNER_LABEL: &str = "dev.homeport/project";
 pub struct Kind {
     name: String,
     scratch: PathBuf,
+    project: Project,
 }
 
 /// A port of the host and the NodePort that it leads to.
@@ -47,9 +49,9 @@ pub struct Mapping {
 }
 
 impl Kind {
-    /// The cluster of a project; `scratch` is where a file may be put.
-    pub fn new(project: &str, scratch: &Path) -> Self {
-        Self { name: project.to_owned(), scratch: scratch.to_owned() }
+    /// The cluster of a checkout whose project has this name.
+    pub fn new(name: &str, project: &Project) -> Self {
+        Self { name: name.to_owned(), scratch: project.scratch(), project: project.clone() }
     }
 
     /// Its name, as `kind get clusters` shows it.
@@ -66,12 +68,12 @@ impl Kind {
     ///
     /// # Errors
     /// When a variable holds no port.
-    pub fn wanted_ports() -> Result<Vec<Mapping>, Failure> {
-        let mapping = |(node, variable): (u16, &str)| match std::env::var(variable) {
-            Ok(text) => text.parse().map(|host| Mapping { host, node }).map_err(|_| {
+    pub fn wanted_ports(&self) -> Result<Vec<Mapping>, Failure> {
+        let mapping = |(node, variable): (u16, &str)| match self.project.variable(variable)? {
+            Some(text) => text.parse().map(|host| Mapping { host, node }).map_err(|_| {
                 Failure::new(Code::Usage, format!("cannot use {variable}={text}: expected a port"))
             }),
-            Err(_) => Ok(Mapping { host: node, node }),
+            None => Ok(Mapping { host: node, node }),
         };
         PORTS.into_iter().map(mapping).collect()
     }
@@ -114,7 +116,7 @@ impl Kind {
     pub async fn create(&self, image: Option<&str>, reporter: &StepReporter) -> Result<(), Failure> {
         std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
         let config = self.configuration_file();
-        std::fs::write(&config, configuration(&self.name, &Self::wanted_ports()?))
+        std::fs::write(&config, configuration(&self.name, &self.wanted_ports()?))
             .map_err(|error| self.unwritable(&error))?;
         let mut program = kind(["create", "cluster", "--name", &self.name]).arg("--config").arg(&config);
         program = program.arg("--kubeconfig").arg(self.kubeconfig_file());

@@ -39,6 +39,7 @@ impl<'a> Database<'a> {
     /// For commands that only look.
     pub(super) async fn as_found(context: &'a Context) -> Result<Self, Failure> {
         let (session, _) = Box::pin(context.session_as_found(true)).await?;
+        session.refuse_another_checkouts().await?;
         Box::pin(Self::of(context, session)).await
     }
 
@@ -46,7 +47,7 @@ impl<'a> Database<'a> {
         let target = Target::of(&session.stack)
             .map_err(|error| Failure::new(Code::ComposeInvalid, error.to_string()))?;
         let seen = context
-            .unless_stopped(async { Ok(session.engine.observe(&session.stack.project).await?) })
+            .unless_stopped(Box::pin(async { Ok(session.engine.observe(&session.stack.project).await?) }))
             .await?;
         let running = |service: &str| {
             let is_it = |container: &&Container| {

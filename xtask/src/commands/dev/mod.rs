@@ -23,7 +23,7 @@ use watch::Burst;
 /// As design.md's "The command line" lists them: a wrong Compose file, no engine, a step that failed, something that did
 /// not become healthy.
 pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure> {
-    let made = if arguments.dry_run { Vec::new() } else { context.make_credentials()? };
+    let made = if arguments.dry_run { Vec::new() } else { context.make_credentials().await? };
     if arguments.fix {
         let (stack, ..) = context.project.stack_as_found()?;
         let needs = [Need::Dev];
@@ -34,10 +34,12 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     let wanted = Wanted { services: arguments.services.iter().cloned().collect(), ..Wanted::default() };
     if arguments.dry_run {
         let (session, _) = context.session_as_found(arguments.offline).await?;
+        session.refuse_another_checkouts().await?;
         let session = if arguments.detach { session } else { in_foreground(session, &wanted) };
         return dry_run(context, &session, &wanted).await;
     }
     let session = context.session(arguments.offline).await?;
+    session.refuse_another_checkouts().await?;
     if !made.is_empty() {
         let volumes = session.engine.observe(&session.stack.project).await?.volumes;
         for warning in outlived_secrets(&session.stack, &volumes, &made) {
