@@ -76,7 +76,8 @@ fn a_running_service_serves_what_is_put_back() {
     // Migrating anew leaves the service alone too, and `dev` finds nothing to do.
     checkout.run(&["db", "migrate"]).expect(0);
     assert_eq!(container(), before);
-    let plan = checkout.run(&["dev", "--dry-run", "--format", "json", "service"]).expect(0).plan();
+    let plan =
+        checkout.run(&["dev", "--detach", "--dry-run", "--format", "json", "service"]).expect(0).plan();
     assert_eq!(plan, []);
 }
 
@@ -218,4 +219,23 @@ fn a_stack_without_postgres_has_no_database() {
     let checkout = Checkout::small("db-none", SINGLE);
     let run = checkout.run(&["db", "reset", "--yes"]).expect(3);
     assert!(run.stderr().contains("the stack has no service postgres"), "{}", run.stderr());
+}
+
+#[test]
+fn the_database_is_changed_beside_a_dev_in_the_foreground() {
+    let checkout = Checkout::full("db-beside");
+    let mut dev = checkout.start(&["dev", "service"]);
+    dev.until("watching for saves");
+    let base = format!("http://127.0.0.1:{}", checkout.variable("HOMEPORT_SERVICE_PORT"));
+    checkout.run(&["db", "seed"]).expect(0);
+    checkout.run(&["db", "save", "seeded"]).expect(0);
+    checkout.run(&["db", "reset", "--yes"]).expect(0);
+    assert_eq!(until("the service is connected again", || served(&base)), [""; 0]);
+    checkout.run(&["db", "restore", "seeded", "--yes"]).expect(0);
+    assert_eq!(until("the service is connected again", || served(&base)).len(), 5);
+    // What would change the project itself is refused as ever.
+    let run = checkout.run(&["down"]).expect(4);
+    assert!(run.stderr().contains("error[project-busy]"), "{}", run.stderr());
+    dev.interrupt();
+    dev.end().expect(0);
 }

@@ -10,7 +10,8 @@ use crate::checklist::Checklist;
 use crate::cli;
 use crate::database::sql;
 use crate::failure::{Code, Failure};
-use crate::project::lock;
+use crate::project::{Before, Lock, holder, lock};
+use crate::stack::ProjectName;
 use server::Database;
 
 /// The example data.
@@ -26,21 +27,46 @@ pub async fn run(context: &Context, command: &cli::Db) -> Result<(), Failure> {
         cli::Db::Psql { arguments } => Box::pin(psql::run(context, arguments)).await,
         _ => {
             let database = Box::pin(Database::open(context)).await?;
-            let name = &database.session.stack.project;
-            let lock = lock(&context.project, name, &format!("db {}", name_of(command))).await?;
-            let changed = Box::pin(change(&database, command, lock.before())).await;
-            lock.finish(&changed);
+            let locks = Locks::take(&database, &format!("db {}", name_of(command))).await?;
+            let changed = Box::pin(change(&database, command, locks.before())).await;
+            locks.finish(&changed);
             changed
         }
     }
 }
 
+/// One command at a time changes the database, and none while another changes the project. A `dev` that a person left
+/// running holds the project all the time: beside it the database is changed, for that is what a person does while it runs.
+struct Locks {
+    database: Lock,
+    project: Option<Lock>,
+}
+
+impl Locks {
+    async fn take(of: &Database<'_>, command: &str) -> Result<Self, Failure> {
+        let (checkout, name) = (&of.context.project, &of.session.stack.project);
+        let database = lock(checkout, &ProjectName::new(format!("{name}-database")), command).await?;
+        let beside_dev = holder(checkout, name).is_some_and(|holder| holder.is_foreground_dev());
+        let project = if beside_dev { None } else { Some(lock(checkout, name, command).await?) };
+        Ok(Self { database, project })
+    }
+
+    fn before(&self) -> Before {
+        let cut_off = |lock: &Lock| lock.before() == Before::CutOff;
+        let any = cut_off(&self.database) || self.project.as_ref().is_some_and(cut_off);
+        if any { Before::CutOff } else { Before::Ended }
+    }
+
+    fn finish(self, ended: &Result<(), Failure>) {
+        self.database.finish(ended);
+        if let Some(project) = self.project {
+            project.finish(ended);
+        }
+    }
+}
+
 /// What changes something; the project is locked.
-async fn change(
-    database: &Database<'_>,
-    command: &cli::Db,
-    before: crate::project::Before,
-) -> Result<(), Failure> {
+async fn change(database: &Database<'_>, command: &cli::Db, before: Before) -> Result<(), Failure> {
     match command {
         cli::Db::Migrate => migrate(database, before).await,
         cli::Db::Reset { yes } => reset(database, *yes, before).await,
@@ -65,7 +91,7 @@ fn name_of(command: &cli::Db) -> &'static str {
     }
 }
 
-async fn migrate(database: &Database<'_>, before: crate::project::Before) -> Result<(), Failure> {
+async fn migrate(database: &Database<'_>, before: Before) -> Result<(), Failure> {
     if !database.target.migrates {
         let message =
             format!("the stack has no service {}, which runs the migrations", crate::database::MIGRATE);
@@ -74,7 +100,7 @@ async fn migrate(database: &Database<'_>, before: crate::project::Before) -> Res
     database.migrate(before).await
 }
 
-async fn reset(database: &Database<'_>, yes: bool, before: crate::project::Before) -> Result<(), Failure> {
+async fn reset(database: &Database<'_>, yes: bool, before: Before) -> Result<(), Failure> {
     let what = format!("all data of database {} is thrown away", database.target.database);
     consent::ask(database.context, yes, &what, "cargo xtask db reset --yes").await?;
     let script = sql::prepare_empty(&database.target);

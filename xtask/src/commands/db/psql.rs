@@ -1,12 +1,12 @@
 //! `cargo xtask db psql`: a person, or a script, at the database.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use super::super::Context;
 use super::server::{Database, absent};
 use crate::failure::{Code, Failure};
 use crate::process::{ProcessError, Program};
+use crate::ui;
 
 /// Runs psql in the container as the application's role. The terminal is attached by the engine's own command line, which
 /// knows how to; without one, its streams are passed on as they are.
@@ -16,7 +16,7 @@ use crate::process::{ProcessError, Program};
 pub(super) async fn run(context: &Context, arguments: &[String]) -> Result<(), Failure> {
     let database = Database::as_found(context).await?;
     let container = database.container.as_ref().ok_or_else(absent)?;
-    let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let at_terminal = ui::can_ask() && context.terminal.stdout_is_terminal;
     let streams = if at_terminal { "--interactive=true --tty=true" } else { "--interactive=true" };
     let program = Program::new("docker", Duration::MAX)
         .arg("exec")
