@@ -21,6 +21,8 @@ pub(super) async fn run(context: &Context, arguments: &[String]) -> Result<(), F
     let program = Program::new("docker", Duration::MAX)
         .arg("exec")
         .args(streams.split(' '))
+        // The root of the container cannot be written to.
+        .args(["--env", "PSQL_HISTORY=/tmp/.psql_history"])
         .args([container.0.as_str(), "psql", "--username", &database.target.role])
         .args(["--dbname", &database.target.database])
         .args(arguments);
