@@ -3,6 +3,7 @@
 //! - [`config`]: what the environment may say;
 //! - [`logging`]: one JSON line for everything worth saying;
 //! - [`metrics`]: what is counted and measured;
+//! - [`spans`]: what a trace shows of a request, and its way to a collector;
 //! - [`store`]: what is kept, in Postgres and Redis; knows no HTTP;
 //! - [`routes`]: one endpoint a file; knows no database;
 //! - [`fairings`]: what happens to every request;
@@ -16,6 +17,7 @@ pub mod fairings;
 pub mod logging;
 pub mod metrics;
 pub mod routes;
+pub mod spans;
 pub mod store;
 
 use std::{collections::HashSet, sync::Arc};
@@ -32,6 +34,7 @@ use crate::{
     fairings::{Draining, Recording},
     metrics::Metrics,
     routes::Identity,
+    spans::Export,
     store::{Store, Upkeep},
 };
 
@@ -52,6 +55,8 @@ pub struct Parts {
     pub draining: Draining,
     /// Every request's record.
     pub recording: Recording,
+    /// The way of spans to a collector.
+    pub export: Export,
 }
 
 impl Parts {
@@ -61,9 +66,11 @@ impl Parts {
         metrics.observe_runtime();
         let (store, upkeep) = Store::open(config, &metrics, logger);
         let draining = Draining::default();
-        let recording = Recording::new(Arc::clone(&metrics.requests), logger.clone(), draining.clone());
         let identity = Identity { version: config.version.clone(), hostname: hostname() };
-        (Self { identity, store, metrics, draining, recording }, upkeep)
+        let (tracer, export) = Export::start(config, &identity.hostname, &metrics.spans, logger);
+        let recording =
+            Recording::new(Arc::clone(&metrics.requests), tracer, logger.clone(), draining.clone());
+        (Self { identity, store, metrics, draining, recording, export }, upkeep)
     }
 }
 

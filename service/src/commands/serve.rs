@@ -65,6 +65,7 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     };
     drop(upkeep);
     parts.store.flush().await;
+    parts.export.finish(&logger).await;
     if let Some(Err(error)) = launched {
         crit!(logger, "the server ended"; "error" => %error);
         return ExitCode::from(code::FAILED);

@@ -26,11 +26,24 @@
 //! | `SHUTDOWN_DRAIN_SECONDS` | 0 | after SIGTERM, how long requests are still taken while `/ready` says 503 |
 //! | `SHUTDOWN_GRACE_SECONDS` | 20 | after that, how long requests in flight may take |
 //! | `MIGRATE_WAIT_SECONDS` | 60 | how long `migrate` waits for Postgres and for the migration lock |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none: no spans | the collector that spans go to: OTLP/HTTP, as `http://otel-collector:4318` |
+//! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` | the only one there is |
+//! | `OTEL_EXPORTER_OTLP_HEADERS` | none | `NAME=VALUE,…`, sent along |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT` | 10000 | the longest that a batch of spans may take, in milliseconds |
+//! | `OTEL_TRACES_SAMPLER` | `parentbased_always_on` | or `always_on`, `always_off`, `traceidratio`, `parentbased_always_off`, `parentbased_traceidratio` |
+//! | `OTEL_TRACES_SAMPLER_ARG` | 1 | the share of traces that a ratio records, 0 to 1 |
+//! | `OTEL_SERVICE_NAME` | `service` | |
+//! | `OTEL_RESOURCE_ATTRIBUTES` | none | `NAME=VALUE,…`, with every span |
+//! | `OTEL_SDK_DISABLED` | false | `true`: no spans |
+//!
+//! Those of OpenTelemetry are looked at only where spans go somewhere.
 
+mod tracing;
 mod variables;
 
 use std::{net::IpAddr, time::Duration};
 
+pub use tracing::{Sampler, Tracing};
 use variables::Variables;
 pub use variables::{Fault, Secret};
 
@@ -49,6 +62,8 @@ pub struct Config {
     pub timing: Timing,
     /// The lowest level that is logged.
     pub log_level: slog::Level,
+    /// Where spans go; `None`: nowhere.
+    pub tracing: Option<Tracing>,
 }
 
 /// Where and how requests come in.
@@ -173,6 +188,7 @@ impl Config {
                 real_ip_header: variables.header_name("REAL_IP_HEADER"),
             },
             log_level: variables.level("LOG_LEVEL", slog::Level::Info),
+            tracing: Tracing::read(&mut variables),
         };
         variables.finish(config)
     }

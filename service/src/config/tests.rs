@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Config;
+use super::{Config, Sampler};
 
 const COMPLETE: [(&str, &str); 6] = [
     ("APP_VERSION", "1.2.3"),
@@ -86,4 +86,101 @@ fn a_secret_is_shown_neither_by_debug_nor_by_a_fault() {
     assert!(!format!("{:?}", read(&[]).unwrap()).contains("hunter2"));
     let faults = read(&[("DB_PASSWORD", "hunter2\0")]).unwrap_err();
     assert_eq!(faults, ["DB_PASSWORD: contains a NUL character"]);
+}
+
+const COLLECTOR: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+#[test]
+fn spans_go_nowhere_unless_a_collector_is_named() {
+    for changes in [
+        &[] as &[(&str, &str)],
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")],
+        &[("OTEL_TRACES_SAMPLER", "nonsense"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+        &[COLLECTOR, ("OTEL_SDK_DISABLED", "True")],
+    ] {
+        assert!(read(changes).unwrap().tracing.is_none(), "{changes:?}");
+    }
+}
+
+#[test]
+fn a_collector_is_reached_at_the_path_for_traces() {
+    for (given, endpoint) in [
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ("http://collector:4318/", "http://collector:4318/v1/traces"),
+        ("http://[::1]:4318/otlp", "http://[::1]:4318/otlp/v1/traces"),
+        ("http://collector", "http://collector/v1/traces"),
+    ] {
+        let config = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", given)]).unwrap();
+        assert_eq!(config.tracing.unwrap().endpoint, endpoint);
+    }
+}
+
+#[test]
+fn what_opentelemetrys_variables_say_is_read() {
+    let changes = [
+        COLLECTOR,
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hun%74er2, x-team = b"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ("OTEL_SERVICE_NAME", "hello"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=a%20b,team=x=y"),
+    ];
+    let tracing = read(&changes).unwrap().tracing.unwrap();
+    assert!(!format!("{tracing:?}").contains("hunter2"));
+    let headers: Vec<_> =
+        tracing.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+    assert_eq!(headers, [("api-key", "hunter2"), ("x-team", "b")]);
+    assert_eq!(
+        (tracing.timeout, tracing.sampler),
+        (Duration::from_millis(250), Sampler::ParentBasedRatio(0.25))
+    );
+    assert_eq!(tracing.service_name.as_deref(), Some("hello"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(tracing.resource, [pair("deployment.environment.name", "a b"), pair("team", "x=y")]);
+}
+
+#[test]
+fn a_fault_in_opentelemetrys_variables_is_named_and_shows_no_secret() {
+    let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    for (name, value, fault) in [
+        (
+            endpoint,
+            "https://c",
+            "is \"https://c\", but the service speaks no TLS: name a collector near it that takes http://",
+        ),
+        (endpoint, "collector:4318", "is \"collector:4318\", expected http://HOST:PORT"),
+        (endpoint, "http://", "is \"http://\", expected http://HOST:PORT"),
+        (endpoint, "http://c:x", "is \"http://c:x\", expected http://HOST:PORT"),
+        (endpoint, "http://c:70000", "is \"http://c:70000\", expected http://HOST:PORT"),
+        (endpoint, "http://c?x=1", "is \"http://c?x=1\", expected http://HOST:PORT"),
+        (endpoint, "http://u:hunter2@c", "holds a user or password: use OTEL_EXPORTER_OTLP_HEADERS"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "is \"grpc\", expected http/protobuf"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "hunter2",
+            "is malformed, expected NAME=VALUE,… with values percent-encoded",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "a b=hunter2",
+            "is malformed, expected NAME=VALUE,… with values percent-encoded",
+        ),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "is \"0\", expected a whole number from 1 to 60000"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "most",
+            "is \"most\", expected always_on, always_off, traceidratio or parentbased_ before one",
+        ),
+        ("OTEL_RESOURCE_ATTRIBUTES", "=x", "is malformed, expected NAME=VALUE,… with values percent-encoded"),
+    ] {
+        let faults = read(&[COLLECTOR, (name, value)]).unwrap_err();
+        assert_eq!(faults, [format!("{name}: {fault}")]);
+    }
+    let ratio = [COLLECTOR, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
+    assert_eq!(
+        read(&ratio).unwrap_err(),
+        ["OTEL_TRACES_SAMPLER_ARG: is \"2\", expected a number from 0 to 1"]
+    );
 }

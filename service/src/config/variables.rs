@@ -108,6 +108,18 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// A share of a whole: 0 to 1.
+    pub(super) fn share(&mut self, name: &str, default: f64) -> f64 {
+        let Some(text) = self.optional(name) else { return default };
+        match text.parse::<f64>() {
+            Ok(value) if (0.0..=1.0).contains(&value) => value,
+            _ => {
+                self.fault(name, format!("is {text:?}, expected a number from 0 to 1"));
+                default
+            }
+        }
+    }
+
     pub(super) fn address(&mut self, name: &str, default: IpAddr) -> IpAddr {
         let Some(text) = self.optional(name) else { return default };
         text.parse().unwrap_or_else(|_| {
@@ -140,7 +152,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    fn fault(&mut self, variable: &str, problem: impl Into<String>) {
+    pub(super) fn fault(&mut self, variable: &str, problem: impl Into<String>) {
         self.faults.push(Fault { variable: variable.to_owned(), problem: problem.into() });
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -18,7 +18,10 @@ use rocket::{
 use slog::{Logger, error, info};
 
 use super::{shutdown::Draining, trace::TraceContext};
-use crate::metrics::RequestMetrics;
+use crate::{
+    metrics::RequestMetrics,
+    spans::{self, Place, Span, Tracer},
+};
 
 /// A request's id may be this long: longer than any id format in use, short enough to be repeated in every answer.
 const LONGEST_ID: usize = 128;
@@ -32,14 +35,15 @@ pub struct Recording(Arc<Shared>);
 
 struct Shared {
     metrics: Arc<RequestMetrics>,
+    tracer: Tracer,
     logger: Logger,
     draining: Draining,
 }
 
 impl Recording {
     /// Records into these; while `draining`, tells each client to leave.
-    pub fn new(metrics: Arc<RequestMetrics>, logger: Logger, draining: Draining) -> Self {
-        Self(Arc::new(Shared { metrics, logger, draining }))
+    pub fn new(metrics: Arc<RequestMetrics>, tracer: Tracer, logger: Logger, draining: Draining) -> Self {
+        Self(Arc::new(Shared { metrics, tracer, logger, draining }))
     }
 
     /// Requests whose answer, body included, has not been handed to the connection.
@@ -56,6 +60,9 @@ pub struct RequestRecord {
     trace: TraceContext,
     /// Whether the trace is the request's own.
     proceeds: bool,
+    /// Taken when it ends.
+    span: Mutex<Option<Span>>,
+    place: Place,
     announced: AtomicBool,
     recording: Option<Arc<Shared>>,
 }
@@ -76,12 +83,21 @@ impl RequestRecord {
             (Some(header), None) => TraceContext::proceed(header),
             _ => None,
         };
+        let (method, proceeds) = (request.method().as_str(), trace.is_some());
+        let caller = trace.and_then(|trace| trace.caller());
+        let span = recording.as_ref().and_then(|recording| recording.tracer.begin(caller, method));
+        let mut trace = trace.unwrap_or_else(TraceContext::start);
+        if let Some(identity) = span.as_ref().and_then(Span::identity) {
+            trace = trace.with_span(identity);
+        }
         Self {
             begun: Instant::now(),
-            method: request.method().as_str(),
+            method,
             id: request.headers().get_one("X-Request-Id").filter(|id| is_sane(id)).map(str::to_owned),
-            trace: trace.unwrap_or_else(TraceContext::start),
-            proceeds: trace.is_some(),
+            trace,
+            proceeds,
+            place: span.as_ref().map(Span::place).unwrap_or_default(),
+            span: Mutex::new(span),
             announced: AtomicBool::new(false),
             recording,
         }
@@ -90,6 +106,11 @@ impl RequestRecord {
     /// The request's id: the client's own if it brought a sane one, else the trace's.
     pub fn request_id(&self) -> String {
         self.id.clone().unwrap_or_else(|| self.trace.trace_id().as_str().to_owned())
+    }
+
+    /// Where in its trace the request's work is done.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether Rocket took the request for one: what it cannot read goes to a catcher without any fairing.
@@ -114,6 +135,7 @@ impl RequestRecord {
         let latency = self.begun.elapsed();
         let status = response.status().code;
         let endpoint = request.route().and_then(|route| route.name.as_deref());
+        self.end_span(request, endpoint, status, method);
         let series = recording.metrics.series(method, endpoint);
         series.count(status, latency);
         let trace_id = self.trace.trace_id();
@@ -137,6 +159,21 @@ impl RequestRecord {
             // RFC 9112 section 9.6: clients turn elsewhere while requests are still served.
             response.set_raw_header("Connection", "close");
         }
+    }
+}
+
+impl RequestRecord {
+    fn end_span(&self, request: &Request<'_>, route: Option<&str>, status: u16, method: &str) {
+        let Some(span) = self.span.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let host = request.host().map(|host| (host.domain().as_str(), host.port()));
+        span.answer(&spans::Request {
+            method: (method != UNREAD_METHOD).then_some(self.method),
+            route,
+            path: shortened(request.uri().path().as_str()),
+            status,
+            client: request.client_ip(),
+            host,
+        });
     }
 }
 

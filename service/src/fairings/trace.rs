@@ -3,12 +3,16 @@
 
 use std::fmt;
 
+use crate::spans::Caller;
+
 /// A trace and our place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: TraceId,
     span_id: u64,
     flags: u8,
+    /// The span of the header that is proceeded with.
+    caller: Option<u64>,
 }
 
 /// `00-` 32 digits `-` 16 digits `-` 2 digits: section 3.2.2.
@@ -20,7 +24,7 @@ const SAMPLED: u8 = 1;
 impl TraceContext {
     /// A new trace, not sampled.
     pub fn start() -> Self {
-        Self { trace_id: TraceId::random(), span_id: fastrand::u64(1..), flags: 0 }
+        Self { trace_id: TraceId::random(), span_id: fastrand::u64(1..), flags: 0, caller: None }
     }
 
     /// Goes on with the trace of a request's `traceparent`, under a span of its own. `None` when the header breaks any rule
@@ -41,7 +45,25 @@ impl TraceContext {
         if hex(&trace_id.0)? == 0 || parent == 0 {
             return None;
         }
-        Some(Self { trace_id, span_id: fastrand::u64(1..), flags: u8::try_from(flags).ok()? & SAMPLED })
+        Some(Self {
+            trace_id,
+            span_id: fastrand::u64(1..),
+            flags: u8::try_from(flags).ok()? & SAMPLED,
+            caller: Some(u64::try_from(parent).ok()?),
+        })
+    }
+
+    /// Whose trace it is that is gone on with; `None`: a trace of our own.
+    pub fn caller(&self) -> Option<Caller> {
+        let trace_id = hex(&self.trace_id.0)?;
+        self.caller.map(|span_id| Caller { trace_id, span_id, sampled: self.flags & SAMPLED != 0 })
+    }
+
+    /// The same place, under the ids of a span that was begun for it.
+    #[must_use]
+    pub fn with_span(self, span: Caller) -> Self {
+        let flags = if span.sampled { SAMPLED } else { 0 };
+        Self { trace_id: TraceId::of(span.trace_id), span_id: span.span_id, flags, ..self }
     }
 
     /// The trace's id, to be written as 32 digits.
@@ -62,9 +84,13 @@ pub struct TraceId([u8; 32]);
 
 impl TraceId {
     fn random() -> Self {
+        Self::of(fastrand::u128(1..))
+    }
+
+    fn of(number: u128) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(1..).to_be_bytes()) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 0xf)];
         }
@@ -91,7 +117,7 @@ fn hex(digits: &[u8]) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use super::TraceContext;
+    use super::{Caller, TraceContext};
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -134,6 +160,17 @@ mod tests {
         ] {
             assert_eq!(TraceContext::proceed(header), None, "{header:?}");
         }
+    }
+
+    #[test]
+    fn a_span_takes_the_place_and_the_caller_stays() {
+        let trace = TraceContext::proceed(&format!("00-{TRACE}-b7ad6b7169203331-01")).expect("valid");
+        let caller = trace.caller().expect("a caller");
+        assert_eq!((caller.span_id, caller.sampled), (0xb7ad_6b71_6920_3331, true));
+        let span = Caller { span_id: 0x2a, sampled: false, ..caller };
+        assert_eq!(trace.with_span(span).to_string(), format!("00-{TRACE}-000000000000002a-00"));
+        assert_eq!(trace.with_span(span).caller().map(|caller| caller.span_id), Some(caller.span_id));
+        assert_eq!(TraceContext::start().caller(), None);
     }
 
     #[test]

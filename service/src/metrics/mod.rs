@@ -32,6 +32,17 @@ pub struct Metrics {
     pub requests: Arc<RequestMetrics>,
     /// What the store counts.
     pub store: StoreMetrics,
+    /// What becomes of spans.
+    pub spans: SpanMetrics,
+}
+
+/// What becomes of spans.
+#[derive(Clone, Debug)]
+pub struct SpanMetrics {
+    /// `app_spans_exported_total`
+    pub exported: IntCounter,
+    /// `app_spans_dropped_total`
+    pub dropped: IntCounter,
 }
 
 /// What the store counts.
@@ -70,6 +81,7 @@ impl Metrics {
         let metrics = Self {
             requests: Arc::new(RequestMetrics::new(&registry, endpoints)),
             store: StoreMetrics::new(&registry),
+            spans: SpanMetrics::new(&registry),
             registry,
         };
         metrics.register(Box::new(ProcessCollector::for_self()));
@@ -104,6 +116,19 @@ impl Metrics {
 
     fn register(&self, collector: Box<dyn prometheus::core::Collector>) {
         self.registry.register(collector).expect("each metric registered once, under a valid name");
+    }
+}
+
+impl SpanMetrics {
+    fn new(registry: &Registry) -> Self {
+        let counter = |name: &str, help: &str| added(registry, IntCounter::new(name, help));
+        Self {
+            exported: counter("app_spans_exported_total", "Spans that the collector took."),
+            dropped: counter(
+                "app_spans_dropped_total",
+                "Spans lost for want of room or because the collector did not take them.",
+            ),
+        }
     }
 }
 

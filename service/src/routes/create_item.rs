@@ -12,7 +12,7 @@ use rocket::{
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
-use super::Json;
+use super::{At, Json};
 use crate::{
     error::{Kind, Problem},
     store::{IdempotencyKey, NewItem, Refusal, Store},
@@ -32,13 +32,14 @@ pub struct BodyDeadline(
 #[post("/api/data", data = "<data>")]
 pub(super) async fn create_item(
     head: Head,
+    at: At<'_>,
     data: Data<'_>,
     store: &State<Store>,
     deadline: &State<BodyDeadline>,
 ) -> Result<Json, Problem> {
     let key = head.0?;
     let item = parse(&read(data, deadline.0).await?)?;
-    let created = store.items().create(item, key).await?;
+    let created = store.items().create(item, key, at.0).await?;
     let location = format!("/api/data/{}", created.item.id);
     let answer = Json::written(created.item.to_json()).status(Status::Created).header("Location", location);
     Ok(if created.replayed { answer.header("Idempotency-Replayed", "true") } else { answer })

@@ -3,7 +3,7 @@
 use rocket::{State, get};
 use serde::Serialize;
 
-use super::Json;
+use super::{At, Json};
 use crate::{error::Problem, store::Store};
 
 /// Who answers.
@@ -24,11 +24,15 @@ struct Greeting<'a> {
 }
 
 #[get("/")]
-pub(super) async fn home(identity: &State<Identity>, store: &State<Store>) -> Result<Json, Problem> {
+pub(super) async fn home(
+    identity: &State<Identity>,
+    at: At<'_>,
+    store: &State<Store>,
+) -> Result<Json, Problem> {
     Json::of(&Greeting {
         message: "Hello from Homeport!",
         version: &identity.version,
         hostname: &identity.hostname,
-        visitor: store.visit().await,
+        visitor: store.visit(at.0).await,
     })
 }

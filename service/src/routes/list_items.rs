@@ -5,16 +5,16 @@ use rocket::{
     request::{FromRequest, Outcome},
 };
 
-use super::Json;
+use super::{At, Json};
 use crate::{
     error::{Kind, Problem},
     store::{Cursor, Limit, PageRequest, Store},
 };
 
 #[get("/api/data")]
-pub(super) async fn list_items(query: Query, store: &State<Store>) -> Result<Json, Problem> {
+pub(super) async fn list_items(query: Query, at: At<'_>, store: &State<Store>) -> Result<Json, Problem> {
     let request = query.0?;
-    let page = store.items().page(request).await?;
+    let page = store.items().page(request, at.0).await?;
     let Some(next) = page.next else {
         return Ok(Json::written(format!("{{\"items\":{},\"next\":null}}", page.items)));
     };

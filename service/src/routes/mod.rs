@@ -14,8 +14,15 @@ mod visitors;
 
 use std::{fmt::Display, io::Cursor};
 
-use rocket::{Catcher, Request, Response, Route, http::Status, response::Responder};
+use rocket::{
+    Catcher, Request, Response, Route,
+    http::Status,
+    request::{FromRequest, Outcome},
+    response::Responder,
+};
 use serde::Serialize;
+
+use crate::{fairings::RequestRecord, spans::Place};
 
 pub use create_item::BodyDeadline;
 pub use home::Identity;
@@ -72,6 +79,18 @@ pub(crate) fn set_body(response: &mut Response<'_>, body: String) {
     let length = body.len();
     response.set_sized_body(length, Cursor::new(body));
     response.set_max_chunk_size(length.clamp(1, LARGEST_PIECE));
+}
+
+/// Where in its trace the request's work is done.
+pub(crate) struct At<'r>(&'r Place);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for At<'r> {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Outcome::Success(Self(RequestRecord::of(request).place()))
+    }
 }
 
 /// An answer with a JSON body.

@@ -2,10 +2,10 @@
 
 use rocket::{State, get};
 
-use super::Json;
+use super::{At, Json};
 use crate::store::Store;
 
 #[get("/api/visitors")]
-pub(super) async fn visitors(store: &State<Store>) -> Json {
-    Json::written(format!("{{\"visitors\":{}}}", store.visitors().await))
+pub(super) async fn visitors(at: At<'_>, store: &State<Store>) -> Json {
+    Json::written(format!("{{\"visitors\":{}}}", store.visitors(at.0).await))
 }

@@ -18,7 +18,11 @@ use super::{
     items::{Cursor, Page, PageRequest},
     link::Link,
 };
-use crate::{config::Redis, metrics::StoreMetrics};
+use crate::{
+    config::Redis,
+    metrics::StoreMetrics,
+    spans::{Place, Span, statements, works},
+};
 
 /// Pages larger than this are not cached: a hundred items of 64 KiB would displace everything else.
 const LARGEST_PAGE: usize = 256 * 1024;
@@ -50,9 +54,10 @@ impl Cache {
     pub(super) async fn page(
         self: &Arc<Self>,
         request: PageRequest,
+        place: &Place,
         read: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
     ) -> Result<Arc<Page>, StoreError> {
-        let Some(token) = self.look_up(request).await else {
+        let Some(token) = self.look_up(request, place).await else {
             self.misses.inc();
             return read.await.map(Arc::new);
         };
@@ -63,47 +68,54 @@ impl Cache {
             }
             Found::Token(token) => {
                 self.misses.inc();
-                self.read_once(token, request, read).await
+                self.read_once(token, request, place, read).await
             }
         }
     }
 
     /// `None`: there is no Redis to ask.
-    async fn look_up(&self, request: PageRequest) -> Option<Found> {
+    async fn look_up(&self, request: PageRequest, place: &Place) -> Option<Found> {
         let mut command = redis::cmd("MGET");
         command.arg(self.token_key()).arg(self.page_key(request));
-        let (token, kept): (Option<String>, Option<String>) = self.link.query(&command).await?;
+        let (token, kept): (Option<String>, Option<String>) =
+            self.link.query(place, &statements::CACHE_GET, &command).await?;
         let Some(token) = token else {
-            return self.first_token().await.map(Found::Token);
+            return self.first_token(place).await.map(Found::Token);
         };
         let page = kept.as_deref().and_then(|text| read_entry(text, &token));
         Some(page.map_or(Found::Token(token), Found::Page))
     }
 
     /// Puts a token where none is, and returns the one in force.
-    async fn first_token(&self) -> Option<String> {
+    async fn first_token(&self, place: &Place) -> Option<String> {
         let mut command = redis::cmd("SET");
         command.arg(self.token_key()).arg(fresh_token());
         command.arg(SetOptions::default().conditional_set(ExistenceCheck::NX));
-        self.link.query::<Option<String>>(&command).await?;
-        self.link.query::<Option<String>>(redis::cmd("GET").arg(self.token_key())).await?
+        self.link.query::<Option<String>>(place, &statements::CACHE_BEGIN, &command).await?;
+        let mut command = redis::cmd("GET");
+        command.arg(self.token_key());
+        self.link.query::<Option<String>>(place, &statements::CACHE_TOKEN, &command).await?
     }
 
     async fn read_once(
         self: &Arc<Self>,
         token: String,
         request: PageRequest,
+        place: &Place,
         read: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
     ) -> Result<Arc<Page>, StoreError> {
-        let reading = {
+        let (reading, _wait) = {
             let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (token.clone(), request);
-            readings.get(&key).and_then(WeakShared::upgrade).unwrap_or_else(|| {
+            if let Some(reading) = readings.get(&key).and_then(WeakShared::upgrade) {
+                (reading, place.begin(works::READING_WAIT))
+            } else {
                 readings.retain(|_, reading| reading.upgrade().is_some());
-                let reading = Arc::clone(self).read_and_keep(token, request, read).boxed().shared();
+                let this = Arc::clone(self);
+                let reading = this.read_and_keep(token, request, place.clone(), read).boxed().shared();
                 readings.extend(reading.downgrade().map(|weak| (key, weak)));
-                reading
-            })
+                (reading, Span::default())
+            }
         };
         reading.await
     }
@@ -112,6 +124,7 @@ impl Cache {
         self: Arc<Self>,
         token: String,
         request: PageRequest,
+        place: Place,
         read: impl Future<Output = Result<Page, StoreError>>,
     ) -> Result<Arc<Page>, StoreError> {
         let page = Arc::new(read.await?);
@@ -120,15 +133,15 @@ impl Cache {
             let mut command = redis::cmd("SET");
             command.arg(self.page_key(request)).arg(write_entry(&page, &token));
             command.arg(SetOptions::default().with_expiration(SetExpiry::PX(milliseconds)));
-            self.link.query::<()>(&command).await;
+            self.link.query::<()>(&place, &statements::CACHE_SET, &command).await;
         }
         Ok(page)
     }
 
     /// Makes every kept page old. When Redis is away there is nothing to do: [`Cache::renew`] runs before it is used
     /// again.
-    pub(super) async fn invalidate(&self) {
-        self.link.query_owed(&self.set_token()).await;
+    pub(super) async fn invalidate(&self, place: &Place) {
+        self.link.query_owed(place, &statements::CACHE_INVALIDATE, &self.set_token()).await;
     }
 
     /// As [`Cache::invalidate`], on a connection that is not in use yet.

@@ -13,8 +13,10 @@ use time::OffsetDateTime;
 
 use super::{
     items::{IdempotencyKey, Item, ItemId, NewItem},
+    postgres::query,
     tables::{idempotency_keys, items},
 };
+use crate::spans::{Place, statements};
 
 /// One item of a batch.
 pub(super) struct Insertion {
@@ -32,36 +34,46 @@ impl Insertion {
 #[derive(Clone, Copy)]
 pub(super) enum Outcome {
     /// It is stored.
-    Stored(Place),
+    Stored(Spot),
     /// An equal item was stored under its key before.
-    Replayed(Place),
+    Replayed(Spot),
     /// Its key belongs to another item.
     KeyReused,
 }
 
 /// Where and when an item was stored.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Spot {
     pub(super) id: ItemId,
     pub(super) created_at: OffsetDateTime,
 }
 
-/// Inserts the batch and commits it.
-pub(super) fn insert(connection: &mut PgConnection, batch: &[Insertion]) -> QueryResult<Vec<Outcome>> {
+/// Inserts the batch and commits it, for the batch's span at `at`.
+pub(super) fn insert(
+    connection: &mut PgConnection,
+    batch: &[Insertion],
+    at: &Place,
+) -> QueryResult<Vec<Outcome>> {
     if batch.iter().all(|insertion| insertion.key.is_none()) {
         let new: Vec<_> = batch.iter().map(|insertion| (None, &insertion.item)).collect();
-        return Ok(insert_new(connection, &new)?.into_iter().map(Outcome::Stored).collect());
+        return Ok(insert_new(connection, &new, at)?.into_iter().map(Outcome::Stored).collect());
     }
-    connection.transaction(|connection| insert_with_keys(connection, batch))
+    connection.transaction(|connection| insert_with_keys(connection, batch, at))
 }
 
 /// Claims the keys, inserts what is new under the ids that the claims reserved, and looks up what the other keys made. A
 /// claim waits for a rival's transaction to end; keys are claimed in one order everywhere, so that no two wait for each
 /// other.
-fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> QueryResult<Vec<Outcome>> {
+fn insert_with_keys(
+    connection: &mut PgConnection,
+    batch: &[Insertion],
+    at: &Place,
+) -> QueryResult<Vec<Outcome>> {
     let keys: BTreeSet<&str> = batch.iter().filter_map(Insertion::key).collect();
     let claim = ClaimKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect() };
-    let mut claimed: BTreeMap<String, i64> = claim.load(connection)?.into_iter().collect();
+    let claimed: Vec<(String, i64)> =
+        query(at, &statements::CLAIM_KEYS, connection, |connection| claim.load(connection))?;
+    let mut claimed: BTreeMap<String, i64> = claimed.into_iter().collect();
     let earlier: Vec<&str> = keys.into_iter().filter(|key| !claimed.contains_key(*key)).collect();
 
     // The first of a batch to use a claimed key is its item; a later one repeats it, or misuses the key.
@@ -83,8 +95,8 @@ fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> Query
             new.len() - 1
         }));
     }
-    let stored = insert_new(connection, &new)?;
-    let found = find_by_keys(connection, &earlier)?;
+    let stored = insert_new(connection, &new, at)?;
+    let found = find_by_keys(connection, &earlier, at)?;
 
     let judge = |(insertion, place): (&Insertion, Option<usize>)| {
         if let Some(place) = place {
@@ -94,7 +106,7 @@ fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> Query
         let (equal, place) = match (made.get(key), found.get(key)) {
             (Some((place, item)), _) => (**item == insertion.item, stored[*place]),
             (None, Some(item)) => {
-                (insertion.item.is_stored_as(item), Place { id: item.id, created_at: item.created_at })
+                (insertion.item.is_stored_as(item), Spot { id: item.id, created_at: item.created_at })
             }
             // A key that was there at the claim and is gone now was swept: the caller may try again.
             (None, None) => return Err(diesel::result::Error::RollbackTransaction),
@@ -106,27 +118,37 @@ fn insert_with_keys(connection: &mut PgConnection, batch: &[Insertion]) -> Query
 
 type Found = (String, (i64, String, serde_json::Value, OffsetDateTime));
 
-fn find_by_keys(connection: &mut PgConnection, keys: &[&str]) -> QueryResult<BTreeMap<String, Item>> {
+fn find_by_keys(
+    connection: &mut PgConnection,
+    keys: &[&str],
+    at: &Place,
+) -> QueryResult<BTreeMap<String, Item>> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found: Vec<Found> = idempotency_keys::table
+    let statement = idempotency_keys::table
         .inner_join(items::table.on(items::id.eq(idempotency_keys::item_id)))
         .filter(idempotency_keys::key.eq_any(keys))
-        .select((idempotency_keys::key, items::all_columns))
-        .load(connection)?;
+        .select((idempotency_keys::key, items::all_columns));
+    let found: Vec<Found> =
+        query(at, &statements::FIND_BY_KEYS, connection, |connection| statement.load(connection))?;
     Ok(found.into_iter().map(|(key, row)| (key, Item::from(row))).collect())
 }
 
-fn insert_new(connection: &mut PgConnection, rows: &[(Option<i64>, &NewItem)]) -> QueryResult<Vec<Place>> {
+fn insert_new(
+    connection: &mut PgConnection,
+    rows: &[(Option<i64>, &NewItem)],
+    at: &Place,
+) -> QueryResult<Vec<Spot>> {
     let statement = InsertItems {
         ids: rows.iter().map(|(id, _)| *id).collect(),
         names: rows.iter().map(|(_, item)| item.name()).collect(),
         values: rows.iter().map(|(_, item)| item.value()).collect(),
     };
-    let mut made: Vec<(i64, i64, OffsetDateTime)> = statement.load(connection)?;
+    let mut made: Vec<(i64, i64, OffsetDateTime)> =
+        query(at, &statements::INSERT_ITEMS, connection, |connection| statement.load(connection))?;
     made.sort_unstable_by_key(|(row, ..)| *row);
-    Ok(made.into_iter().map(|(_, id, created_at)| Place { id: ItemId(id), created_at }).collect())
+    Ok(made.into_iter().map(|(_, id, created_at)| Spot { id: ItemId(id), created_at }).collect())
 }
 
 /// A multi-row insert whose text does not depend on the number of rows, so that Postgres plans it once. The rows' places

@@ -16,6 +16,7 @@ use slog::Logger;
 use time::{OffsetDateTime, UtcOffset};
 
 use super::{cache::Cache, error::StoreError, postgres::Postgres, tables::items, writer::Writer};
+use crate::spans::{Place, statements};
 
 /// The longest name, in characters; the table's own check says the same.
 pub const LONGEST_NAME: usize = 200;
@@ -327,18 +328,25 @@ impl Items {
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn create(&self, item: NewItem, key: Option<IdempotencyKey>) -> Result<Created, StoreError> {
+    pub async fn create(
+        &self,
+        item: NewItem,
+        key: Option<IdempotencyKey>,
+        place: &Place,
+    ) -> Result<Created, StoreError> {
         self.postgres.check_up()?;
-        self.writer.write(item, key).await
+        self.writer.write(item, key, place).await
     }
 
     /// Finds one item.
     ///
     /// # Errors
     /// Postgres away, late or at fault.
-    pub async fn find(&self, id: ItemId) -> Result<Option<Item>, StoreError> {
+    pub async fn find(&self, id: ItemId, place: &Place) -> Result<Option<Item>, StoreError> {
         self.postgres
-            .run(move |connection| items::table.find(id.0).first::<Row>(connection).optional())
+            .query(place, statements::FIND_ITEM, move |connection| {
+                items::table.find(id.0).first::<Row>(connection).optional()
+            })
             .await
             .map(|row| row.map(Item::from))
     }
@@ -347,20 +355,23 @@ impl Items {
     ///
     /// # Errors
     /// Postgres away, late or at fault.
-    pub async fn page(&self, request: PageRequest) -> Result<Arc<Page>, StoreError> {
-        let postgres = Arc::clone(&self.postgres);
-        self.cache
-            .page(
-                request,
-                async move { postgres.run(move |connection| read_page(connection, request)).await },
-            )
-            .await
+    pub async fn page(&self, request: PageRequest, place: &Place) -> Result<Arc<Page>, StoreError> {
+        let (postgres, below) = (Arc::clone(&self.postgres), place.clone());
+        let read = async move {
+            let work = move |connection: &mut PgConnection| read_page(connection, request);
+            postgres.query(&below, statements::READ_PAGE, work).await
+        };
+        self.cache.page(request, place, read).await
     }
 
     pub(super) async fn sweep_every(self, interval: Duration, lifetime: Duration, logger: Logger) {
         loop {
             tokio::time::sleep(interval).await;
-            match self.postgres.run(move |connection| forget_keys(connection, lifetime)).await {
+            match self
+                .postgres
+                .run(&Place::NOWHERE, move |connection| forget_keys(connection, lifetime))
+                .await
+            {
                 Ok(0) => {}
                 Ok(keys) => slog::debug!(logger, "idempotency keys forgotten"; "keys" => keys),
                 Err(error) => slog::warn!(logger, "idempotency keys could not be swept"; "error" => %error),

@@ -9,6 +9,7 @@ use super::{
     postgres::Postgres,
     tables::{visitor_debts, visitors},
 };
+use crate::spans::Place;
 
 /// Visits that one instance of the service counted and could not bring to Redis. `(instance, batch)` names them for good.
 #[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]
@@ -38,7 +39,9 @@ impl Ledger {
     /// The count as last kept.
     pub(super) async fn read(&self) -> Result<u64, StoreError> {
         self.postgres
-            .run(|connection| visitors::table.select(visitors::count).first::<i64>(connection))
+            .run(&Place::NOWHERE, |connection| {
+                visitors::table.select(visitors::count).first::<i64>(connection)
+            })
             .await
             .map(to_count)
     }
@@ -48,7 +51,7 @@ impl Ledger {
     pub(super) async fn keep(&self, count: u64) -> Result<u64, StoreError> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.postgres
-            .run(move |connection| {
+            .run(&Place::NOWHERE, move |connection| {
                 #[derive(diesel::QueryableByName)]
                 struct Kept {
                     #[diesel(sql_type = BigInt)]
@@ -66,7 +69,7 @@ impl Ledger {
     /// Parks visits; doing it again with the same names changes nothing.
     pub(super) async fn park(&self, debt: Debt) -> Result<(), StoreError> {
         self.postgres
-            .run(move |connection| {
+            .run(&Place::NOWHERE, move |connection| {
                 diesel::insert_into(visitor_debts::table)
                     .values(&debt)
                     .on_conflict_do_nothing()
@@ -79,7 +82,7 @@ impl Ledger {
     /// What is parked, each instance's batches in their order.
     pub(super) async fn parked(&self) -> Result<Vec<Debt>, StoreError> {
         self.postgres
-            .run(|connection| {
+            .run(&Place::NOWHERE, |connection| {
                 visitor_debts::table
                     .order((visitor_debts::instance, visitor_debts::batch))
                     .select(Debt::as_select())
@@ -90,7 +93,7 @@ impl Ledger {
 
     /// Strikes out what was paid.
     pub(super) async fn strike(&self, debts: Vec<Debt>) -> Result<(), StoreError> {
-        self.postgres.run(move |connection| strike(connection, &debts)).await
+        self.postgres.run(&Place::NOWHERE, move |connection| strike(connection, &debts)).await
     }
 }
 

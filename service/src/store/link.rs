@@ -19,7 +19,11 @@ use slog::{Logger, error, info};
 use tokio::sync::Notify;
 
 use super::probe::Verdict;
-use crate::{config::Redis, metrics::StoreMetrics};
+use crate::{
+    config::Redis,
+    metrics::StoreMetrics,
+    spans::{Place, Span, Statement},
+};
 
 /// While Redis is there: what a silent death costs at most before the first command notices.
 const CALM: Duration = Duration::from_secs(1);
@@ -52,6 +56,14 @@ pub(super) trait Mend {
 struct Connected {
     number: u64,
     connection: MultiplexedConnection,
+}
+
+/// Ends the span of a use of Redis by what came of it.
+pub(super) fn judged<T>(answer: Option<T>, mut span: Span) -> Option<T> {
+    if answer.is_none() {
+        span.fail("unavailable");
+    }
+    answer
 }
 
 impl Link {
@@ -95,7 +107,7 @@ impl Link {
     }
 
     /// One command that must not be forgotten: when Redis is away it is made up for before Redis is used again.
-    pub(super) async fn query_owed(&self, command: &redis::Cmd) {
+    pub(super) async fn query_owed(&self, place: &Place, statement: &Statement, command: &redis::Cmd) {
         // A connection may fail and be replaced during the command, which then is due on the new one; each turn needs
         // an outage of its own, so the bound is never the reason to stop.
         for _ in 0..8 {
@@ -106,15 +118,21 @@ impl Link {
                 }
                 current.is_none()
             };
-            if away || self.query::<()>(command).await.is_some() {
+            if away || self.query::<()>(place, statement, command).await.is_some() {
                 return;
             }
         }
     }
 
-    /// One command, as [`Link::run`].
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Option<T> {
-        self.run(async |connection| command.query_async(connection).await).await
+    /// One command, as [`Link::run`], for the request at `place`.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        place: &Place,
+        statement: &Statement,
+        command: &redis::Cmd,
+    ) -> Option<T> {
+        let span = place.query(statement);
+        judged(self.run(async |connection| command.query_async(connection).await).await, span)
     }
 
     fn lose(&self, number: u64) {

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::{
     config::Config,
     metrics::{Kind, Metrics, Reading},
+    spans::Place,
 };
 
 pub use error::{Dependency, StoreError};
@@ -124,13 +125,13 @@ impl Store {
     }
 
     /// Counts a visit and gives its number; an estimate while Redis is away.
-    pub async fn visit(&self) -> u64 {
-        self.visitors.visit().await
+    pub async fn visit(&self, place: &Place) -> u64 {
+        self.visitors.visit(place).await
     }
 
     /// The visitors' count; an estimate while Redis is away.
-    pub async fn visitors(&self) -> u64 {
-        self.visitors.read().await
+    pub async fn visitors(&self, place: &Place) -> u64 {
+        self.visitors.read(place).await
     }
 
     /// Asks Postgres and Redis at once, each with the deadline of readiness.

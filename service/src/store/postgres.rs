@@ -20,7 +20,11 @@ use slog::Logger;
 use tokio::sync::{Notify, Semaphore};
 
 use super::error::{Dependency, StoreError};
-use crate::{config::Database, metrics::StoreMetrics};
+use crate::{
+    config::Database,
+    metrics::StoreMetrics,
+    spans::{Place, Span, Statement, works},
+};
 
 /// Connections that the writer's threads use: one commits while the other's batch gathers.
 pub(super) const WRITERS: u32 = 2;
@@ -78,13 +82,26 @@ impl Postgres {
         Err(StoreError::unavailable(Dependency::Postgres, "the last probe found it away"))
     }
 
+    /// Runs the statement that `work` is on a connection, as [`Postgres::run`], for the request at `place`.
+    pub(super) async fn query<T: Send + 'static>(
+        self: &Arc<Self>,
+        place: &Place,
+        statement: Statement,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let below = place.clone();
+        self.run(place, move |connection| query(&below, &statement, connection, work)).await
+    }
+
     /// Runs `work` on a connection, in a blocking thread, within the deadline. After the deadline the work may still be
     /// done; its permit is held until then, so that no more threads wait than there are connections.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
+        place: &Place,
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_up()?;
+        let mut wait = place.begin(works::POOL_WAIT);
         let asked = Instant::now();
         let end = asked + self.deadline;
         let late = |_| StoreError::Deadline(Dependency::Postgres);
@@ -92,13 +109,14 @@ impl Postgres {
             .await
             .map_err(|elapsed| {
                 self.note_wait(asked);
+                wait.fail("timeout");
                 late(elapsed)
             })?
             .map_err(|closed| StoreError::Internal(closed.to_string()))?;
         let this = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.run_on_session(asked, end, work)
+            this.run_on_session(asked, end, wait, work)
         });
         tokio::time::timeout_at(end.into(), task)
             .await
@@ -112,19 +130,26 @@ impl Postgres {
     /// Runs `work` on a connection in this thread, which may wait for a connection until `end`.
     pub(super) fn run_blocking<T>(
         &self,
+        place: &Place,
         end: Instant,
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T, StoreError> {
-        self.run_on_session(Instant::now(), end, work)
+        self.run_on_session(Instant::now(), end, place.begin(works::POOL_WAIT), work)
     }
 
     fn run_on_session<T>(
         &self,
         asked: Instant,
         end: Instant,
+        mut wait: Span,
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T, StoreError> {
-        let mut session = self.session(asked, end)?;
+        let session = self.session(asked, end);
+        if session.is_err() {
+            wait.fail("unavailable");
+        }
+        drop(wait);
+        let mut session = session?;
         let result = work(&mut session.connection);
         session.used = Instant::now();
         result.map_err(|error| {
@@ -163,6 +188,34 @@ impl Postgres {
 
     pub(super) fn pool_idle(&self) -> u32 {
         self.pool.state().idle_connections
+    }
+}
+
+/// Runs the statement that `work` is, for the request at `place`.
+pub(super) fn query<T>(
+    place: &Place,
+    statement: &Statement,
+    connection: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let mut span = place.query(statement);
+    let result = work(connection);
+    if let Err(error) = &result {
+        span.fail(sqlstate(error));
+    }
+    result
+}
+
+/// The error's SQLSTATE where diesel tells it (the manual of Postgres, appendix A), else the conventions' word for anything else.
+fn sqlstate(error: &DieselError) -> &'static str {
+    let DieselError::DatabaseError(kind, _) = error else { return "_OTHER" };
+    match kind {
+        DatabaseErrorKind::NotNullViolation => "23502",
+        DatabaseErrorKind::ForeignKeyViolation => "23503",
+        DatabaseErrorKind::UniqueViolation => "23505",
+        DatabaseErrorKind::CheckViolation => "23514",
+        DatabaseErrorKind::SerializationFailure => "40001",
+        _ => "_OTHER",
     }
 }
 
@@ -278,7 +331,7 @@ mod tests {
         let _others = postgres.readers.clone().acquire_many_owned(2).await.expect("all permits");
 
         let begun = Instant::now();
-        let error = postgres.run(|_| Ok(())).await.expect_err("no permit");
+        let error = postgres.run(&crate::spans::Place::NOWHERE, |_| Ok(())).await.expect_err("no permit");
         let waited = begun.elapsed().as_secs_f64();
         assert_eq!(error, StoreError::Deadline(Dependency::Postgres));
         let (count, sum) =

@@ -23,9 +23,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::{
     error::StoreError,
     ledger::{Debt, Ledger},
-    link::Link,
+    link::{Link, judged},
 };
-use crate::metrics::StoreMetrics;
+use crate::{
+    metrics::StoreMetrics,
+    spans::{Place, query_shared, statements, works},
+};
 
 /// Adds a batch once. Keys: the count, the instance's last batch. Arguments: the batch, its visits, how long to remember.
 /// Nil when there is no count to add to.
@@ -54,9 +57,17 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most visits and readings that share one command.
 const GATHER: usize = 1024;
 
+/// What a request waits for, and where.
 enum Ask {
-    Visit(oneshot::Sender<u64>),
-    Read(oneshot::Sender<u64>),
+    Visit(oneshot::Sender<u64>, Place),
+    Read(oneshot::Sender<u64>, Place),
+}
+
+impl Ask {
+    fn place(&self) -> &Place {
+        let (Self::Visit(_, place) | Self::Read(_, place)) = self;
+        place
+    }
 }
 
 /// A numbered batch of visits.
@@ -137,11 +148,12 @@ impl Visitors {
     }
 
     /// Counts a visit; its number.
-    pub(super) async fn visit(&self) -> u64 {
+    pub(super) async fn visit(&self, place: &Place) -> u64 {
         self.metrics.visits.inc();
         if self.link.is_up() {
             let (answer, answered) = oneshot::channel();
-            if self.asks.send(Ask::Visit(answer)).is_ok()
+            let wait = place.begin(works::VISITORS_WAIT);
+            if self.asks.send(Ask::Visit(answer, wait.place())).is_ok()
                 && let Ok(number) = answered.await
             {
                 return number;
@@ -152,10 +164,11 @@ impl Visitors {
     }
 
     /// The count.
-    pub(super) async fn read(&self) -> u64 {
+    pub(super) async fn read(&self, place: &Place) -> u64 {
         if self.link.is_up() {
             let (answer, answered) = oneshot::channel();
-            if self.asks.send(Ask::Read(answer)).is_ok()
+            let wait = place.begin(works::VISITORS_WAIT);
+            if self.asks.send(Ask::Read(answer, wait.place())).is_ok()
                 && let Ok(number) = answered.await
             {
                 return number;
@@ -187,14 +200,17 @@ impl Visitors {
     async fn tell(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Ask>) {
         let mut gathered = Vec::with_capacity(GATHER);
         while asked.recv_many(&mut gathered, GATHER).await > 0 {
+            let counts = gathered.iter().any(|ask| matches!(ask, Ask::Visit(..)));
+            let statement = if counts { &statements::VISITORS_ADD } else { &statements::VISITORS_READ };
+            let span = query_shared(gathered.iter().map(Ask::place), statement);
             let (mut visits, mut reads) = (Vec::new(), Vec::new());
             for ask in gathered.drain(..) {
                 match ask {
-                    Ask::Visit(answer) => visits.push(answer),
-                    Ask::Read(answer) => reads.push(answer),
+                    Ask::Visit(answer, _) => visits.push(answer),
+                    Ask::Read(answer, _) => reads.push(answer),
                 }
             }
-            let count = self.count(visits.len() as u64).await;
+            let count = judged(self.count(visits.len() as u64).await, span);
             let last = count.unwrap_or_else(|| self.estimate());
             let first = (last + 1).saturating_sub(visits.len() as u64);
             for (number, answer) in (first..).zip(visits) {
@@ -210,7 +226,11 @@ impl Visitors {
     /// Brings visits to Redis and returns the count; `None`: Redis went away, and the visits are owed.
     async fn count(&self, visits: u64) -> Option<u64> {
         if visits == 0 && self.owed() == 0 {
-            let count: Option<u64> = self.link.query(redis::cmd("GET").arg(self.count_key())).await?;
+            let key = self.count_key();
+            let get = async |connection: &mut MultiplexedConnection| {
+                redis::cmd("GET").arg(key).query_async(connection).await
+            };
+            let count: Option<u64> = self.link.run(get).await?;
             if let Some(count) = count {
                 return Some(self.learn(count));
             }

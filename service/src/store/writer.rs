@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use diesel::PgConnection;
 use prometheus::Histogram;
 use slog::Logger;
 use tokio::{
@@ -21,7 +22,10 @@ use super::{
     items::{Created, IdempotencyKey, NewItem},
     postgres::{Postgres, WRITERS},
 };
-use crate::metrics::StoreMetrics;
+use crate::{
+    metrics::StoreMetrics,
+    spans::{Place, Span, begin_shared, works},
+};
 
 /// Items that may wait. A batch takes some milliseconds, so this is far less than the deadline's worth of work; with
 /// items of 64 KiB it bounds what waits to some 16 MiB.
@@ -46,6 +50,8 @@ type Answer = oneshot::Sender<Result<Created, StoreError>>;
 struct Job {
     insertion: Insertion,
     end: Instant,
+    /// Where its request waits for it.
+    place: Place,
     answer: Answer,
 }
 
@@ -87,12 +93,24 @@ impl Writer {
         &self,
         item: NewItem,
         key: Option<IdempotencyKey>,
+        place: &Place,
     ) -> Result<Created, StoreError> {
+        let mut wait = place.begin(works::WRITE_WAIT);
+        let result = self.hand_over(Insertion { item, key }, wait.place()).await;
+        match &result {
+            Err(StoreError::Busy) => wait.fail("busy"),
+            Err(StoreError::Deadline(_)) => wait.fail("timeout"),
+            Err(StoreError::Unavailable { .. }) => wait.fail("unavailable"),
+            Err(StoreError::Internal(_)) => wait.fail("_OTHER"),
+            Ok(_) | Err(StoreError::Refused(_) | StoreError::KeyReused) => {}
+        }
+        result
+    }
+
+    async fn hand_over(&self, insertion: Insertion, place: Place) -> Result<Created, StoreError> {
         let end = Instant::now() + self.postgres.deadline();
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send(Job { insertion: Insertion { item, key }, end, answer })
-            .map_err(|_full| StoreError::Busy)?;
+        self.queue.try_send(Job { insertion, end, place, answer }).map_err(|_full| StoreError::Busy)?;
         match tokio::time::timeout_at(end.into(), answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_dropped)) if Instant::now() < end => {
@@ -132,10 +150,12 @@ impl Thread {
     }
 
     fn write(&self, batch: Vec<Job>) {
+        let span = begin_shared(batch.iter().map(|job| &job.place), works::WRITE_BATCH);
+        let place = span.place();
         let end = batch.iter().map(|job| job.end).min().unwrap_or_else(Instant::now);
         let (insertions, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.insertion, (job.answer, job.end))).unzip();
-        let outcomes = match self.commit(&insertions, end) {
+        let outcomes = match self.commit(&insertions, end, &place) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Deadline(_))) => {
                 vec![Err(error); answers.len()]
@@ -144,34 +164,47 @@ impl Thread {
             // A lone item is tried again too: a rival's deadlock or a key swept at this moment is over by then.
             Err(error) => {
                 slog::warn!(self.logger, "a batch failed, trying its items singly"; "error" => %error);
-                insertions.chunks(1).zip(&answers).map(|(one, (_, end))| self.commit_one(one, *end)).collect()
+                insertions
+                    .chunks(1)
+                    .zip(&answers)
+                    .map(|(one, (_, end))| self.commit_one(one, *end, &place))
+                    .collect()
             }
         };
         let results = insertions
             .into_iter()
             .zip(outcomes)
             .map(|(insertion, outcome)| outcome.and_then(|outcome| answer(insertion.item, outcome)));
-        self.send(answers.into_iter().map(|(answer, _)| answer).zip(results).collect());
+        self.send(answers.into_iter().map(|(answer, _)| answer).zip(results).collect(), span);
     }
 
-    fn commit_one(&self, one: &[Insertion], end: Instant) -> Result<Outcome, StoreError> {
-        self.commit(one, end)?.pop().ok_or_else(|| StoreError::Internal("a commit without a row".to_owned()))
+    fn commit_one(&self, one: &[Insertion], end: Instant, place: &Place) -> Result<Outcome, StoreError> {
+        self.commit(one, end, place)?
+            .pop()
+            .ok_or_else(|| StoreError::Internal("a commit without a row".to_owned()))
     }
 
-    fn commit(&self, insertions: &[Insertion], end: Instant) -> Result<Vec<Outcome>, StoreError> {
-        let outcomes = self.postgres.run_blocking(end, |connection| insert(connection, insertions))?;
+    fn commit(
+        &self,
+        insertions: &[Insertion],
+        end: Instant,
+        place: &Place,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let work = |connection: &mut PgConnection| insert(connection, insertions, place);
+        let outcomes = self.postgres.run_blocking(place, end, work)?;
         #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
         self.batch_rows.observe(insertions.len() as f64);
         Ok(outcomes)
     }
 
     /// Tells the cache, then the waiting: on the runtime, so that this thread goes on to the next batch.
-    fn send(&self, answers: Vec<(Answer, Result<Created, StoreError>)>) {
+    fn send(&self, answers: Vec<(Answer, Result<Created, StoreError>)>, span: Span) {
         let cache = Arc::clone(&self.cache);
         self.runtime.spawn(async move {
             if answers.iter().any(|(_, result)| result.is_ok()) {
-                cache.invalidate().await;
+                cache.invalidate(&span.place()).await;
             }
+            drop(span);
             for (answer, result) in answers {
                 // Whoever no longer waits has been answered with a deadline error.
                 drop(answer.send(result));
@@ -212,8 +245,8 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::{
-        Arc, BATCH, BATCH_BYTES, Dependency, Insertion, Job, NewItem, Postgres, StoreError, Writer, gather,
-        oneshot,
+        Arc, BATCH, BATCH_BYTES, Dependency, Insertion, Job, NewItem, Place, Postgres, StoreError, Writer,
+        gather, oneshot,
     };
     use crate::{
         config::{Database, Secret},
@@ -242,7 +275,7 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let (result, ()) = tokio::join!(writer.write(item, None), drop_it);
+        let (result, ()) = tokio::join!(writer.write(item, None, &Place::NOWHERE), drop_it);
         result.expect_err("no item")
     }
 
@@ -259,7 +292,8 @@ mod tests {
             for _ in 0..waiting {
                 let item = NewItem::new("n".to_owned(), Value::String("x".repeat(size))).expect("an item");
                 let end = Instant::now() + Duration::from_secs(60);
-                let job = Job { insertion: Insertion { item, key: None }, end, answer: oneshot::channel().0 };
+                let (insertion, place) = (Insertion { item, key: None }, Place::NOWHERE);
+                let job = Job { insertion, end, place, answer: oneshot::channel().0 };
                 assert!(sender.try_send(job).is_ok(), "room");
             }
             drop(sender);

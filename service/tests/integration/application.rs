@@ -169,11 +169,13 @@ impl Application {
         line.map_or(0, |value| value.parse().expect("a whole number"))
     }
 
-    /// Ends it as the program does: background work stopped, counters flushed, log written.
+    /// Ends it as the program does: background work stopped, counters flushed, spans sent, log written.
     pub(crate) async fn stop(mut self) -> Vec<Value> {
         drop(self.upkeep.take());
         self.parts.store.flush().await;
-        self.log.take().expect("a running log").finish();
+        let log = self.log.take().expect("a running log");
+        self.parts.export.clone().finish(&log.logger()).await;
+        log.finish();
         self.lines.read()
     }
 

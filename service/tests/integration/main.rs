@@ -5,6 +5,7 @@
 //! provides both) and pulls none.
 
 mod application;
+mod collector;
 mod engine;
 mod proxy;
 mod servers;
@@ -20,6 +21,7 @@ mod outages;
 mod pool;
 mod process;
 mod routes;
+mod spans;
 mod statements;
 mod visitors;
 
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         pool::all(),
         process::all(),
         routes::all(),
+        spans::all(),
         statements::all(),
         visitors::all(),
     ];

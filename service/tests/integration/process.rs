@@ -44,7 +44,12 @@ async fn served(changes: &[(&str, &str)]) -> (Served, String) {
 }
 
 async fn every_fault_of_the_configuration_is_named_and_the_exit_is_3() {
-    let pairs = [("DB_PORT", "x"), ("REDIS_HOST", "redis"), ("LOG_LEVEL", "loud")];
+    let pairs = [
+        ("DB_PORT", "x"),
+        ("REDIS_HOST", "redis"),
+        ("LOG_LEVEL", "loud"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318"),
+    ];
     let variables: Vec<_> =
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     for command in ["serve", "migrate"] {
@@ -54,7 +59,16 @@ async fn every_fault_of_the_configuration_is_named_and_the_exit_is_3() {
             end.lines.iter().map(|line| line["variable"].as_str().expect("a name")).collect();
         assert_eq!(
             named,
-            ["APP_VERSION", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "LOG_LEVEL"]
+            [
+                "APP_VERSION",
+                "DB_HOST",
+                "DB_PORT",
+                "DB_NAME",
+                "DB_USER",
+                "DB_PASSWORD",
+                "LOG_LEVEL",
+                "OTEL_EXPORTER_OTLP_ENDPOINT"
+            ]
         );
         assert!(end.lines.iter().all(|line| line["level"] == "CRITICAL"), "{:?}", end.lines);
     }

@@ -141,6 +141,8 @@ async fn metrics_show_every_promised_name() {
         "app_visits_total 1",
         "app_visitors 1",
         "app_visitors_pending 0",
+        "app_spans_exported_total 0",
+        "app_spans_dropped_total 0",
         "app_postgres_up 1",
         "app_redis_up 1",
         "app_build_info{version=\"0.0.0-test\"} 1",
