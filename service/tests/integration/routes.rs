@@ -124,6 +124,9 @@ async fn metrics_show_every_promised_name() {
     application.get("/").await;
     application.post(&json!({ "name": "n", "value": 1 }), None).await;
     application.get("/api/data").await;
+    // A Redis that is being given its count while the visit comes counts it a moment later.
+    let counted = async || application.get("/metrics").await.text().contains("\napp_visitors_pending 0\n");
+    until("the visit to be counted", counted).await;
     let answer = application.get("/metrics").await;
     assert!(answer.header("Content-Type").unwrap().starts_with("text/plain"), "{:?}", answer.headers);
     for name in [
