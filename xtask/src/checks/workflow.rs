@@ -128,9 +128,26 @@ fn check_job(job: &Entry, faults: &mut Vec<Fault>) {
         permissions(granted, true, faults);
     }
     variables(&job.node, faults);
+    if let Some(matrix) = get(&job.node, "strategy").and_then(|strategy| get(strategy, "matrix")) {
+        plain_words(matrix, faults);
+    }
     match get(&job.node, "steps").map(|steps| &steps.value) {
         Some(Value::List(steps)) => steps.iter().for_each(|step| check_step(step, faults)),
         _ => faults.push(Fault::new(job.line, format!("job {} has no steps", job.key))),
+    }
+}
+
+/// What a matrix holds comes into command lines: words that a shell reads as they stand, and nothing that is computed.
+fn plain_words(node: &Node, faults: &mut Vec<Fault>) {
+    match &node.value {
+        Value::Map(map) => map.iter().for_each(|entry| plain_words(&entry.node, faults)),
+        Value::List(list) => list.iter().for_each(|node| plain_words(node, faults)),
+        Value::Text(text)
+            if !text.chars().all(|each| each.is_ascii_alphanumeric() || " ._-".contains(each)) =>
+        {
+            faults.push(Fault::new(node.line, format!("the matrix holds {text:?}, expected plain words")));
+        }
+        _ => {}
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) async fn build_release(
 }
 
 /// This machine's processor in Go's words, which engines use.
-pub(super) fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

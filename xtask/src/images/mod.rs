@@ -21,6 +21,7 @@ mod source;
 mod survey;
 
 pub use bundle::open_archive;
+pub use cargo::architecture;
 pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};

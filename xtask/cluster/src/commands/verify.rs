@@ -104,7 +104,11 @@ async fn prove(context: &Context, place: &Place<'_>, release: &Release, fault: F
             context.events.note(format!("rolled back, as it must be: {}", failure.message));
             unless_stopped(context, place.try_out(release)).await
         }
-        Some(Err(failure)) => Err(failure),
+        Some(Err(failure)) => {
+            // Neither taken nor rolled back: how far it came is not known.
+            place.put_again(release).await?;
+            Err(failure)
+        }
         Some(Ok(_)) => {
             place.put_again(release).await?;
             let message = format!("a revision {told} was taken for good, expected it to be rolled back");

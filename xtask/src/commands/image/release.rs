@@ -8,7 +8,7 @@ use crate::cli;
 use crate::commands::Context;
 use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
-use crate::images::{Compiler, Release, Released};
+use crate::images::{self, Compiler, Release, Released};
 use crate::limits;
 use crate::process::Program;
 use crate::stack::ImageReference;
@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
         Some(cli::Compiler::Host) => Compiler::Host,
         None => release.compiler(&session.engine, &session.sources).await?,
     };
+    judge_platform(compiler, arguments.platform.as_deref())?;
     if compiler == Compiler::Host && arguments.compiler.is_none() {
         context.events.note("the Dockerfile's base cannot be had: this machine's cargo compiles the release");
     }
@@ -78,6 +79,19 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
         ));
     }
     Ok(())
+}
+
+/// This machine's cargo builds for this machine's processor.
+fn judge_platform(compiler: Compiler, platform: Option<&str>) -> Result<(), Failure> {
+    let own = format!("linux/{}", images::architecture());
+    match platform {
+        Some(platform) if compiler == Compiler::Host && platform != own => {
+            let message = format!("cannot build for {platform}: this machine's cargo compiles, for {own}");
+            Err(Failure::new(Code::Usage, message)
+                .hint("`--compiler container` builds for others, where the Dockerfile's base can be had"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a second build has a chance to be the same: of a commit, by the same compiler.
