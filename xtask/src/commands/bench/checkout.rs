@@ -11,7 +11,7 @@ use super::{Bench, NotMeasured, program, quiet};
 use crate::limits;
 
 /// How long an edit may take to be served; many times what the slowest contender needs.
-const SERVED: Duration = Duration::from_secs(120);
+pub(super) const SERVED: Duration = Duration::from_secs(120);
 
 /// The pause between two looks at a service.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -52,8 +52,8 @@ impl Checkout {
 }
 
 /// Waits until `GET /` at this port shows a text, and returns when it did.
-pub(super) async fn served(port: u16, text: &str) -> Result<Instant, NotMeasured> {
-    let looked = tokio::time::timeout(SERVED, async {
+pub(super) async fn served(port: u16, text: &str, bound: Duration) -> Result<Instant, NotMeasured> {
+    let looked = tokio::time::timeout(bound, async {
         loop {
             if get(port).await.is_ok_and(|answer| answer.contains(text)) {
                 return Instant::now();
@@ -61,7 +61,7 @@ pub(super) async fn served(port: u16, text: &str) -> Result<Instant, NotMeasured
             tokio::time::sleep(PAUSE).await;
         }
     });
-    looked.await.map_err(|_| format!("port {port} did not serve {text:?} within {} s", SERVED.as_secs()))
+    looked.await.map_err(|_| format!("port {port} did not serve {text:?} within {} s", bound.as_secs()))
 }
 
 async fn get(port: u16) -> std::io::Result<String> {

@@ -117,7 +117,11 @@ impl Bench<'_> {
 /// This program, in a checkout.
 fn xtask(root: &Path) -> Result<Program, NotMeasured> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    Ok(Program::new(program, limits::BENCHED).directory(root).env("HOMEPORT_PROJECT", PROJECT))
+    // Outside of cargo, which has said where another checkout is.
+    Ok(Program::new(program, limits::BENCHED)
+        .directory(root)
+        .outside_cargo()
+        .env("HOMEPORT_PROJECT", PROJECT))
 }
 
 /// The cargo that runs this program, in a checkout.

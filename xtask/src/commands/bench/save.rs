@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::checkout::{Checkout, served};
+use super::checkout::{Checkout, SERVED, served};
 use super::stack::{free_ports, on, running_services};
 use super::{Bench, NotMeasured, PROJECT, cargo, program, quiet, xtask};
 use crate::bench::{Entry, Series, Work};
+use crate::limits;
 use crate::process::Program;
 
 const THEIRS: &str = "homeport-bench-watch";
@@ -51,7 +52,7 @@ async fn take_turns(
         let text = format!("for the {run}. time");
         let begun = Instant::now();
         ours.checkout.edit(&text)?;
-        saved.values.push((served(ours.port, &text).await? - begun).as_secs_f64());
+        saved.values.push((served(ours.port, &text, SERVED).await? - begun).as_secs_f64());
 
         let Some(theirs) = theirs else { continue };
         let begun = Instant::now();
@@ -59,7 +60,7 @@ async fn take_turns(
         theirs.build().await?;
         compiled.values.push(begun.elapsed().as_secs_f64());
         theirs.hand_over()?;
-        watched.values.push((served(theirs.port, &text).await? - begun).as_secs_f64());
+        watched.values.push((served(theirs.port, &text, SERVED).await? - begun).as_secs_f64());
     }
     Ok((saved, compiled, watched))
 }
@@ -94,9 +95,19 @@ impl Ours {
         let checkout = Checkout::clone(bench, "save").await?;
         let ports = free_ports()?;
         let program = on(&ports, xtask(&checkout.root)?).env("CARGO_TARGET_DIR", &checkout.target);
+        let down = program.clone().args(["down", "--volumes"]);
+        // What a run that was cut off has left has other passwords.
+        quiet(&down).await?;
         let dev = Background::start(program.clone().arg("dev"));
-        served(ports[0].1, "Hello").await?;
-        Ok(Self { checkout, port: ports[0].1, program, dev })
+        let started = served(ports[0].1, "Hello", limits::BENCHED).await;
+        let ours = Self { checkout, port: ports[0].1, program, dev };
+        match started {
+            Ok(_) => Ok(ours),
+            Err(why) => {
+                ours.end().await;
+                Err(why)
+            }
+        }
     }
 
     async fn end(self) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkout::served;
+use super::checkout::{SERVED, served};
 use super::load::{requests, transactions};
 use super::stack::{free_ports, on};
 use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, xtask};
@@ -25,12 +25,13 @@ pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured
     let programs = Programs::build(bench).await?;
     let ports = free_ports()?;
     let stack = on(&ports, xtask(bench.root())?);
-    quiet(&stack.clone().args(["dev", "--detach", "migrate", "redis"])).await?;
-    let measured = Stand::start(bench, &programs).await;
-    let measured = match measured {
-        Ok(stand) => stand.take_turns(bench).await,
-        Err(why) => Err(why),
+    // What a run that was cut off has left has other passwords.
+    quiet(&stack.clone().args(["down", "--volumes"])).await?;
+    let measured = async {
+        quiet(&stack.clone().args(["dev", "--detach", "migrate", "redis"])).await?;
+        Stand::start(bench, &programs).await?.take_turns(bench).await
     };
+    let measured = measured.await;
     let _ = quiet(&stack.args(["down", "--volumes"])).await;
     measured
 }
@@ -81,7 +82,7 @@ impl Server {
         {
             tokio::spawn(stream.drain());
         }
-        served(port, "Hello").await?;
+        served(port, "Hello", SERVED).await?;
         Ok(Self { port, running })
     }
 

@@ -18,13 +18,18 @@ const PORTS: [&str; 5] = [
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
     let stand = Stand::build(bench)?;
-    bench.say("warming up");
-    quiet(&stand.ours(&["dev", "--detach"])).await?;
-    let services = running_services().await?;
+    // What a run that was cut off has left.
     quiet(&stand.ours(&["down", "--volumes"])).await?;
-    quiet(&stand.theirs_up(&services)).await?;
-    quiet(&stand.theirs_down()).await?;
-    let measured = stand.take_turns(bench, &services).await;
+    let measured = async {
+        bench.say("warming up");
+        quiet(&stand.ours(&["dev", "--detach"])).await?;
+        let services = running_services().await?;
+        quiet(&stand.ours(&["down", "--volumes"])).await?;
+        quiet(&stand.theirs_up(&services)).await?;
+        quiet(&stand.theirs_down()).await?;
+        stand.take_turns(bench, &services).await
+    };
+    let measured = measured.await;
     // Whatever happened, nothing is left; what cannot be removed shows at the next run.
     let _ = quiet(&stand.ours(&["down", "--volumes"])).await;
     let _ = quiet(&stand.theirs_down()).await;
