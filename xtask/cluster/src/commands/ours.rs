@@ -5,11 +5,11 @@ use xtask::commands::Context;
 use xtask::engine::Engine;
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
-use xtask::project::{Lock, lock};
+use xtask::project::{Lock, Project, lock};
 use xtask::stack::ProjectName;
 
 use crate::api::Cluster;
-use crate::kind::{Kind, Node, OWNER_LABEL, node_image};
+use crate::kind::{DIRECTORY_LABEL, Kind, Node, OWNER_LABEL, node_image};
 use crate::limits;
 use crate::steps::Finished;
 
@@ -86,6 +86,9 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
     let cluster = Cluster::by_kubeconfig(kind.name(), &kubeconfig).await?;
     match cluster.node_label(OWNER_LABEL, limits::CLUSTER_ANSWER).await {
         Ok(Some(owner)) if owner == kind.name() => {
+            if let Some(seen) = made_elsewhere(kind, &cluster).await {
+                return Ok(Found::Foreign(seen));
+            }
             Ok(Found::Ours(Box::new(Ours { kind: kind.clone(), cluster, node: node.clone() })))
         }
         Ok(owner) => {
@@ -94,6 +97,18 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
         }
         Err(seen) => Ok(broken(kind, half_made, node, format!("it does not answer: {seen}"))),
     }
+}
+
+/// What shows that another checkout of the same project's name has made it. Whoever names the project in the environment
+/// means that one, and a cluster from before it was noted is everybody's.
+async fn made_elsewhere(kind: &Kind, cluster: &Cluster) -> Option<String> {
+    if Project::is_named_by_environment() {
+        return None;
+    }
+    let directory = cluster.node_label(DIRECTORY_LABEL, limits::CLUSTER_ANSWER).await.ok().flatten()?;
+    let here = format!("d{}", kind.directory());
+    (directory != here)
+        .then(|| format!("its label {DIRECTORY_LABEL} is {directory}, this checkout's would be {here}"))
 }
 
 fn broken(kind: &Kind, half_made: bool, node: &Node, seen: String) -> Found {

@@ -7,11 +7,13 @@ mod nodes;
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
 use xtask::process::{ProcessError, Program};
 use xtask::project::Project;
+use xtask::stack::hex;
 
 pub use images::{NodeImage, NodeImages};
 pub use nodes::Node;
@@ -30,6 +32,10 @@ const NODE_IMAGE_VARIABLE: &str = "HOMEPORT_KIND_NODE_IMAGE";
 
 /// The node's label with the project: what makes a cluster ours.
 pub const OWNER_LABEL: &str = "dev.homeport/project";
+
+/// The node's label with a digest of the checkout's directory, of as many digits as tell checkouts apart: two of them may
+/// have projects of one name.
+pub const DIRECTORY_LABEL: &str = "dev.homeport/directory";
 
 /// Our kind cluster, whether it exists or not.
 #[derive(Debug, Clone)]
@@ -57,6 +63,11 @@ impl Kind {
     /// Its name, as `kind get clusters` shows it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What [`DIRECTORY_LABEL`] says of a cluster that this checkout makes.
+    pub fn directory(&self) -> String {
+        hex(&Sha256::digest(self.project.root().as_os_str().as_encoded_bytes())[..8])
     }
 
     /// The node that runs everything.
@@ -116,7 +127,7 @@ impl Kind {
     pub async fn create(&self, image: Option<&str>, reporter: &StepReporter) -> Result<(), Failure> {
         std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
         let config = self.configuration_file();
-        std::fs::write(&config, configuration(&self.name, &self.wanted_ports()?))
+        std::fs::write(&config, configuration(&self.name, &self.directory(), &self.wanted_ports()?))
             .map_err(|error| self.unwritable(&error))?;
         let mut program = kind(["create", "cluster", "--name", &self.name]).arg("--config").arg(&config);
         program = program.arg("--kubeconfig").arg(self.kubeconfig_file());
@@ -267,7 +278,7 @@ fn unusable(error: ProcessError) -> Failure {
 }
 
 /// What kind is told: one node, ours by its label, the NodePorts on 127.0.0.1.
-fn configuration(project: &str, ports: &[Mapping]) -> String {
+fn configuration(project: &str, directory: &str, ports: &[Mapping]) -> String {
     let ports: String = ports
         .iter()
         .map(|port| {
@@ -279,7 +290,7 @@ fn configuration(project: &str, ports: &[Mapping]) -> String {
         .collect();
     format!(
         "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n  - role: control-plane\n    labels:\n      \
-         {OWNER_LABEL}: {project}\n    extraPortMappings:\n{ports}"
+         {OWNER_LABEL}: {project}\n      {DIRECTORY_LABEL}: d{directory}\n    extraPortMappings:\n{ports}"
     )
 }
 
@@ -320,10 +331,11 @@ mod tests {
 
     #[test]
     fn kind_is_told_whose_it_is_and_which_ports() {
-        let text = configuration("homeport", &[Mapping { host: 18800, node: 30253 }]);
+        let text = configuration("homeport", "0123456789abcdef", &[Mapping { host: 18800, node: 30253 }]);
         let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
         let node = &read["nodes"][0];
         assert_eq!(node["labels"][OWNER_LABEL], "homeport");
+        assert_eq!(node["labels"][DIRECTORY_LABEL], "d0123456789abcdef");
         assert_eq!(node["extraPortMappings"][0]["hostPort"], 18800);
         assert_eq!(node["extraPortMappings"][0]["listenAddress"], "127.0.0.1");
     }

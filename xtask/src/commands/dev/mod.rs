@@ -122,7 +122,11 @@ async fn foreground(
     }
     context.events.note("watching for saves; Ctrl-C stops the stack");
     loop {
-        logs.attend(&session).await?;
+        if let Err(failure) = logs.attend(&session).await {
+            // Without this program their ports lead nowhere, so they stop with it as far as the engine still answers.
+            let _ = stop(&session).await;
+            return Err(failure);
+        }
         tokio::select! {
             () = context.cancel.cancelled() => break,
             burst = saves.recv() => {
@@ -177,6 +181,16 @@ async fn apply(
 ) {
     if burst.paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
         match context.session(offline).await {
+            // Neither locked nor looked at: it may be another checkout's.
+            Ok(fresh) if fresh.stack.project != session.stack.project => {
+                let message = format!(
+                    "the project is called {} now, and {} runs",
+                    fresh.stack.project, session.stack.project
+                );
+                let failure =
+                    Failure::new(Code::ProjectBusy, message).hint("stop this `dev` and start it again");
+                return standing.complain(context, "compose", &failure);
+            }
             Ok(fresh) => {
                 let kept = Session { told: session.told.clone(), fronts: session.fronts.clone(), ..fresh };
                 *session = in_foreground(kept, wanted);
