@@ -156,6 +156,13 @@ impl StackOperator<'_> {
                 // It ended meanwhile, and this look tells how.
                 let waited = self.engine.await_healthy(container, reporter).await?;
                 self.judge(name, container, waited).await?;
+                if begun.elapsed() > limits::HEALTHY {
+                    let message = format!("{name} runs, and its port {} leads nowhere", front.target);
+                    return Err(Failure::new(Code::NotHealthy, message).hint(
+                        "a service whose port `dev` holds must be on a network that reaches this machine",
+                    ));
+                }
+                tokio::time::sleep(limits::PROBE_PAUSE).await;
                 continue;
             };
             let Err(said) = ready(server, path).await else { return Ok(()) };

@@ -4,6 +4,14 @@ use super::super::Context;
 use crate::failure::{Code, Failure};
 use crate::ui::{self, Format};
 
+/// What is said when a person does not agree.
+const REFUSED: &str = "not agreed to: nothing was changed";
+
+/// Whether a command ended because a person did not agree.
+pub(super) fn is_refusal(failure: &Failure) -> bool {
+    failure.message == REFUSED
+}
+
 /// Asks whether that may be done; `how` is the command that asks nothing.
 ///
 /// # Errors
@@ -22,6 +30,6 @@ pub(super) async fn ask(context: &Context, yes: bool, what: &str, how: &str) -> 
     match answer {
         Some(Ok(Ok(true))) => Ok(()),
         Some(Ok(Err(error))) => Err(Failure::new(Code::Internal, format!("cannot ask: {error}"))),
-        _ => Err(Failure::new(Code::Interrupted, "not agreed to: nothing was changed")),
+        _ => Err(Failure::new(Code::Interrupted, REFUSED)),
     }
 }

@@ -29,7 +29,10 @@ pub async fn run(context: &Context, command: &cli::Db) -> Result<(), Failure> {
             let database = Box::pin(Database::open(context)).await?;
             let locks = Locks::take(&database, &format!("db {}", name_of(command))).await?;
             let changed = Box::pin(change(&database, command, locks.before())).await;
-            locks.finish(&changed);
+            // A person who says no has stopped nothing in the middle.
+            let in_the_middle =
+                |failure: &Failure| failure.code == Code::Interrupted && !consent::is_refusal(failure);
+            locks.finish(changed.as_ref().is_err_and(in_the_middle));
             changed
         }
     }
@@ -57,10 +60,12 @@ impl Locks {
         if any { Before::CutOff } else { Before::Ended }
     }
 
-    fn finish(self, ended: &Result<(), Failure>) {
-        self.database.finish(ended);
-        if let Some(project) = self.project {
-            project.finish(ended);
+    fn finish(self, in_the_middle: bool) {
+        for lock in [Some(self.database), self.project].into_iter().flatten() {
+            // A lock that is not finished tells the next command of a stop in the middle.
+            if !in_the_middle {
+                lock.finish(&Ok::<(), Failure>(()));
+            }
         }
     }
 }

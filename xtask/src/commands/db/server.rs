@@ -6,7 +6,7 @@ use crate::database::{CACHE, MIGRATE, Migration, Target, sql};
 use crate::engine::ExecEnd;
 use crate::failure::{Code, Failure};
 use crate::limits;
-use crate::plan::{Container, ContainerId, ContainerState, Wanted};
+use crate::plan::{Action, Container, ContainerId, ContainerState, Wanted};
 use crate::project::{Before, migrations};
 use crate::session::Session;
 use crate::stack::ServiceName;
@@ -113,6 +113,9 @@ impl<'a> Database<'a> {
         migrate: bool,
         before: Before,
     ) -> Result<(), Failure> {
+        if migrate {
+            self.refuse_replacing().await?;
+        }
         let put = format!("put it in the place of database {}", self.target.database);
         let remove = "remove the data it replaces".to_owned();
         let titles = [title.to_owned(), put].into_iter().chain(self.flush_title()).chain([remove]).collect();
@@ -131,6 +134,23 @@ impl<'a> Database<'a> {
         if migrate { self.migrate(before).await } else { Ok(()) }
     }
 
+    /// Before anything is touched: the migration brings up what it depends on, and must not replace it. What is wanted may
+    /// differ from what runs, where a `dev` was started with variables that this command does not have.
+    async fn refuse_replacing(&self) -> Result<(), Failure> {
+        let observed = self.session.observe().await?;
+        let plan = self.session.plan_up(&observed, &migration())?;
+        let others = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::CreateContainer(_) | Action::RemoveContainer { .. } => step.action.service(),
+            _ => None,
+        });
+        let Some(other) = others.into_iter().find(|name| name.as_str() != MIGRATE) else { return Ok(()) };
+        let message = format!(
+            "cannot migrate: {other} runs otherwise than it is configured here, and would be replaced"
+        );
+        Err(Failure::new(Code::ProjectBusy, message)
+            .hint("give this command the variables that `dev` was given, or run `cargo xtask dev` anew"))
+    }
+
     async fn forget_migrations(&self) -> Result<(), Failure> {
         let seen = self.session.engine.observe(&self.session.stack.project).await?;
         for container in seen.containers.iter().filter(|container| container.service.as_str() == MIGRATE) {
@@ -141,9 +161,8 @@ impl<'a> Database<'a> {
 
     /// Runs the stack's one-shot that migrates, anew.
     pub(super) async fn migrate(&self, before: Before) -> Result<(), Failure> {
-        let migrate = ServiceName::new(MIGRATE);
-        let wanted = Wanted { services: [migrate.clone()].into(), recreate: [migrate].into() };
-        let up = Box::pin(self.session.bring_up(&wanted, before)).await?;
+        self.refuse_replacing().await?;
+        let up = Box::pin(self.session.bring_up(&migration(), before)).await?;
         up.failure.map_or(Ok(()), Err)
     }
 
@@ -170,6 +189,12 @@ impl<'a> Database<'a> {
         })
         .await
     }
+}
+
+/// The stack's one-shot, to be run anew.
+fn migration() -> Wanted {
+    let migrate = ServiceName::new(MIGRATE);
+    Wanted { services: [migrate.clone()].into(), recreate: [migrate].into() }
 }
 
 /// What is told where Postgres does not run.
