@@ -383,3 +383,23 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let full = io::ErrorKind::StorageFull;
     assert_eq!(refused(full), (Err(full), Err(full)));
 }
+
+/// What a command might answer with.
+#[derive(serde::Serialize)]
+struct Counted {
+    pods: u8,
+}
+
+impl super::Answer for Counted {
+    fn human(&self, _style: super::Style, columns: Option<usize>) -> Vec<String> {
+        vec![format!("{} pods in {columns:?}", self.pods)]
+    }
+}
+
+#[test]
+fn an_answer_is_an_event_where_several_commands_run() {
+    let piped = Terminal::judge(Facts { size: Some((24, 80)), ..Facts::default() });
+    let expected =
+        Event::Answered { lines: vec!["3 pods in None".to_owned()], value: serde_json::json!({ "pods": 3 }) };
+    assert_eq!(super::answered(&piped, &Counted { pods: 3 }), expected, "what is piped is not cut");
+}
