@@ -63,6 +63,14 @@ pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failur
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let scratch = context.project.scratch().join("bench");
     let mut entries = Vec::new();
+    let not = |group: Group, why: &str| -> Vec<Entry> {
+        works(group).iter().map(|&work| Entry::not_measured(work, why)).collect()
+    };
+    if arguments.write {
+        // The page has every budget.
+        let others = Group::ALL.into_iter().filter(|group| !groups.contains(group));
+        entries.extend(others.flat_map(|group| not(group, "not asked for in this run")));
+    }
     for group in groups {
         let measured = checklist
             .step(async |reporter| {
@@ -72,8 +80,7 @@ pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failur
                 Ok((measured.clone(), measured.err()))
             })
             .await?;
-        let not = |why: String| works(group).iter().map(|&work| Entry::not_measured(work, &*why)).collect();
-        entries.extend(measured.unwrap_or_else(not));
+        entries.extend(measured.unwrap_or_else(|why| not(group, &why)));
     }
     entries.sort_by_key(|entry| entry.work);
     let results = Results { facts: facts(context).await, entries };
