@@ -157,7 +157,10 @@ pub fn outlived_secrets(stack: &Stack, volumes: &[VolumeSeen], added: &[Added]) 
 }
 
 /// The variables of an env file; none when it does not exist.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+///
+/// # Errors
+/// When it cannot be read, or a line is not understood.
+pub fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => crate::stack::parse_env_file(&text, &|name| std::env::var(name).ok()).map_err(|faults| {
             let lines = faults.iter().map(|fault| format!("{}:{fault}", path.display()));

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment::{
     Added, EnvironmentError, ensure_environment, is_undecided, outlived_secrets, random_secret,
+    read as read_env_file,
 };
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use migrations::migrations;

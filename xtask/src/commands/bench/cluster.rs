@@ -1,9 +1,10 @@
 //! A changed image to a kind cluster that is up: `deploy-kind` against `kind load`, `kubectl apply` and
 //! `kubectl rollout status`, in turns on one cluster. Ours also tries the service through its NodePort.
 
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::PathBuf;
 
-use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, timed};
+use super::{Bench, NotMeasured, PROJECT, cargo, copy_directory, free_port, output, program, quiet, timed};
 use crate::bench::{Entry, Series, Work};
 use crate::process::Program;
 
@@ -44,8 +45,8 @@ impl Stand {
         if manifests.exists() {
             std::fs::remove_dir_all(&manifests).map_err(|error| error.to_string())?;
         }
-        copy(&bench.root().join("k8s"), &manifests)?;
-        copy(&bench.root().join("compose"), &bench.scratch.join("compose"))?;
+        copy_directory(&bench.root().join("k8s"), &manifests)?;
+        copy_directory(&bench.root().join("compose"), &bench.scratch.join("compose"))?;
         Ok(Self { ours, manifests })
     }
 
@@ -101,7 +102,8 @@ impl Stand {
         output(&program("docker").args(["image", "inspect", &base])).await?;
         let recipe = format!("FROM {base}\nCOPY change /change\n");
         let mut change = vec![0_u8; BYTES];
-        getrandom(&mut change)?;
+        let random = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut change));
+        random.map_err(|error| error.to_string())?;
         let write = |name: &str, bytes: &[u8]| {
             std::fs::write(directory.join(name), bytes).map_err(|error| error.to_string())
         };
@@ -112,26 +114,4 @@ impl Stand {
         quiet(&build.env("DOCKER_BUILDKIT", "0")).await?;
         Ok(image)
     }
-}
-
-fn getrandom(bytes: &mut [u8]) -> Result<(), NotMeasured> {
-    use std::io::Read as _;
-    let file = std::fs::File::open("/dev/urandom").map_err(|error| error.to_string())?;
-    (&file).read_exact(bytes).map_err(|error| error.to_string())
-}
-
-/// Copies a directory with all that is in it.
-fn copy(from: &Path, to: &Path) -> Result<(), NotMeasured> {
-    let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
-    std::fs::create_dir_all(to).map_err(failed)?;
-    for entry in std::fs::read_dir(from).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let target = to.join(entry.file_name());
-        if entry.file_type().map_err(failed)?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target).map_err(failed)?;
-        }
-    }
-    Ok(())
 }

@@ -176,6 +176,22 @@ fn free_port() -> Result<u16, NotMeasured> {
     Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
+/// Copies a directory with all that is in it.
+fn copy_directory(from: &Path, to: &Path) -> Result<(), NotMeasured> {
+    let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let target = to.join(entry.file_name());
+        if entry.file_type().map_err(failed)?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 impl Results {
     fn write(&self, context: &Context, page: bool) -> Result<(), Failure> {
         let failed = |path: &Path, error: std::io::Error| {

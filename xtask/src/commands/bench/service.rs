@@ -3,14 +3,17 @@
 //! Servers and loaders share this machine's cores. Postgres and Redis are the stack's own; the service and the bare server
 //! are release builds that run beside each other, one loaded at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use tokio::io::AsyncRead;
 
 use super::checkout::{SERVED, served};
 use super::load::{requests, transactions};
 use super::stack::{free_ports, on};
-use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, xtask};
+use super::{Bench, NotMeasured, PROJECT, cargo, copy_directory, free_port, output, program, quiet, xtask};
 use crate::bench::{Entry, Series, Work};
 use crate::process::{Program, Running};
+use crate::project::read_env_file;
 
 /// What pgbench does once a transaction: what a `POST` of ours must do at least.
 const INSERT: &str = "INSERT INTO items (name, value) VALUES ('bench', '{\"value\": 1}');";
@@ -49,7 +52,7 @@ impl Programs {
             cargo(root).args(["build", "--release", "--locked", "--package", "service", "--bin", "service"]);
         quiet(&build.env("CARGO_TARGET_DIR", &target)).await?;
         let bare = bench.scratch.join("bare");
-        copy(&root.join("xtask/bare"), &bare)?;
+        copy_directory(&root.join("xtask/bare"), &bare)?;
         // The same versions of the same crates.
         std::fs::copy(root.join("Cargo.lock"), bare.join("Cargo.lock")).map_err(|error| error.to_string())?;
         quiet(&cargo(&bare).args(["build", "--release"]).env("CARGO_TARGET_DIR", &target)).await?;
@@ -76,11 +79,11 @@ impl Server {
     async fn start(program: Program, port: u16) -> Result<Self, NotMeasured> {
         let mut running = program.stream().map_err(|error| error.to_string())?;
         // Its log is read, as whoever collects logs would, and thrown away.
-        for stream in [running.stdout.take().map(Pipe::Out), running.stderr.take().map(Pipe::Error)]
-            .into_iter()
-            .flatten()
-        {
-            tokio::spawn(stream.drain());
+        if let Some(pipe) = running.stdout.take() {
+            tokio::spawn(drain(pipe));
+        }
+        if let Some(pipe) = running.stderr.take() {
+            tokio::spawn(drain(pipe));
         }
         served(port, "Hello", SERVED).await?;
         Ok(Self { port, running })
@@ -95,26 +98,15 @@ impl Server {
     }
 }
 
-enum Pipe {
-    Out(tokio::process::ChildStdout),
-    Error(tokio::process::ChildStderr),
-}
-
-impl Pipe {
-    async fn drain(self) {
-        let mut sink = tokio::io::sink();
-        let _ = match self {
-            Self::Out(mut pipe) => tokio::io::copy(&mut pipe, &mut sink).await,
-            Self::Error(mut pipe) => tokio::io::copy(&mut pipe, &mut sink).await,
-        };
-    }
+async fn drain(mut pipe: impl AsyncRead + Unpin) {
+    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
 }
 
 impl Stand {
     async fn start(bench: &Bench<'_>, programs: &Programs) -> Result<Self, NotMeasured> {
-        let secrets = secrets(&bench.context.project.environment_file())?;
-        let secret =
-            |name: &str| secrets.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+        let secrets =
+            read_env_file(&bench.context.project.environment_file()).map_err(|failure| failure.message)?;
+        let secret = |name: &str| secrets.get(name).map_or("", String::as_str);
         let (postgres, redis) = (address("postgres").await?, address("redis").await?);
         let service = |port: u16, redis_port: u16| {
             Program::new(&programs.service, crate::limits::BENCHED)
@@ -194,14 +186,6 @@ async fn address(service: &str) -> Result<String, NotMeasured> {
     output(&inspect).await
 }
 
-/// Names and values of compose/.env.
-fn secrets(path: &Path) -> Result<Vec<(String, String)>, NotMeasured> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    Ok(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
-}
-
 /// A script for wrk that posts an item of this value.
 fn script(bench: &Bench<'_>, name: &str, value: &str) -> Result<PathBuf, NotMeasured> {
     let path = bench.scratch.join(name);
@@ -211,14 +195,4 @@ fn script(bench: &Bench<'_>, name: &str, value: &str) -> Result<PathBuf, NotMeas
     );
     std::fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(path)
-}
-
-/// Copies a package.
-fn copy(from: &Path, to: &Path) -> Result<(), NotMeasured> {
-    let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
-    std::fs::create_dir_all(to.join("src")).map_err(failed)?;
-    for file in ["Cargo.toml", "src/main.rs"] {
-        std::fs::copy(from.join(file), to.join(file)).map_err(failed)?;
-    }
-    Ok(())
 }
