@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use super::{Bench, NotMeasured, PROJECT, cargo, copy_directory, free_port, output, program, quiet, timed};
+use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, timed};
 use crate::bench::{Entry, Series, Work};
 use crate::process::Program;
 
@@ -13,6 +13,9 @@ const NAMED: &str = "homeport/service";
 
 /// What makes each image another: as many bytes as the program has, so that there is something to carry.
 const BYTES: usize = 5_500_000;
+
+/// What is left out of a deployment where its image cannot be had.
+const OPTIONAL: [&str; 3] = ["grafana", "postgres-exporter", "redis-exporter"];
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
     for needed in ["kind", "kubectl"] {
@@ -29,8 +32,11 @@ pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured
 
 struct Stand {
     ours: Program,
-    /// A copy of the manifests, in which the other contender names its image.
-    manifests: PathBuf,
+    scratch: PathBuf,
+    /// The overlay that both deploy.
+    overlay: PathBuf,
+    /// With what the other contender reaches the cluster: ours leaves the user's own file alone.
+    kubeconfig: PathBuf,
 }
 
 impl Stand {
@@ -41,20 +47,26 @@ impl Stand {
         for name in ["SERVICE", "PROMETHEUS", "GRAFANA"] {
             ours = ours.env(format!("HOMEPORT_KIND_{name}_PORT"), free_port()?.to_string());
         }
-        let manifests = bench.scratch.join("k8s");
-        if manifests.exists() {
-            std::fs::remove_dir_all(&manifests).map_err(|error| error.to_string())?;
-        }
-        copy_directory(&bench.root().join("k8s"), &manifests)?;
-        copy_directory(&bench.root().join("compose"), &bench.scratch.join("compose"))?;
-        Ok(Self { ours, manifests })
+        Ok(Self {
+            ours,
+            scratch: bench.scratch.clone(),
+            overlay: bench.root().join("k8s/overlays/kind"),
+            kubeconfig: bench.scratch.join("kubeconfig"),
+        })
     }
 
     fn ours(&self, words: &[&str]) -> Program {
         self.ours.clone().args(words.iter().copied())
     }
 
+    fn kubectl(&self, words: &[&str]) -> Program {
+        program("kubectl").arg("--kubeconfig").arg(&self.kubeconfig).args(words.iter().copied())
+    }
+
     async fn take_turns(&self, bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
+        let export = program("kind").args(["export", "kubeconfig", "--name", PROJECT]);
+        quiet(&export.arg("--kubeconfig").arg(&self.kubeconfig)).await?;
+        let manifests = self.manifests().await?;
         let mut ours = Series::of("`deploy-kind`");
         let mut theirs = Series::of("`kind load`, `kubectl apply`, `kubectl rollout status`");
         for run in 1..=bench.runs {
@@ -62,34 +74,48 @@ impl Stand {
             let image = self.changed_image(bench, &format!("ours-{run}")).await?;
             ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &image])).await?);
             let image = self.changed_image(bench, &format!("theirs-{run}")).await?;
-            theirs.values.push(self.deploy_theirs(&image).await?);
+            theirs.values.push(self.deploy_theirs(&manifests, &image).await?);
         }
         Ok(vec![Entry::measured(Work::Deploy, ours, theirs)])
     }
 
-    async fn deploy_theirs(&self, image: &str) -> Result<f64, NotMeasured> {
-        let context = format!("kind-{PROJECT}");
-        let overlay = self.manifests.join("overlays/kind");
-        let file = overlay.join("kustomization.yaml");
-        let tag = image.rsplit(':').next().unwrap_or_default();
-        let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let lines = text.lines().filter(|line| !line.ends_with("components/grafana"));
-        let text: String = lines
-            .map(|line| match line.split_once("newTag: ") {
-                Some((before, _)) => format!("{before}newTag: {tag}\n"),
-                None => format!("{line}\n"),
+    /// What the overlay says, without the optional parts that have no image here: neither contender is to make what the
+    /// other removes.
+    async fn manifests(&self) -> Result<String, NotMeasured> {
+        let rendered = output(&program("kubectl").arg("kustomize").arg(&self.overlay)).await?;
+        let deployed =
+            output(&self.kubectl(&["-n", "hello", "get", "deployments", "--output", "name"])).await?;
+        let absent = |document: &&str| {
+            OPTIONAL.iter().any(|name| {
+                let belongs = |line: &str| {
+                    line.strip_prefix("  name: ").is_some_and(|found| {
+                        found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+                    })
+                };
+                !deployed.lines().any(|line| line.ends_with(&format!("/{name}")))
+                    && document.lines().any(belongs)
             })
-            .collect();
-        std::fs::write(&file, text).map_err(|error| error.to_string())?;
-        let kubectl =
-            |words: &[&str]| program("kubectl").args(["--context", &context]).args(words.iter().copied());
+        };
+        let kept: Vec<&str> = rendered.split("\n---\n").filter(|document| !absent(document)).collect();
+        Ok(kept.join("\n---\n"))
+    }
+
+    async fn deploy_theirs(&self, manifests: &str, image: &str) -> Result<f64, NotMeasured> {
+        let file = self.scratch.join("manifests.yaml");
+        std::fs::write(&file, manifests.replace(&format!("{NAMED}:dev"), image))
+            .map_err(|error| error.to_string())?;
         // As the same manager, so that neither contender has to take fields from the other.
-        let apply =
-            kubectl(&["apply", "--server-side", "--force-conflicts", "--field-manager=homeport", "-k"]);
+        let apply = self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=homeport",
+            "--filename",
+        ]);
         let mut seconds =
             timed(&program("kind").args(["load", "docker-image", image, "--name", PROJECT])).await?;
-        seconds += timed(&apply.arg(&overlay)).await?;
-        let wait = kubectl(&["-n", "hello", "rollout", "status", "deployment/hello-deployment"]);
+        seconds += timed(&apply.arg(&file)).await?;
+        let wait = self.kubectl(&["-n", "hello", "rollout", "status", "deployment/hello-deployment"]);
         seconds += timed(&wait).await?;
         Ok(seconds)
     }
