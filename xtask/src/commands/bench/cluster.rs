@@ -4,6 +4,8 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, timed};
 use crate::bench::{Entry, Series, Work};
 use crate::process::Program;
@@ -13,9 +15,6 @@ const NAMED: &str = "homeport/service";
 
 /// What makes each image another: as many bytes as the program has, so that there is something to carry.
 const BYTES: usize = 5_500_000;
-
-/// What is left out of a deployment where its image cannot be had.
-const OPTIONAL: [&str; 3] = ["grafana", "postgres-exporter", "redis-exporter"];
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
     for needed in ["kind", "kubectl"] {
@@ -79,31 +78,57 @@ impl Stand {
         Ok(vec![Entry::measured(Work::Deploy, ours, theirs)])
     }
 
-    /// What the overlay says, without the optional parts that have no image here: neither contender is to make what the
-    /// other removes.
-    async fn manifests(&self) -> Result<String, NotMeasured> {
-        let rendered = output(&program("kubectl").arg("kustomize").arg(&self.overlay)).await?;
-        let deployed =
-            output(&self.kubectl(&["-n", "hello", "get", "deployments", "--output", "name"])).await?;
-        let absent = |document: &&str| {
-            OPTIONAL.iter().any(|name| {
-                let belongs = |line: &str| {
-                    line.strip_prefix("  name: ").is_some_and(|found| {
-                        found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-                    })
-                };
-                !deployed.lines().any(|line| line.ends_with(&format!("/{name}")))
-                    && document.lines().any(belongs)
-            })
+    /// What the overlay says, as the cluster has it after `deploy-kind`: without the optional parts that have no image
+    /// here, and with the annotations by which a changed ConfigMap restarts its pods. Neither contender is to make what
+    /// the other takes away.
+    async fn manifests(&self) -> Result<Value, NotMeasured> {
+        let rendered = self.scratch.join("rendered.yaml");
+        let text = output(&program("kubectl").arg("kustomize").arg(&self.overlay)).await?;
+        std::fs::write(&rendered, text).map_err(|error| error.to_string())?;
+        let read =
+            self.kubectl(&["create", "--dry-run=client", "--output", "json", "--filename"]).arg(&rendered);
+        let workloads = self.kubectl(&["-n", "hello", "get", "deployments,statefulsets", "--output", "json"]);
+        let deployed = json(&output(&workloads).await?)?;
+        // One object after the other, or a list of them.
+        let objects = serde_json::Deserializer::from_str(&output(&read).await?)
+            .into_iter::<Value>()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.to_string())?;
+        let mut objects: Vec<Value> = objects
+            .into_iter()
+            .flat_map(|object| object["items"].as_array().cloned().unwrap_or(vec![object]))
+            .collect();
+        let live = |object: &Value| {
+            let same = |other: &&Value| {
+                ["/kind", "/metadata/name"].iter().all(|at| other.pointer(at) == object.pointer(at))
+            };
+            deployed["items"].as_array().and_then(|items| items.iter().find(same))
         };
-        let kept: Vec<&str> = rendered.split("\n---\n").filter(|document| !absent(document)).collect();
-        Ok(kept.join("\n---\n"))
+        let absent: Vec<String> = objects
+            .iter()
+            .filter(|object| object["kind"] == "Deployment" && live(object).is_none())
+            .filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned))
+            .collect();
+        objects.retain(|object| {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            !absent.iter().any(|absent| {
+                name.strip_prefix(absent).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            })
+        });
+        for object in &mut objects {
+            if let Some(annotations) =
+                live(object).and_then(|live| live.pointer("/spec/template/metadata/annotations"))
+            {
+                object["spec"]["template"]["metadata"]["annotations"] = annotations.clone();
+            }
+        }
+        Ok(serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
     }
 
-    async fn deploy_theirs(&self, manifests: &str, image: &str) -> Result<f64, NotMeasured> {
-        let file = self.scratch.join("manifests.yaml");
-        std::fs::write(&file, manifests.replace(&format!("{NAMED}:dev"), image))
-            .map_err(|error| error.to_string())?;
+    async fn deploy_theirs(&self, manifests: &Value, image: &str) -> Result<f64, NotMeasured> {
+        let file = self.scratch.join("manifests.json");
+        let text = manifests.to_string().replace(&format!("{NAMED}:dev"), image);
+        std::fs::write(&file, text).map_err(|error| error.to_string())?;
         // As the same manager, so that neither contender has to take fields from the other.
         let apply = self.kubectl(&[
             "apply",
@@ -140,4 +165,8 @@ impl Stand {
         quiet(&build.env("DOCKER_BUILDKIT", "0")).await?;
         Ok(image)
     }
+}
+
+fn json(text: &str) -> Result<Value, NotMeasured> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
