@@ -64,22 +64,24 @@ pub fn images(objects: &[Object]) -> BTreeSet<String> {
 /// Annotates every workload's pods with what they are made from: the ConfigMaps they refer to, and the contents of their
 /// images as far as `contents` knows them (reference → identifier).
 pub fn annotate(objects: &mut [Object], contents: &BTreeMap<String, String>) {
-    let data: BTreeMap<String, BTreeMap<String, Value>> = objects
+    let data: BTreeMap<String, serde_json::Map<String, Value>> = objects
         .iter()
         .filter(|object| object.kind() == "ConfigMap")
-        .map(|object| {
-            let data = object.value().get("data").and_then(Value::as_object);
-            let sorted = data.into_iter().flatten().map(|(key, text)| (key.clone(), text.clone()));
-            (object.name().to_owned(), sorted.collect())
+        .filter_map(|object| {
+            let data = object.value().get("data").and_then(Value::as_object)?;
+            Some((object.name().to_owned(), data.clone()))
         })
         .collect();
     for object in objects.iter_mut() {
         let Some(spec) = object.pod_spec() else { continue };
-        let mut names = BTreeSet::new();
-        config_maps(spec, &mut names);
-        let read: BTreeMap<_, _> = data.iter().filter(|(name, _)| names.contains(*name)).collect();
+        // Sorted, so that equal data is equal text.
+        let mut read = BTreeMap::new();
+        for_each_reference(spec, &mut |name, key| {
+            let entries = data.get(name).into_iter().flatten();
+            let entries = entries.filter(|(own, _)| key.is_none_or(|key| key == own.as_str()));
+            read.extend(entries.map(|(key, text)| (format!("{name}/{key}"), text)));
+        });
         if !read.is_empty() {
-            // Sorted, so that equal data is equal text.
             let text = serde_json::to_string(&read).expect("maps of texts are JSON");
             object.annotate_template(CONFIG_ANNOTATION, &digest(&text));
         }
@@ -92,20 +94,21 @@ pub fn annotate(objects: &mut [Object], contents: &BTreeMap<String, String>) {
     }
 }
 
-/// The ConfigMaps that pods refer to: whole, by key, as a volume, as a part of one.
-fn config_maps(value: &Value, names: &mut BTreeSet<String>) {
+/// Tells each ConfigMap that pods refer to: by name and key, or with no key where they see the whole of it.
+fn for_each_reference<'a>(value: &'a Value, tell: &mut impl FnMut(&'a str, Option<&'a str>)) {
     match value {
         Value::Object(map) => {
-            for (key, value) in map {
-                if matches!(key.as_str(), "configMap" | "configMapRef" | "configMapKeyRef")
-                    && let Some(name) = value.get("name").and_then(Value::as_str)
-                {
-                    names.insert(name.to_owned());
+            for (field, value) in map {
+                let text = |name: &str| value.get(name).and_then(Value::as_str);
+                match (field.as_str(), text("name")) {
+                    ("configMap" | "configMapRef", Some(name)) => tell(name, None),
+                    ("configMapKeyRef", Some(name)) => tell(name, text("key")),
+                    _ => {}
                 }
-                config_maps(value, names);
+                for_each_reference(value, tell);
             }
         }
-        Value::Array(list) => list.iter().for_each(|value| config_maps(value, names)),
+        Value::Array(list) => list.iter().for_each(|value| for_each_reference(value, tell)),
         _ => {}
     }
 }
@@ -236,6 +239,25 @@ mod tests {
         assert_ne!(one, annotated("1", "1", &rebuilt), "another image of the same name");
         assert_eq!(one.as_object().map(serde_json::Map::len), Some(2));
         assert!(annotated("1", "1", &BTreeMap::new()).get(IMAGES_ANNOTATION).is_none());
+    }
+
+    #[test]
+    fn who_reads_one_key_is_not_restarted_for_another() {
+        let reader = object(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "w"},
+            "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i", "env": [
+                {"name": "DB", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "DB_NAME"}}},
+            ]}]}}},
+        }));
+        let annotated = |database: &str, version: &str| {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"},
+                "data": {"DB_NAME": database, "APP_VERSION": version}});
+            let mut objects = vec![reader.clone(), object(map)];
+            annotate(&mut objects, &BTreeMap::new());
+            annotations(&objects)
+        };
+        assert_eq!(annotated("app", "1"), annotated("app", "2"));
+        assert_ne!(annotated("app", "1"), annotated("other", "1"));
     }
 
     #[test]

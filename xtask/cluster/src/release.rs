@@ -100,22 +100,27 @@ impl Place<'_> {
     }
 
     /// Brings the release into the cluster, waits for it, tries it; puts the previous revision back when it fails.
-    /// Returns the workloads as they stand then, and whether anything was changed.
+    /// `before` is what must have ended before anything is applied, such as the images' way into the node; the comparison
+    /// does not wait for it. Returns the workloads as they stand then, and whether anything was changed.
     ///
     /// # Errors
     /// [`Code::RolledBack`] when it failed and the previous revision serves; the cause when there is none to put back.
-    pub async fn deploy(&self, release: &Release) -> Result<(Vec<Workload>, bool), Failure> {
+    pub async fn deploy(
+        &self,
+        release: &Release,
+        before: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(Vec<Workload>, bool), Failure> {
         let namespace = release.namespace()?;
         let store = Revisions::new(self.cluster, namespace);
-        let (revisions, comparison) = self
-            .steps
-            .run("compare with the cluster", async |_| {
-                let (revisions, comparison) = tokio::join!(store.all(), self.compare(release));
-                let (revisions, comparison) = (revisions?, comparison?);
-                let told = comparison.release.told();
-                Ok(Finished::changed((revisions, comparison), told))
-            })
-            .await?;
+        let compare = self.steps.run("compare with the cluster", async |_| {
+            let (revisions, comparison) = tokio::join!(store.all(), self.compare(release));
+            let (revisions, comparison) = (revisions?, comparison?);
+            let told = comparison.release.told();
+            Ok(Finished::changed((revisions, comparison), told))
+        });
+        let (before, compared) = tokio::join!(before, compare);
+        before?;
+        let (revisions, comparison) = compared?;
         let known = revisions.iter().rev().find(|revision| revision.objects == release.objects);
         let changed = !comparison.release.is_empty() || !comparison.platform.is_empty();
         let number = match known {

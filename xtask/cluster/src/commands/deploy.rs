@@ -47,7 +47,7 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
         return context.answer(&told::Difference::new(cluster.name(), &[&comparison.release], Vec::new()));
     }
     let _lock = ours::exclusively_by_context(context, &arguments.context, "deploy").await?;
-    let (workloads, changed) = place.deploy(&release).await?;
+    let (workloads, changed) = place.deploy(&release, async { Ok(()) }).await?;
     if !changed {
         context.events.note("nothing was to be changed; all of it is ready and passed the smoke tests");
     }

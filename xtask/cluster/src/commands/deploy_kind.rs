@@ -69,15 +69,13 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
     let (ours, service) = (ours?, service?);
     let node = ours.kind.images().await?;
     let (release, wanted, left_out) = prepare_release(&session, &steps, manifests, &service, &node).await?;
-    steps
-        .run("load images into the node", async |reporter| {
-            let service = (&service, arguments.image.as_deref());
-            images::send(&ours, &session.engine, &node, &wanted, service, reporter).await
-        })
-        .await?;
+    let load = steps.run("load images into the node", async |reporter| {
+        let service = (&service, arguments.image.as_deref());
+        images::send(&ours, &session.engine, &node, &wanted, service, reporter).await
+    });
     let gate = Gate::NodePorts(ours.node.clone());
     let place = Place { cluster: &ours.cluster, gate: &gate, force: arguments.force, steps: &steps };
-    let (workloads, changed) = place.deploy(&release).await?;
+    let (workloads, changed) = place.deploy(&release, load).await?;
     if !changed {
         context.events.note("nothing was to be changed; all of it is ready and passed the smoke tests");
     }

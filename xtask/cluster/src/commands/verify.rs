@@ -98,7 +98,7 @@ async fn prove(context: &Context, place: &Place<'_>, release: &Release, fault: F
     let told = fault.told();
     context.events.note(format!("a revision {told} is rolled out now; what fails next was planted"));
     let bad = fault.plant(release);
-    let ended = context.cancel.run_until_cancelled(Box::pin(place.deploy(&bad))).await;
+    let ended = context.cancel.run_until_cancelled(Box::pin(place.deploy(&bad, async { Ok(()) }))).await;
     let judged = match ended {
         Some(Err(failure)) if failure.code == Code::RolledBack => {
             context.events.note(format!("rolled back, as it must be: {}", failure.message));

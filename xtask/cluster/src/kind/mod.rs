@@ -2,6 +2,7 @@
 //!
 //! Must not: talk to the cluster's API, or touch the user's kubeconfig and its current context.
 
+mod configuration;
 mod images;
 mod nodes;
 
@@ -127,8 +128,13 @@ impl Kind {
     pub async fn create(&self, image: Option<&str>, reporter: &StepReporter) -> Result<(), Failure> {
         std::fs::create_dir_all(&self.scratch).map_err(|error| self.unwritable(&error))?;
         let config = self.configuration_file();
-        std::fs::write(&config, configuration(&self.name, &self.directory(), &self.wanted_ports()?))
-            .map_err(|error| self.unwritable(&error))?;
+        let patches = self.patches_directory();
+        std::fs::create_dir_all(&patches).map_err(|error| self.unwritable(&error))?;
+        for (name, patch) in configuration::patches() {
+            std::fs::write(patches.join(name), patch).map_err(|error| self.unwritable(&error))?;
+        }
+        let told = configuration::cluster(&self.name, &self.directory(), &self.wanted_ports()?, &patches);
+        std::fs::write(&config, told).map_err(|error| self.unwritable(&error))?;
         let mut program = kind(["create", "cluster", "--name", &self.name]).arg("--config").arg(&config);
         program = program.arg("--kubeconfig").arg(self.kubeconfig_file());
         if let Some(image) = image {
@@ -214,6 +220,11 @@ impl Kind {
         self.scratch.join(format!("kind-{}.yaml", self.name))
     }
 
+    /// What kubeadm is told of the control plane; the node mounts it.
+    fn patches_directory(&self) -> PathBuf {
+        self.scratch.join(format!("kind-{}.patches", self.name))
+    }
+
     /// A kubeconfig of its own, so that kind leaves the user's alone.
     fn kubeconfig_file(&self) -> PathBuf {
         self.scratch.join(format!("kind-{}.kubeconfig", self.name))
@@ -277,23 +288,6 @@ fn unusable(error: ProcessError) -> Failure {
     }
 }
 
-/// What kind is told: one node, ours by its label, the NodePorts on 127.0.0.1.
-fn configuration(project: &str, directory: &str, ports: &[Mapping]) -> String {
-    let ports: String = ports
-        .iter()
-        .map(|port| {
-            format!(
-                "      - {{containerPort: {}, hostPort: {}, listenAddress: 127.0.0.1}}\n",
-                port.node, port.host
-            )
-        })
-        .collect();
-    format!(
-        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n  - role: control-plane\n    labels:\n      \
-         {OWNER_LABEL}: {project}\n      {DIRECTORY_LABEL}: d{directory}\n    extraPortMappings:\n{ports}"
-    )
-}
-
 /// The node's image: the one that a variable names, else the newest of those that the engine has, else `None`: kind's
 /// own choice, which it pulls. `engine` are references of the engine's images.
 pub fn node_image(engine: &[String]) -> Option<String> {
@@ -327,16 +321,5 @@ mod tests {
             let images: Vec<String> = images.iter().map(|image| (*image).to_owned()).collect();
             assert_eq!(newest_node_image(&images), expected);
         }
-    }
-
-    #[test]
-    fn kind_is_told_whose_it_is_and_which_ports() {
-        let text = configuration("homeport", "0123456789abcdef", &[Mapping { host: 18800, node: 30253 }]);
-        let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
-        let node = &read["nodes"][0];
-        assert_eq!(node["labels"][OWNER_LABEL], "homeport");
-        assert_eq!(node["labels"][DIRECTORY_LABEL], "d0123456789abcdef");
-        assert_eq!(node["extraPortMappings"][0]["hostPort"], 18800);
-        assert_eq!(node["extraPortMappings"][0]["listenAddress"], "127.0.0.1");
     }
 }
