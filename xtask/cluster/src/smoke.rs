@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
 
-use crate::api::{Cluster, Watched, through_proxy, workloads};
+use crate::api::{Cluster, Watched, through_pod, workloads};
 use crate::http::{Answer, Http, Request};
 use crate::kind::Node;
 use crate::limits;
@@ -38,8 +38,8 @@ struct Place {
 pub enum Gate {
     /// The NodePorts, on 127.0.0.1.
     NodePorts(Node),
-    /// The API server's proxy.
-    Proxy,
+    /// A pod behind the Service, through the API server.
+    Pods,
 }
 
 /// What is tried.
@@ -71,8 +71,11 @@ impl Smoke<'_> {
 
     async fn send(&self, http: &Http, place: Place, request: &Request<'_>) -> Result<Answer, String> {
         let answer = match self.gate {
-            Gate::Proxy => {
-                through_proxy(self.cluster, self.namespace, place.service, place.port, request).await
+            Gate::Pods => {
+                let sent = through_pod(self.cluster, self.namespace, place.service, place.port, request);
+                let limit = limits::SMOKE_REQUEST;
+                let slow = |_| format!("no answer within {} s", limit.as_secs());
+                tokio::time::timeout(limit, sent).await.map_err(slow)?
             }
             Gate::NodePorts(node) => {
                 let port = node.host_port(place.node_port).ok_or_else(|| {

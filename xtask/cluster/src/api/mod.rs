@@ -24,7 +24,7 @@ pub use evidence::evidence;
 pub use revisions::Revisions;
 pub use scaler::{Scaling, scaling};
 pub use secrets::ensure_secrets;
-pub use service::through_proxy;
+pub use service::through_pod;
 pub use watch::{Aim, Watched, await_rollout, workloads};
 
 use crate::limits;

@@ -41,7 +41,7 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
     let release = Release { version, objects, platform: Vec::new() };
     let cluster = Cluster::by_context(&arguments.context).await?;
     let steps = Steps::new(context.events.clone(), None::<Halt>);
-    let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
+    let place = Place { cluster: &cluster, gate: &Gate::Pods, force: arguments.force, steps: &steps };
     if arguments.dry_run {
         let comparison = place.compare(&release).await?;
         return context.answer(&told::Difference::new(cluster.name(), &[&comparison.release], Vec::new()));

@@ -181,7 +181,7 @@ async fn dry_run(
     let references = prepare::images(&all).into_iter().filter(|image| !is_service(image)).collect();
     let others = images::others(session, &references, &node, None).await?;
     let (release, _) = compose(session, steps, manifests, &service, &others)?;
-    let place = Place { cluster: &ours.cluster, gate: &Gate::Proxy, force: arguments.force, steps };
+    let place = Place { cluster: &ours.cluster, gate: &Gate::Pods, force: arguments.force, steps };
     let comparison = place.compare(&release).await?;
     let notes =
         stale.into_iter().map(|cause| format!("the service would be built first ({cause})")).collect();

@@ -28,7 +28,7 @@ pub async fn run(context: &Context, arguments: &cli::Rollback) -> Result<(), Fai
     if let Some(name) = &arguments.context {
         let _lock = ours::exclusively_by_context(context, name, "rollback").await?;
         let cluster = Cluster::by_context(name).await?;
-        let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
+        let place = Place { cluster: &cluster, gate: &Gate::Pods, force: arguments.force, steps: &steps };
         go_back(context, &place, None).await
     } else {
         let kind = ours::of_project(context)?;

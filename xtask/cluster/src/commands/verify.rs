@@ -25,7 +25,7 @@ pub async fn run(context: &Context, arguments: &cli::Verify) -> Result<(), Failu
     if let Some(name) = &arguments.context {
         let _lock = ours::exclusively_by_context(context, name, "verify").await?;
         let cluster = Cluster::by_context(name).await?;
-        let place = Place { cluster: &cluster, gate: &Gate::Proxy, force: arguments.force, steps: &steps };
+        let place = Place { cluster: &cluster, gate: &Gate::Pods, force: arguments.force, steps: &steps };
         let release = unless_stopped(context, async { deployed(context, &place).await }).await?;
         unless_stopped(context, place.try_out(&release)).await?;
         context.events.note("no rollback is tried where others may be served");
