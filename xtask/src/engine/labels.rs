@@ -19,10 +19,21 @@ pub const DEPENDS_ON: &str = "dev.homeport.depends-on";
 /// The checkout an object was made from.
 pub const DIRECTORY: &str = "dev.homeport.directory";
 
-/// A container of a test; the value names the run.
+/// An object of a test; the value names the run.
 pub const TEST: &str = "dev.homeport.test";
 /// A container that runs a tool to its end; the value is the process that waits for it.
 pub const TOOL: &str = "dev.homeport.tool";
+
+/// The variable that names the run of tests on whose behalf this program works: the process that waits for its end. What is
+/// made meanwhile carries [`TEST`], so that a later run can tell what a killed one has left. Nobody else sets it.
+pub const RUN_VARIABLE: &str = "HOMEPORT_TEST_RUN";
+
+/// The labels of a new object, with the run of tests that it is made for, if any.
+pub(super) fn marked(mut labels: HashMap<String, String>) -> HashMap<String, String> {
+    let run = std::env::var(RUN_VARIABLE).ok().filter(|run| !run.is_empty());
+    labels.extend(run.map(|run| (TEST.to_owned(), run)));
+    labels
+}
 
 /// The filter that selects a project's objects.
 pub(super) fn of_project(project: &ProjectName) -> HashMap<String, Vec<String>> {

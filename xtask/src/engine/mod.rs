@@ -17,6 +17,7 @@ mod observe;
 mod one_shot;
 mod operate;
 mod probe;
+mod sweep;
 
 pub use build::{BuildReport, Builder, ImageBuild};
 pub use connect::{ConnectError, EngineVersion};

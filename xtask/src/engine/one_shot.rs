@@ -131,26 +131,4 @@ impl Engine {
         let lines = self.logs(id, &LogOptions::default()).map(|line| line.text).collect().await;
         Ok(OneShotEnd { status, lines })
     }
-
-    /// Removes the containers that a label of this key marks and whose value `is_left` names as left by a killed run of
-    /// tests or tools.
-    ///
-    /// # Errors
-    /// When the engine refuses.
-    pub async fn sweep(&self, key: &str, is_left: impl Fn(&str) -> bool) -> Result<usize, EngineError> {
-        use bollard::query_parameters::ListContainersOptions;
-        let filters = std::collections::HashMap::from([("label".to_owned(), vec![key.to_owned()])]);
-        let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        let limit = crate::limits::ENGINE_OPERATION;
-        let list = ask("list", "containers", limit, self.docker.list_containers(Some(options))).await?;
-        let mut removed = 0;
-        let left = list.into_iter().filter(|summary| {
-            summary.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|value| is_left(value))
-        });
-        for id in left.filter_map(|summary| summary.id) {
-            self.remove_container(&ContainerId(id), Duration::ZERO).await?;
-            removed += 1;
-        }
-        Ok(removed)
-    }
 }

@@ -38,9 +38,11 @@ impl Engine {
         let name = blueprint.container_name();
         let object = format!("container {name}");
         let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
+        let mut body = blueprint.body();
+        body.labels = body.labels.map(labels::marked);
         let begun = Instant::now();
         loop {
-            let request = self.docker.create_container(Some(options.clone()), blueprint.body());
+            let request = self.docker.create_container(Some(options.clone()), body.clone());
             let error = match ask("create", &object, limits::ENGINE_OPERATION, request).await {
                 Ok(_) => break,
                 Err(error) if error.is_conflict() => error,
@@ -237,7 +239,7 @@ impl Engine {
             driver: network.driver.clone(),
             internal: Some(network.internal),
             options: Some(network.driver_opts.clone().into_iter().collect()),
-            labels: Some(object_labels(project, name.as_str(), &config_hash(network))),
+            labels: Some(labels::marked(object_labels(project, name.as_str(), &config_hash(network)))),
             ..Default::default()
         };
         let made =
@@ -292,7 +294,7 @@ impl Engine {
             name: Some(engine_name),
             driver: volume.driver.clone(),
             driver_opts: Some(volume.driver_opts.clone().into_iter().collect()),
-            labels: Some(labels),
+            labels: Some(labels::marked(labels)),
             cluster_volume_spec: None,
         };
         // Creating one that exists is answered with the one that exists: its labels tell whose it is.

@@ -16,10 +16,12 @@ use bollard::models::{
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, KillContainerOptions, ListContainersOptions,
     ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
-    StartContainerOptions, StopContainerOptions, TopOptions,
+    StartContainerOptions, StopContainerOptions, TagImageOptions, TopOptions,
 };
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
+
+use crate::program::RUN;
 
 /// The label that makes an object one of a project's.
 pub(crate) const PROJECT_LABEL: &str = xtask::engine::labels::PROJECT;
@@ -202,6 +204,12 @@ pub(crate) fn users(name: &str) -> Vec<String> {
     rows.into_iter().filter_map(|row| row.into_iter().nth(1)).collect()
 }
 
+/// Gives an image a further name.
+pub(crate) fn tag_image(image: &str, repository: &str, tag: &str) {
+    let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+    ask(async |docker| docker.tag_image(image, Some(options)).await).expect("it is there");
+}
+
 /// How many containers a label of this key and value marks.
 pub(crate) fn labelled(key: &str, value: &str) -> usize {
     let filters = HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])]);
@@ -289,6 +297,7 @@ impl Planted {
         let mounts = mounts.iter().map(|(source, target)| format!("{}:{target}:ro", source.display()));
         let body = ContainerCreateBody {
             image: other.image,
+            labels: Some(owned(&[])),
             env: other.config.and_then(|config| config.env),
             cmd: (!arguments.is_empty()).then(|| arguments.iter().map(|word| (*word).to_owned()).collect()),
             exposed_ports: Some(vec![port.clone()]),
@@ -343,6 +352,9 @@ impl Drop for Planted {
     }
 }
 
+/// These labels, and that of the run: a later one takes away what a killed test has planted.
 fn owned(labels: &[(&str, &str)]) -> HashMap<String, String> {
-    labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    let run = (xtask::engine::labels::TEST, RUN.as_str());
+    let all = std::iter::once(&run).chain(labels);
+    all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

@@ -6,15 +6,22 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
+use xtask::engine::labels::RUN_VARIABLE;
 
 /// How long a program may take to say or end what is waited for. A full stack with its build takes half a minute on two
 /// idle cores; a machine that runs other tests beside is given ten times that.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The run that these tests belong to: what `cargo xtask test` calls it, else this process. All that the program makes
+/// carries it, so that a later run can take away what this one leaves when it is killed.
+pub(crate) static RUN: LazyLock<String> =
+    LazyLock::new(|| std::env::var(RUN_VARIABLE).unwrap_or_else(|_| std::process::id().to_string()));
 
 /// Which stream a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,7 @@ impl Program {
             .args(arguments)
             .current_dir(directory)
             .env("CARGO_MANIFEST_DIR", directory)
+            .env(RUN_VARIABLE, &*RUN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

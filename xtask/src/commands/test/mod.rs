@@ -18,9 +18,6 @@ use crate::limits;
 use crate::process::{ProcessError, Program, is_running};
 use crate::testing::{CaseOutcome, Reader, SuiteReport, junit};
 
-/// The variable that names the run in the labels of its containers: the process that waits for it.
-const RUN_VARIABLE: &str = "HOMEPORT_TEST_RUN";
-
 /// Where the results stand for CI, below `target/homeport`.
 const JUNIT: &str = "tests/junit.xml";
 
@@ -180,7 +177,7 @@ async fn run_suite(
             .args(filter)
             .directory(context.project.root())
             .outside_cargo()
-            .env(RUN_VARIABLE, std::process::id().to_string());
+            .env(labels::RUN_VARIABLE, std::process::id().to_string());
         let (mut reader, begun) = (Reader::default(), Instant::now());
         let ended = program
             .run(|_, line| {
@@ -197,7 +194,7 @@ async fn run_suite(
     failed
 }
 
-/// Whose containers are to go.
+/// Whose objects are to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     /// Of runs that have ended, and so were killed. One that runs still may be that of another checkout.
@@ -207,7 +204,7 @@ enum Whose {
 }
 
 impl Whose {
-    /// Whether a container whose label has this value is to go.
+    /// Whether an object whose label has this value is to go.
     fn includes(self, run: &str) -> bool {
         match (self, run.parse::<u32>()) {
             (Self::Ours, Ok(process)) => process == std::process::id(),
@@ -220,13 +217,13 @@ impl Whose {
 
 /// Removes what a run of tests has left in the engine: nothing, unless it was killed.
 async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> Result<(), Failure> {
-    let mut removed = 0;
+    let mut swept = Vec::new();
     for label in [labels::TEST, labels::TOOL] {
-        removed += engine.sweep(label, |run| whose.includes(run)).await?;
+        swept.extend(engine.sweep(label, |run| whose.includes(run)).await?);
     }
-    if removed > 0 {
+    if !swept.is_empty() {
         let who = if whose == Whose::Ours { "this run" } else { "earlier runs" };
-        context.events.note(format!("removed {removed} containers that {who} left"));
+        context.events.note(format!("removed what {who} left: {}", swept.join(", ")));
     }
     Ok(())
 }
