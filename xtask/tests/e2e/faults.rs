@@ -81,6 +81,13 @@ pub(crate) fn items_locked(site: &Site) -> Repair {
     in_postgres(site, "lock", lock)
 }
 
+/// A transaction holds the items until it is repaired: who reads waits until Postgres or the service ends the wait.
+pub(crate) fn items_held(site: &Site) -> Repair {
+    let hold = "exec psql --quiet --dbname=\"$POSTGRES_DB\" --command='begin; \
+                lock table items in access exclusive mode; select pg_sleep(3600)'";
+    in_postgres(site, "hold", hold)
+}
+
 /// The database grows to more than its volume holds. The file has a size and no blocks: Postgres counts the size.
 pub(crate) fn database_grown(site: &Site) -> Repair {
     let postgres = site.container("postgres");

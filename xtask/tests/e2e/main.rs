@@ -33,3 +33,4 @@ mod service_image;
 mod side_by_side;
 mod swaps;
 mod traffic;
+mod vanished;
