@@ -88,6 +88,11 @@ impl Link {
         }
     }
 
+    /// How long anything waits for Redis.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
     }

@@ -95,9 +95,6 @@ struct Parked {
     visits: u64,
 }
 
-/// How long seeding waits for Postgres: visits wait meanwhile, so it is no longer than they would wait for Redis.
-const SEED_DEADLINE: Duration = Duration::from_millis(500);
-
 pub(super) struct Visitors {
     link: Arc<Link>,
     ledger: Ledger,
@@ -304,10 +301,11 @@ impl Visitors {
             .await
     }
 
-    /// Gives Redis a count to begin with: the kept one, or the last this instance saw if that is more.
+    /// Gives Redis a count to begin with: the kept one, or the last this instance saw if that is more. Visits wait meanwhile,
+    /// so Postgres is waited for no longer than they would wait for Redis.
     async fn seed(&self, connection: &mut MultiplexedConnection) -> Result<Option<u64>, RedisError> {
         let known = self.known.load(Ordering::Acquire);
-        match tokio::time::timeout(SEED_DEADLINE, self.ledger.read()).await {
+        match tokio::time::timeout(self.link.deadline(), self.ledger.read()).await {
             Ok(Ok(kept)) => self.raise(connection, kept.max(known)).await.map(Some),
             _ if known > 0 => self.raise(connection, known).await.map(Some),
             _ => Ok(None),

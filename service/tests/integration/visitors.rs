@@ -26,6 +26,7 @@ tests![
     a_service_that_begins_without_redis_knows_the_past,
     visits_are_counted_while_both_are_away,
     a_greater_count_in_postgres_raises_redis,
+    a_visit_waits_for_a_silent_postgres_no_longer_than_for_redis,
 ];
 
 const QUICK: (&str, &str) = ("FLUSH_INTERVAL_SECONDS", "0.1");
@@ -261,4 +262,20 @@ async fn a_greater_count_in_postgres_raises_redis() {
     ask(&application.database, "UPDATE visitors SET count = 100 RETURNING count AS number").await;
     until("Redis to be raised", async || count(&application).await == 100).await;
     assert_eq!(visit(&application, 1).await, [101]);
+}
+
+async fn a_visit_waits_for_a_silent_postgres_no_longer_than_for_redis() {
+    let (postgres, redis) = (servers::postgres().await, servers::redis().await);
+    let proxy = Proxy::to(postgres.port).await;
+    let database = postgres.database().await;
+    // Postgres is not known to be away for as long as the test lasts.
+    let changes =
+        [("REDIS_DEADLINE_SECONDS", "1"), ("DB_DEADLINE_SECONDS", "60"), ("READY_DEADLINE_SECONDS", "60")];
+    let application = Application::assemble(&config(proxy.port, &database, redis.port, &changes)).await;
+    application.until_ready("ok").await;
+    proxy.set(Mood::Silent);
+    redis.forget(&database).await;
+    let answer = application.get("/").await;
+    assert_eq!((answer.status, &answer.json()["visitor"]), (200, &1.into()));
+    assert!(answer.took < servers::PATIENCE, "{:?}", answer.took);
 }
