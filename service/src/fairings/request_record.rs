@@ -29,6 +29,9 @@ const LONGEST_ID: usize = 128;
 /// A path is logged up to here, so that no request can write a page of log.
 const LONGEST_PATH: usize = 512;
 
+/// What others ask on a timer: they would fill a collector with traces that say nothing.
+const WATCHED: [&str; 3] = ["/health", "/ready", "/metrics"];
+
 /// Attaches a [`RequestRecord`] to every request. To be attached as a fairing and managed as state.
 #[derive(Clone)]
 pub struct Recording(Arc<Shared>);
@@ -85,7 +88,10 @@ impl RequestRecord {
         };
         let (method, proceeds) = (request.method().as_str(), trace.is_some());
         let caller = trace.and_then(|trace| trace.caller());
-        let span = recording.as_ref().and_then(|recording| recording.tracer.begin(caller, method));
+        // Whoever brings a trace wants to see it go on, there too.
+        let is_traced = caller.is_some() || !WATCHED.contains(&request.uri().path().as_str());
+        let tracer = recording.as_ref().filter(|_| is_traced).map(|recording| &recording.tracer);
+        let span = tracer.and_then(|tracer| tracer.begin(caller, method));
         let mut trace = trace.unwrap_or_else(TraceContext::start);
         if let Some(identity) = span.as_ref().and_then(Span::identity) {
             trace = trace.with_span(identity);

@@ -23,6 +23,7 @@ tests![
     only_what_is_sampled_is_sent,
     without_a_collector_nothing_is_sent,
     only_faults_of_ours_are_errors,
+    what_is_asked_on_a_timer_begins_no_trace,
     a_collector_that_is_away_harms_no_request_and_is_said_once,
     the_last_spans_leave_before_the_service_does,
     a_collector_that_is_stuck_does_not_keep_the_service,
@@ -227,6 +228,24 @@ async fn only_faults_of_ours_are_errors() {
     }
 }
 
+async fn what_is_asked_on_a_timer_begins_no_trace() {
+    let collector = Collector::start().await;
+    let application = traced(&collector).await;
+    let watched = ["/health", "/ready", "/metrics"];
+    for path in watched {
+        application.get(path).await;
+    }
+    application.get("/api/visitors").await;
+    // Whoever brings a trace sees it go on.
+    for (number, path) in (1..).zip(watched) {
+        send(&application, Method::Get, path, &trace(number)).await;
+    }
+    application.stop().await;
+    let spans = collector.spans();
+    let requests: Vec<&str> = spans.iter().filter(|span| is_server(span)).map(|span| &*span.name).collect();
+    assert_eq!(requests, ["GET /api/visitors", "GET /health", "GET /ready", "GET /metrics"]);
+}
+
 async fn a_collector_that_is_away_harms_no_request_and_is_said_once() {
     let collector = Collector::start().await;
     let proxy = Proxy::to(collector.port).await;
@@ -253,7 +272,7 @@ async fn a_collector_that_is_away_harms_no_request_and_is_said_once() {
     assert_eq!(said("spans cannot be exported, trying on"), 1);
     proxy.set(Mood::Passing);
     until("the collector to be back", async || {
-        application.get("/health").await;
+        application.get("/api/visitors").await;
         said("spans are exported again") > 0
     })
     .await;
@@ -334,6 +353,8 @@ async fn a_collector_that_is_stuck_does_not_keep_the_service() {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
     let served = Served::start(&servers::variables(postgres, &database, redis, &changes)).await;
     served.until_ready("ok").await;
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    connection.send("GET", "/api/visitors", &[], b"").await.expect("an answer");
     let end = served.stop().await;
     assert_eq!(end.status.code(), Some(0));
     assert!(
