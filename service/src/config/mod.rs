@@ -30,6 +30,7 @@
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` | the only one there is |
 //! | `OTEL_EXPORTER_OTLP_HEADERS` | none | `NAME=VALUE,…`, sent along |
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT` | 10000 | the longest that a batch of spans may take, in milliseconds |
+//! | `OTEL_BSP_SCHEDULE_DELAY` | 1000 | how long spans gather before a batch is sent, in milliseconds |
 //! | `OTEL_TRACES_SAMPLER` | `parentbased_always_on` | or `always_on`, `always_off`, `traceidratio`, `parentbased_always_off`, `parentbased_traceidratio` |
 //! | `OTEL_TRACES_SAMPLER_ARG` | 1 | the share of traces that a ratio records, 0 to 1 |
 //! | `OTEL_SERVICE_NAME` | `service` | |

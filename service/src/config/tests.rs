@@ -122,6 +122,7 @@ fn what_opentelemetrys_variables_say_is_read() {
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hun%74er2, x-team = b"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "5000"),
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
         ("OTEL_SERVICE_NAME", "hello"),
@@ -133,8 +134,8 @@ fn what_opentelemetrys_variables_say_is_read() {
         tracing.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
     assert_eq!(headers, [("api-key", "hunter2"), ("x-team", "b")]);
     assert_eq!(
-        (tracing.timeout, tracing.sampler),
-        (Duration::from_millis(250), Sampler::ParentBasedRatio(0.25))
+        (tracing.timeout, tracing.gather, tracing.sampler),
+        (Duration::from_millis(250), Duration::from_secs(5), Sampler::ParentBasedRatio(0.25))
     );
     assert_eq!(tracing.service_name.as_deref(), Some("hello"));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -168,6 +169,7 @@ fn a_fault_in_opentelemetrys_variables_is_named_and_shows_no_secret() {
             "is malformed, expected NAME=VALUE,… with values percent-encoded",
         ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "is \"0\", expected a whole number from 1 to 60000"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1s", "is \"1s\", expected a whole number from 1 to 3600000"),
         (
             "OTEL_TRACES_SAMPLER",
             "most",

@@ -16,6 +16,8 @@ pub struct Tracing {
     pub headers: Vec<(String, Secret)>,
     /// `OTEL_EXPORTER_OTLP_TIMEOUT`.
     pub timeout: Duration,
+    /// `OTEL_BSP_SCHEDULE_DELAY`.
+    pub gather: Duration,
     /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler: Sampler,
     /// `OTEL_SERVICE_NAME`.
@@ -64,6 +66,8 @@ impl Tracing {
             endpoint: format!("{}/{TRACES_PATH}", base.trim_end_matches('/')),
             headers: headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
             timeout: Duration::from_millis(variables.number("OTEL_EXPORTER_OTLP_TIMEOUT", 10_000, 1, 60_000)),
+            // A second, not the specification's five: soon enough for a person who looks for the request just made.
+            gather: Duration::from_millis(variables.number("OTEL_BSP_SCHEDULE_DELAY", 1_000, 1, 3_600_000)),
             sampler: sampler(variables),
             service_name: variables.optional("OTEL_SERVICE_NAME"),
             resource: pairs(variables, "OTEL_RESOURCE_ATTRIBUTES", |name, _| !name.is_empty()),

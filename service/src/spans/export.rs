@@ -1,6 +1,7 @@
 //! Owns the way of spans to the collector: a bounded queue, batches from a thread of their own, OTLP over HTTP with
 //! protobuf (OTLP specification, section "OTLP/HTTP"). What finds no room or is not taken is dropped and counted; nobody
-//! ever waits for it. A collector that is away is said once, and once more when it is back.
+//! ever waits for it. A batch that a collector cannot take just now is sent again for some seconds, so that its restart costs
+//! no span; one that is away for longer is said once, and once more when it is back.
 
 use std::{
     sync::{
@@ -43,8 +44,9 @@ const QUEUE: usize = 4096;
 /// Most spans in one request to the collector: the SDK's own default, some 150 KB of protobuf.
 const BATCH: usize = 512;
 
-/// How long spans gather: soon enough for a person who looks for the request just made.
-const GATHER: Duration = Duration::from_secs(1);
+/// The pauses before a batch is sent again: together what a collector's restart takes. Within them a service with some
+/// hundred requests a second fills the queue, so that more would only lose others.
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// How long the end of the service waits for the last batches: well within the time that Docker (10 s) leaves between a
 /// signal and a kill.
@@ -75,7 +77,7 @@ impl Export {
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE)
             .with_max_export_batch_size(BATCH)
-            .with_scheduled_delay(GATHER)
+            .with_scheduled_delay(tracing.gather)
             .build();
         let queue =
             Queue { inner: BatchSpanProcessor::new(collector, batches), waiting, metrics: metrics.clone() };
@@ -199,7 +201,7 @@ impl SpanExporter for Collector {
         let request = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(batch, &self.resource),
         };
-        let sent = self.send(&request.encode_to_vec());
+        let sent = self.send_patiently(&request.encode_to_vec());
         let spans = spans as u64;
         let taken = sent.as_ref().map_or(0, |refused| spans.saturating_sub(*refused));
         self.metrics.exported.inc_by(taken);
@@ -210,6 +212,20 @@ impl SpanExporter for Collector {
 }
 
 impl Collector {
+    /// Sends one batch, again and again if that may help. Once a collector is known to be away each batch has one try: they
+    /// would only be lost in the queue instead.
+    fn send_patiently(&self, body: &[u8]) -> Result<u64, ureq::Error> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let sent = self.send(body);
+            let again = sent.as_ref().is_err_and(is_passing) && !self.away.load(Ordering::Acquire);
+            match pauses.next().filter(|_| again) {
+                Some(pause) => std::thread::sleep(*pause),
+                None => return sent,
+            }
+        }
+    }
+
     /// Sends one batch; how many of its spans the collector refused.
     fn send(&self, body: &[u8]) -> Result<u64, ureq::Error> {
         let mut request =
@@ -234,5 +250,15 @@ impl Collector {
             None if was_away => info!(self.logger, "spans are exported again"),
             _ => {}
         }
+    }
+}
+
+/// Whether the same batch may be taken a moment later: the statuses are those that OTLP names ("Retryable Response Codes").
+/// Whoever did not answer in time may have taken it, and has been waited for.
+fn is_passing(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::StatusCode(status) => matches!(status, 429 | 502 | 503 | 504),
+        ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        _ => false,
     }
 }

@@ -1,7 +1,8 @@
 //! Owns a collector as tests meet it: takes OTLP over HTTP (`POST /v1/traces`, protobuf) on a port of its own and keeps what
-//! it was sent. Refuses what a collector would refuse.
+//! it was sent. Refuses what a collector would refuse, and what a test tells it to.
 
 use std::{
+    collections::VecDeque,
     fmt::Write,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
@@ -25,6 +26,8 @@ use crate::servers::{Port, until};
 struct Received {
     heads: Vec<String>,
     spans: Vec<ResourceSpans>,
+    /// How the next requests are refused, the first one first.
+    refusals: VecDeque<&'static str>,
 }
 
 pub(crate) struct Collector {
@@ -51,6 +54,16 @@ impl Collector {
     /// The variable's value that names a collector at this port.
     pub(crate) fn endpoint(port: Port) -> String {
         format!("http://127.0.0.1:{}", port.0)
+    }
+
+    /// Answers the next request with this status instead of taking it.
+    pub(crate) fn refuse(&self, status: &'static str) {
+        self.received.lock().expect("what came").refusals.push_back(status);
+    }
+
+    /// How many refusals nobody has met yet.
+    pub(crate) fn refusals(&self) -> usize {
+        self.received.lock().expect("what came").refusals.len()
     }
 
     /// The heads of the requests that came.
@@ -136,9 +149,13 @@ async fn serve(stream: TcpStream, received: &Mutex<Received>) -> std::io::Result
         let status = match ExportTraceServiceRequest::decode(&*body) {
             Ok(request) if sound => {
                 let mut received = received.lock().expect("what came");
-                received.heads.push(head);
-                received.spans.extend(request.resource_spans);
-                "200 OK"
+                if let Some(refusal) = received.refusals.pop_front() {
+                    refusal
+                } else {
+                    received.heads.push(head);
+                    received.spans.extend(request.resource_spans);
+                    "200 OK"
+                }
             }
             _ => "400 Bad Request",
         };

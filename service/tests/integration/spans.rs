@@ -25,6 +25,7 @@ tests![
     only_faults_of_ours_are_errors,
     what_is_asked_on_a_timer_begins_no_trace,
     a_collector_that_is_away_harms_no_request_and_is_said_once,
+    a_batch_that_is_refused_for_the_moment_is_sent_again,
     the_last_spans_leave_before_the_service_does,
     a_collector_that_is_stuck_does_not_keep_the_service,
 ];
@@ -282,6 +283,40 @@ async fn a_collector_that_is_away_harms_no_request_and_is_said_once() {
     assert!(application.metric("app_spans_exported_total").await > 0);
 }
 
+async fn a_batch_that_is_refused_for_the_moment_is_sent_again() {
+    let collector = Collector::start().await;
+    let application = traced(&collector).await;
+    for (number, refusals) in (1..).zip([
+        &["503 Service Unavailable"] as &[_],
+        &["429 Too Many Requests", "502 Bad Gateway", "504 Gateway Timeout"],
+    ]) {
+        for refusal in refusals {
+            collector.refuse(refusal);
+        }
+        send(&application, Method::Get, "/api/data/1", &trace(number)).await;
+        assert_eq!(collector.trace(&trace(number)).await.len(), 3, "all of it, once");
+        assert_eq!(collector.refusals(), 0);
+    }
+    assert_eq!(application.metric("app_spans_dropped_total").await, 0);
+
+    // What would be refused again is not sent again, and neither is what was refused often enough.
+    for (number, refusals) in (3..).zip([1, 4]) {
+        for _ in 0..refusals {
+            collector.refuse(if refusals == 1 { "400 Bad Request" } else { "503 Service Unavailable" });
+        }
+        let lost = application.metric("app_spans_dropped_total").await;
+        send(&application, Method::Get, "/api/data/1", &trace(number)).await;
+        until("the batch to be given up", async || {
+            application.metric("app_spans_dropped_total").await > lost
+        })
+        .await;
+        assert_eq!(collector.refusals(), 0, "it was tried {refusals} times");
+        // One that is taken, so that the collector is not held to be away.
+        send(&application, Method::Get, "/api/data/1", &trace(10 + number)).await;
+        collector.trace(&trace(10 + number)).await;
+    }
+}
+
 async fn the_last_spans_leave_before_the_service_does() {
     let collector = Collector::start().await;
     let endpoint = Collector::endpoint(collector.port);
@@ -292,6 +327,8 @@ async fn the_last_spans_leave_before_the_service_does() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=it%27s%20a%20key"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.version=9"),
         ("OTEL_SERVICE_NAME", "hello"),
+        // None leaves before the end.
+        ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
     ];
     let served = Served::start(&servers::variables(postgres, &database, redis, &changes)).await;
     served.until_ready("ok").await;
@@ -301,6 +338,7 @@ async fn the_last_spans_leave_before_the_service_does() {
         let path = format!("/api/data/{}?secret=1", number + 1);
         connection.send("GET", &path, &[("traceparent", &caller)], b"").await.expect("an answer");
     }
+    assert_eq!(collector.spans(), []);
     let end = served.stop().await;
     assert_eq!(end.status.code(), Some(0));
 
