@@ -23,7 +23,7 @@ tests![
     an_absent_postgres_fails_a_migration_with_its_address,
     health_tells_life_from_death,
     variables_of_rocket_change_nothing,
-    methods_that_nobody_knows_are_problems_with_a_line,
+    what_cannot_be_read_is_a_problem_with_a_line,
     bodies_are_bounded_on_the_wire,
     a_body_that_does_not_come_is_given_up,
     a_stop_under_load_loses_nothing,
@@ -151,12 +151,16 @@ async fn variables_of_rocket_change_nothing() {
     assert_eq!(served.stop().await.status.code(), Some(0));
 }
 
-async fn methods_that_nobody_knows_are_problems_with_a_line() {
+async fn what_cannot_be_read_is_a_problem_with_a_line() {
     let (served, _) = served(&[]).await;
-    for (path, status, problem) in [("/api/data", 405, "method-not-allowed"), ("/nothing", 404, "not-found")]
-    {
+    for (method, target, status, problem) in [
+        ("DANCE", "/api/data", 405, "method-not-allowed"),
+        ("DANCE", "/nothing", 404, "not-found"),
+        // The form for CONNECT: no path, of which Rocket makes "/".
+        ("POST", "localhost:80", 400, "bad-request"),
+    ] {
         let mut connection = Connection::open(served.port).await.expect("a connection");
-        let answer = connection.send("DANCE", path, &[], b"").await.expect("an answer");
+        let answer = connection.send(method, target, &[], b"").await.expect("an answer");
         assert_eq!((answer.status, answer.problem().as_str()), (status, problem));
     }
     let metrics = served.get("/metrics").await;
@@ -164,7 +168,7 @@ async fn methods_that_nobody_knows_are_problems_with_a_line() {
     assert!(metrics.text().contains(series), "{}", metrics.text());
     let end = served.stop().await;
     let lines: Vec<&Value> = end.lines.iter().filter(|line| line["method"] == "OTHER").collect();
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
 }
 
 async fn bodies_are_bounded_on_the_wire() {
