@@ -1,5 +1,8 @@
 //! A changed image to a kind cluster that is up: `deploy-kind` against `kind load`, `kubectl apply` and
 //! `kubectl rollout status`, in turns on one cluster. Ours also tries the service through its NodePort.
+//!
+//! The cluster is one that `deploy-kind` has made, whose control plane leaves more room for pods than that of
+//! `kind create cluster`. In the other contender's turns a pod that does nothing asks for the difference.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -12,6 +15,12 @@ use crate::process::Program;
 
 /// The service's image as the manifests name it.
 const NAMED: &str = "homeport/service";
+
+/// What kubeadm's control plane asks for beyond what it asks for in a cluster of `deploy-kind`.
+const KUBEADM_ASKS: &str = "350m";
+
+/// The pod that asks for it.
+const ROOM: &str = "room";
 
 /// What makes each image another: as many bytes as the program has, so that there is something to carry.
 const BYTES: usize = 5_500_000;
@@ -73,7 +82,9 @@ impl Stand {
             let image = self.changed_image(bench, &format!("ours-{run}")).await?;
             ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &image])).await?);
             let image = self.changed_image(bench, &format!("theirs-{run}")).await?;
+            self.take_room().await?;
             theirs.values.push(self.deploy_theirs(&manifests, &image).await?);
+            quiet(&self.kubectl(&["delete", "pod", ROOM, "--now"])).await?;
         }
         Ok(vec![Entry::measured(Work::Deploy, ours, theirs)])
     }
@@ -123,6 +134,20 @@ impl Stand {
             }
         }
         Ok(serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
+    }
+
+    async fn take_room(&self) -> Result<(), NotMeasured> {
+        let file = self.scratch.join("room.json");
+        let container = serde_json::json!({
+            "name": ROOM, "image": "postgres:17", "command": ["sleep", "infinity"],
+            "resources": { "requests": { "cpu": KUBEADM_ASKS } },
+        });
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": ROOM }, "spec": { "containers": [container] },
+        });
+        std::fs::write(&file, pod.to_string()).map_err(|error| error.to_string())?;
+        quiet(&self.kubectl(&["apply", "--filename"]).arg(&file)).await?;
+        quiet(&self.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "pod", ROOM])).await
     }
 
     async fn deploy_theirs(&self, manifests: &Value, image: &str) -> Result<f64, NotMeasured> {
