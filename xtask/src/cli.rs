@@ -36,6 +36,8 @@ pub enum Command {
     Db(Db),
     /// Run the tests: unit, integration and end-to-end.
     Test(Test),
+    /// Change the code, one place at a time, and see whether a test notices; takes hours, a part of it minutes.
+    Mutants(Mutants),
     /// Check format, clippy, YAML, workflows, Dockerfiles, the Compose file and the Prometheus rules.
     Lint(Lint),
     /// The images of the stack: where they come from, and bundles for machines without a registry.
@@ -333,6 +335,39 @@ pub enum Suite {
     E2e,
     /// The commands on Kubernetes, against a kind cluster of their own; only when it is named.
     Cluster,
+}
+
+/// `mutants`
+#[derive(Debug, Args)]
+pub struct Mutants {
+    /// Whose code is changed; that of all these rooms when none is named.
+    #[arg(value_enum, value_name = "ROOM")]
+    pub rooms: Vec<Room>,
+    /// Only a part: the K-th of N, from 0, of each room.
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<String>,
+    /// Install cargo-mutants first, if it is missing.
+    #[arg(long)]
+    pub fix: bool,
+}
+
+/// A room whose tests are to notice every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Room {
+    /// The task runner's checks of files.
+    Checks,
+    /// What is told of each service.
+    Health,
+    /// The planner.
+    Plan,
+    /// The parser of Compose files.
+    Stack,
+    /// What tests said.
+    Testing,
+    /// The service's Postgres and Redis.
+    Store,
+    /// The service's endpoints.
+    Routes,
 }
 
 /// `lint`

@@ -86,6 +86,9 @@ pub const TESTS: Duration = Duration::from_secs(3600);
 /// How long a check of style or rules may take, compiling included.
 pub const CHECK: Duration = Duration::from_secs(1800);
 
+/// How long changing a room's code may go on. The service's store has some 450 mutants, of a minute each on two cores.
+pub const MUTANTS: Duration = Duration::from_secs(24 * 3600);
+
 /// How large the release image may be, in bytes unpacked (design, "Budgets").
 pub const RELEASE_IMAGE: u64 = 15_000_000;
 

@@ -7,7 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 use xtask::cli::{Cli, Command, Db};
 use xtask::commands::{
-    Context, bench, ci, cluster, db, dev, doctor, down, image, lint, logs, push, report, scan, status, test,
+    Context, bench, ci, cluster, db, dev, doctor, down, image, lint, logs, mutants, push, report, scan,
+    status, test,
 };
 use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
@@ -110,6 +111,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
         Command::Logs(arguments) => logs::run(context, arguments).await,
         Command::Db(command) => db::run(context, command).await,
         Command::Test(arguments) => test::run(context, arguments).await,
+        Command::Mutants(arguments) => mutants::run(context, arguments).await,
         Command::Lint(arguments) => lint::command(context, arguments).await,
         Command::Image(command) => image::run(context, command).await,
         Command::Scan(arguments) => scan::run(context, arguments).await,
@@ -128,7 +130,7 @@ fn last_words(command: &Command) -> Failure {
             "containers may run on, and the engine may still be at work on the last step",
             "`cargo xtask status` shows what runs, `cargo xtask down` takes it away; the same command goes on from here",
         ),
-        Command::Test(_) | Command::Ci { .. } => (
+        Command::Test(_) | Command::Mutants(_) | Command::Ci { .. } => (
             "containers of tests, and the stack, may run on",
             "the next `cargo xtask test` removes what tests have left, `cargo xtask down` the stack",
         ),
@@ -174,6 +176,7 @@ fn changes(command: &Command) -> bool {
         Command::Dev(_)
             | Command::Down(_)
             | Command::Test(_)
+            | Command::Mutants(_)
             | Command::Ci { .. }
             | Command::Image(_)
             | Command::Push(_)
@@ -189,6 +192,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Logs(_) => "logs",
         Command::Db(_) => "db",
         Command::Test(_) => "test",
+        Command::Mutants(_) => "mutants",
         Command::Lint(_) => "lint",
         Command::Image(_) => "image",
         Command::Push(_) => "push",

@@ -10,11 +10,13 @@ pub mod down;
 pub mod image;
 pub mod lint;
 pub mod logs;
+pub mod mutants;
 pub mod push;
 pub mod report;
 pub mod scan;
 pub mod status;
 pub mod test;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

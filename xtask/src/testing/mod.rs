@@ -1,11 +1,12 @@
-//! What a run of tests said: every case with its name, time and outcome, for a table, for CI and for a program; and how
-//! much of each room the tests reach. Pure: text in, figures out.
+//! What a run of tests said: every case with its name, time and outcome, for a table, for CI and for a program; how much of
+//! each room the tests reach, and which changes they would notice. Pure: text in, figures out.
 //!
 //! Must not: run a program, read a file or a clock, or print.
 
 pub mod coverage;
 mod junit;
 mod libtest;
+pub mod mutants;
 
 use std::time::Duration;
 

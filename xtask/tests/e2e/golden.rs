@@ -40,6 +40,7 @@ fn every_help() {
         "db",
         "db restore",
         "test",
+        "mutants",
         "lint",
         "image",
         "push",

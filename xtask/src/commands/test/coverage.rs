@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Manner;
-use crate::checklist::Checklist;
 use crate::cli::Suite;
+use crate::commands::tools::{self, Tool};
 use crate::commands::{Context, keep};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
@@ -35,38 +35,16 @@ pub(super) async fn prepare(context: &Context, suites: &[Suite], fix: bool) -> R
         return Err(Failure::new(Code::Usage, message).hint("`cargo xtask test --coverage` measures both"));
     }
     let missing = missing(context).await?;
-    if !missing.is_empty() {
-        if !fix {
-            let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
-            let message = format!("coverage needs {}, which is not installed", names.join(" and "));
-            return Err(Failure::new(Code::ProgramMissing, message)
-                .details(missing.iter().map(Tool::line))
-                .hint("run what stands above, or `cargo xtask test --coverage --fix`, which does"));
-        }
-        install(context, &missing).await?;
-    }
+    tools::need(context, "coverage", "`cargo xtask test --coverage --fix`", &missing, fix).await?;
     let clean = cargo(context, &["llvm-cov", "clean", "--workspace"]);
     clean.output().await.map(drop).map_err(|error| {
         Failure::new(Code::ChecksFailed, format!("cannot forget earlier measurements: {error}"))
     })
 }
 
-/// Something to install.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tool {
-    name: &'static str,
-    command: &'static [&'static str],
-}
-
 const CARGO_LLVM_COV: Tool =
     Tool { name: "cargo-llvm-cov", command: &["cargo", "install", "--locked", "cargo-llvm-cov"] };
 const LLVM_TOOLS: Tool = Tool { name: "llvm-tools", command: &["rustup", "component", "add", "llvm-tools"] };
-
-impl Tool {
-    fn line(&self) -> String {
-        self.command.join(" ")
-    }
-}
 
 async fn missing(context: &Context) -> Result<Vec<Tool>, Failure> {
     let mut missing = Vec::new();
@@ -94,31 +72,6 @@ async fn missing(context: &Context) -> Result<Vec<Tool>, Failure> {
         missing.push(LLVM_TOOLS);
     }
     Ok(missing)
-}
-
-async fn install(context: &Context, tools: &[Tool]) -> Result<(), Failure> {
-    let titles = tools.iter().map(|tool| format!("install {}", tool.name)).collect();
-    let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
-    for tool in tools {
-        context.events.note(format!("will run: {}", tool.line()));
-    }
-    for tool in tools {
-        checklist
-            .step(async |reporter| {
-                let program = Program::new(tool.command[0], limits::CHECK)
-                    .args(&tool.command[1..])
-                    .directory(context.project.root());
-                let ended = program.run(|_, line| reporter.output(tool.command[0], line)).await;
-                ended.map_err(|error| {
-                    let message = format!("cannot install {}: {error}", tool.name);
-                    Failure::new(Code::ProgramMissing, message)
-                        .hint(format!("run it yourself: {}", tool.line()))
-                })?;
-                Ok(((), None))
-            })
-            .await?;
-    }
-    Ok(())
 }
 
 /// Writes what was measured and says it; when `judged`, a room below the promise is a failure.

@@ -196,7 +196,7 @@ async fn run_suite(
 
 /// Whose objects are to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub(super) enum Whose {
     /// Of runs that have ended, and so were killed. One that runs still may be that of another checkout.
     Ended,
     /// Of this run.
@@ -216,7 +216,7 @@ impl Whose {
 }
 
 /// Removes what a run of tests has left in the engine: nothing, unless it was killed.
-async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> Result<(), Failure> {
+pub(super) async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> Result<(), Failure> {
     let mut swept = Vec::new();
     for label in [labels::TEST, labels::TOOL] {
         swept.extend(engine.sweep(label, |run| whose.includes(run)).await?);

@@ -1,0 +1,153 @@
+//! `cargo xtask mutants`: whether a test would notice a change. cargo-mutants changes a room's code, one place at a time, in
+//! a copy of the checkout, and runs the tests that are the room's own.
+
+use std::path::Path;
+
+use super::Context;
+use super::test::{Whose, sweep};
+use super::tools::{self, Tool};
+use crate::checklist::Checklist;
+use crate::cli::{self, Room};
+use crate::engine::labels;
+use crate::event::Event;
+use crate::failure::{Code, Failure};
+use crate::limits;
+use crate::process::{ProcessError, Program};
+use crate::testing::mutants::{Tally, is_shard};
+
+const CARGO_MUTANTS: Tool =
+    Tool { name: "cargo-mutants", command: &["cargo", "install", "--locked", "cargo-mutants"] };
+
+impl Room {
+    const ALL: [Self; 7] =
+        [Self::Checks, Self::Health, Self::Plan, Self::Stack, Self::Testing, Self::Store, Self::Routes];
+
+    fn name(self) -> String {
+        clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Whether it is the service's: its tests need Postgres and Redis.
+    fn is_of_service(self) -> bool {
+        matches!(self, Self::Store | Self::Routes)
+    }
+
+    fn package(self) -> &'static str {
+        if self.is_of_service() { "service" } else { "xtask" }
+    }
+
+    /// Which files are changed.
+    fn files(self) -> String {
+        let (package, name) = (self.package(), self.name());
+        if self == Self::Health {
+            format!("{package}/src/{name}.rs")
+        } else {
+            format!("{package}/src/{name}/**")
+        }
+    }
+
+    /// Which tests are to notice.
+    fn tests(self) -> Vec<String> {
+        if self.is_of_service() {
+            ["--lib", "--test", "integration"].map(str::to_owned).into()
+        } else {
+            vec!["--lib".to_owned(), format!("{}::", self.name())]
+        }
+    }
+}
+
+/// Runs `mutants`.
+///
+/// # Errors
+/// [`Code::TestsFailed`] when no test noticed some of the changes; what is missing otherwise.
+pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Failure> {
+    if let Some(shard) = arguments.shard.as_deref().filter(|shard| !is_shard(shard)) {
+        let message = format!("{shard:?} is no shard, expected K/N, K from 0 to below N");
+        return Err(Failure::new(Code::Usage, message));
+    }
+    let rooms = if arguments.rooms.is_empty() { &Room::ALL[..] } else { &arguments.rooms };
+    prepare(context, arguments.fix).await?;
+    let engine = if rooms.iter().any(|room| room.is_of_service()) {
+        context.make_credentials().await?;
+        let session = context.session(false).await?;
+        super::image::obtain_missing(&session).await?;
+        Some(session.engine)
+    } else {
+        None
+    };
+    let titles = rooms.iter().map(|room| format!("mutants of {}", room.name())).collect();
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
+    let mut missed = Vec::new();
+    for &room in rooms {
+        let tally = checklist
+            .step(async |_| {
+                let tally = try_room(context, room, arguments.shard.as_deref()).await?;
+                let told = tally.to_string();
+                Ok((tally, Some(told)))
+            })
+            .await?;
+        missed.extend(tally.missed);
+    }
+    if let Some(engine) = &engine {
+        sweep(context, engine, Whose::Ours).await?;
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("no test noticed {} of the changes", missed.len());
+    Err(Failure::new(Code::TestsFailed, message)
+        .details(missed)
+        .hint("write the test that would, or see that the change is none"))
+}
+
+async fn prepare(context: &Context, fix: bool) -> Result<(), Failure> {
+    let version = Program::new("cargo", limits::CHECK)
+        .args(["mutants", "--version"])
+        .directory(context.project.root())
+        .output()
+        .await;
+    let missing: &[Tool] = if version.is_ok() { &[] } else { &[CARGO_MUTANTS] };
+    tools::need(context, "changing code", "`cargo xtask mutants --fix`", missing, fix).await
+}
+
+async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<Tally, Failure> {
+    let directory = context.project.scratch().join("mutants").join(room.name());
+    // What an earlier run found would be taken for this one's.
+    if let Err(error) = std::fs::remove_dir_all(&directory)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        let message = format!("cannot remove {}: {error}", directory.display());
+        return Err(Failure::new(Code::ProjectInvalid, message));
+    }
+    super::keep(&directory.join("room"), &room.name())?;
+    let mut program = Program::new("cargo", limits::MUTANTS)
+        .args(["mutants", "--package", room.package(), "--file", &room.files(), "--output"])
+        .arg(&directory);
+    if let Some(shard) = shard {
+        // By turns, so that a part is a sample of all files.
+        program = program.args(["--shard", shard, "--sharding", "round-robin"]);
+    }
+    let ended = program
+        .arg("--")
+        .args(room.tests())
+        .directory(context.project.root())
+        .outside_cargo()
+        .env(labels::RUN_VARIABLE, std::process::id().to_string())
+        .run(|_, line| {
+            let (source, line) = ("mutants".to_owned(), line.to_owned());
+            context.events.send(Event::Output { step: None, source, line });
+        })
+        .await;
+    let tally = read(&directory.join("mutants.out"));
+    match ended {
+        // Its status is not 0 too when a test was not noticed, or noticed only by its bound.
+        Err(ProcessError::Failed { .. }) | Ok(()) if tally.tried() > 0 => Ok(tally),
+        Ok(()) => Err(Failure::new(Code::TestsFailed, format!("nothing was changed in {}", room.name()))
+            .hint("a smaller part of all (`--shard`) may have no mutant of this room")),
+        Err(error) => Err(Failure::new(Code::ChecksFailed, format!("mutants of {}: {error}", room.name()))),
+    }
+}
+
+fn read(directory: &Path) -> Tally {
+    let lines = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap_or_default();
+    Tally::of(&lines("caught.txt"), &lines("timeout.txt"), &lines("unviable.txt"), &lines("missed.txt"))
+}
