@@ -290,7 +290,8 @@ mod tests {
         ] {
             let (sender, mut jobs) = mpsc::channel(waiting);
             for _ in 0..waiting {
-                let item = NewItem::new("n".to_owned(), Value::String("x".repeat(size))).expect("an item");
+                let item = NewItem::new("name".to_owned(), Value::String("x".repeat(size)));
+                let item = item.expect("an item");
                 let end = Instant::now() + Duration::from_secs(60);
                 let (insertion, place) = (Insertion { item, key: None }, Place::NOWHERE);
                 let job = Job { insertion, end, place, answer: oneshot::channel().0 };
