@@ -13,6 +13,7 @@ use crate::{
 
 tests![
     a_connection_is_used_again_until_it_breaks,
+    one_that_broke_while_nobody_used_it_fails_no_request,
     what_nobody_waits_for_any_more_is_ended_in_postgres,
     a_wait_for_ones_turn_is_measured,
 ];
@@ -43,11 +44,19 @@ fn sessions(query: &str, database: &str, port: servers::Port) -> Vec<i32> {
     sessions.into_iter().map(|session| session.pid).collect()
 }
 
+/// One connection for readers, and nothing else that uses the pool meanwhile.
+const ONE_READER: [(&str, &str); 3] =
+    [("DB_POOL_SIZE", "3"), ("FLUSH_INTERVAL_SECONDS", "3600"), ("SWEEP_INTERVAL_SECONDS", "86400")];
+
+/// Has Postgres end a session, which is there all the time: so says the probe, which has a connection of its own.
+fn end_session(pid: i32, database: &str, port: servers::Port) {
+    diesel::sql_query(format!("SELECT pg_terminate_backend({pid}, 10000)"))
+        .execute(&mut servers::sql(port, database))
+        .expect("its end");
+}
+
 async fn a_connection_is_used_again_until_it_breaks() {
-    // One connection for readers, and nothing else that uses the pool meanwhile.
-    let changes =
-        [("DB_POOL_SIZE", "3"), ("FLUSH_INTERVAL_SECONDS", "3600"), ("SWEEP_INTERVAL_SECONDS", "86400")];
-    let application = Application::start_with(&changes).await;
+    let application = Application::start_with(&ONE_READER).await;
     let port = servers::postgres().await.port;
     let ask = async || application.get("/api/data/1").await.status;
     assert_eq!(ask().await, 404);
@@ -56,16 +65,27 @@ async fn a_connection_is_used_again_until_it_breaks() {
     assert_eq!(ask().await, 404);
     assert_eq!(readers(&application.database, port), before, "the same one");
 
-    // Postgres ends it, and is there all the time: so says the probe, which has a connection of its own.
-    diesel::sql_query(format!("SELECT pg_terminate_backend({}, 10000)", before[0]))
-        .execute(&mut servers::sql(port, &application.database))
-        .expect("its end");
+    end_session(before[0], &application.database, port);
     // Whoever uses it first may be told so, where it was not tried before use; nobody after that.
     let first = ask().await;
     assert!(first == 503 || first == 404, "{first}");
     assert_eq!(ask().await, 404, "after {first}");
     let after = readers(&application.database, port);
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
+}
+
+async fn one_that_broke_while_nobody_used_it_fails_no_request() {
+    let application = Application::start_with(&ONE_READER).await;
+    let port = servers::postgres().await.port;
+    let ask = async || application.get("/api/data/1").await.status;
+    assert_eq!(ask().await, 404);
+    let begun = Instant::now();
+    let before = readers(&application.database, port);
+    end_session(before[0], &application.database, port);
+    // What was used just now is trusted, for half a second.
+    until("a second gone by", async || begun.elapsed() > Duration::from_secs(1)).await;
+    assert_eq!(ask().await, 404, "it is tried before it is used again");
+    assert_ne!(readers(&application.database, port), before);
 }
 
 async fn what_nobody_waits_for_any_more_is_ended_in_postgres() {
