@@ -119,6 +119,11 @@ async fn an_old_key_is_forgotten() {
     })
     .await;
     assert_eq!(count(&application.database).await, 2);
+    until("the sweep to give its connection back", async || {
+        let connections = application.metric("app_db_pool_connections").await;
+        connections > 0 && application.metric("app_db_pool_idle").await == connections
+    })
+    .await;
 }
 
 async fn execute(database: &str, statement: &'static str) {
