@@ -1,8 +1,10 @@
 //! The command line, as clap reads it. Nothing here does anything.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::database::SnapshotName;
+use crate::doctor::Need;
 use crate::stack::ServiceName;
 use crate::ui::Format;
 
@@ -53,8 +55,8 @@ pub enum Command {
         #[arg(long)]
         fix: bool,
         /// Only what these commands need.
-        #[arg(long = "for", value_enum)]
-        needs: Vec<crate::doctor::Need>,
+        #[arg(long = "for", value_parser = need())]
+        needs: Vec<Need>,
         /// Ask nothing on the network.
         #[arg(long)]
         offline: bool,
@@ -613,6 +615,14 @@ pub enum Stage {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]
+/// A command that needs something of the machine, by its name.
+fn need() -> impl TypedValueParser<Value = Need> {
+    let named =
+        |need: Need| PossibleValue::new(need.as_str()).help(format!("`cargo xtask {}`", need.as_str()));
+    PossibleValuesParser::new(Need::EACH.map(named))
+        .try_map(|name| Need::EACH.into_iter().find(|need| need.as_str() == name).ok_or("no such command"))
+}
+
 fn service(text: &str) -> Result<ServiceName, String> {
     Ok(ServiceName::new(text))
 }

@@ -1,34 +1,26 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
-pub mod bench;
 pub mod checklist;
-pub mod checks;
 pub mod cli;
 pub mod commands;
-pub mod dashboards;
-pub mod database;
+pub mod companion;
 pub mod doctor;
-pub mod engine;
-pub mod event;
-pub mod execute;
-pub mod failure;
 pub mod fronts;
-pub mod health;
 pub mod images;
 pub mod interrupt;
-pub mod limits;
 pub mod operator;
 pub mod pace;
-pub mod plan;
 pub mod process;
 pub mod project;
 pub mod prometheus;
 pub mod proxy;
-pub mod quantity;
-pub mod report;
 pub mod run_log;
-pub mod scan;
 pub mod session;
-pub mod stack;
-pub mod testing;
 pub mod ui;
+
+// What decides, and the engine, are crates of their own. Seen from here they are rooms like the others.
+pub use xtask_core::{
+    bench, checks, dashboards, database, event, execute, failure, health, limits, plan, quantity, report,
+    scan, stack, testing,
+};
+pub use xtask_engine as engine;

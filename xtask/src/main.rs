@@ -48,7 +48,7 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     };
     let project = Project::find().map_err(early)?;
     if let Command::Cluster(_) = cli.command {
-        return Err(early(cluster::hand_over(&project).await));
+        return Err(early(cluster::hand_over().await));
     }
     let last_words = last_words(&cli.command);
     let format = cli.format;

@@ -58,14 +58,16 @@ impl Operator for StackOperator<'_> {
             }
             Action::CreateNetwork(name) => {
                 let network = self.stack.networks.get(name).cloned().unwrap_or_default();
-                Ok(self.engine.create_network(project, name, &network).await?.into())
+                Ok(effect(self.engine.create_network(project, name, &network).await?))
             }
-            Action::RemoveNetwork(seen) => Ok(self.engine.remove_network(&seen.id, &seen.name).await?.into()),
+            Action::RemoveNetwork(seen) => {
+                Ok(effect(self.engine.remove_network(&seen.id, &seen.name).await?))
+            }
             Action::CreateVolume(name) => {
                 let volume = self.stack.volumes.get(name).cloned().unwrap_or_default();
-                Ok(self.engine.create_volume(project, name, &volume, self.project.root()).await?.into())
+                Ok(effect(self.engine.create_volume(project, name, &volume, self.project.root()).await?))
             }
-            Action::RemoveVolume(seen) => Ok(self.engine.remove_volume(&seen.engine_name).await?.into()),
+            Action::RemoveVolume(seen) => Ok(effect(self.engine.remove_volume(&seen.engine_name).await?)),
             Action::CreateContainer(seat) => self.create(seat).await,
             Action::StartContainer(seat) => {
                 let started = self.engine.start_container(project, seat).await;
@@ -78,11 +80,11 @@ impl Operator for StackOperator<'_> {
             }
             Action::RemoveContainer { container, grace } => {
                 self.fronts.release(container, *grace).await;
-                Ok(self.engine.remove_container(&container.id, *grace).await?.into())
+                Ok(effect(self.engine.remove_container(&container.id, *grace).await?))
             }
             Action::StopContainer { container, grace } => {
                 self.fronts.release(container, *grace).await;
-                Ok(self.engine.stop_container(&container.id, *grace).await?.into())
+                Ok(effect(self.engine.stop_container(&container.id, *grace).await?))
             }
             Action::ReloadContainer { container, signal } => {
                 self.engine.signal_container(&container.id, signal).await?;
@@ -101,7 +103,7 @@ impl Operator for StackOperator<'_> {
                 self.engine.rename_successor(project, name).await?;
                 Ok(Effect::changed())
             }
-            Action::RemoveSuccessor(name) => Ok(self.engine.remove_successor(project, name).await?.into()),
+            Action::RemoveSuccessor(name) => Ok(effect(self.engine.remove_successor(project, name).await?)),
             Action::AwaitCompleted(name) => self.await_completed(name).await,
         }
     }
@@ -235,12 +237,10 @@ impl StackOperator<'_> {
     }
 }
 
-impl From<Done> for Effect {
-    fn from(done: Done) -> Self {
-        match done {
-            Done::Now => Effect::changed(),
-            Done::Before => Effect::unchanged(),
-        }
+fn effect(done: Done) -> Effect {
+    match done {
+        Done::Now => Effect::changed(),
+        Done::Before => Effect::unchanged(),
     }
 }
 
@@ -256,18 +256,6 @@ async fn within<T>(
             Code::ImageFailed,
             format!("cannot {action}: it took longer than {} s", limit.as_secs()),
         )),
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        let failure = Self::new(Code::EngineRefused, error.to_string());
-        match error {
-            EngineError::Foreign { .. } => failure.hint(
-                "remove or rename it, or give this stack another name: HOMEPORT_PROJECT=NAME cargo xtask dev",
-            ),
-            _ => failure,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{ConnectError, Engine};
+use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
@@ -316,14 +316,4 @@ pub fn needed_images(stack: &Stack) -> Vec<Needed> {
         });
     }
     needed
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        let code = match &error {
-            ConnectError::TooOld { .. } | ConnectError::TooNew { .. } => Code::EngineTooOld,
-            _ => Code::EngineUnreachable,
-        };
-        Self::new(code, error.to_string()).hint(error.hint())
-    }
 }

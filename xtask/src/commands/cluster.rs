@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use super::Context;
+use crate::companion;
 use crate::failure::{Code, Failure};
-use crate::process::{ProcessError, Program};
-use crate::project::Project;
+use crate::process::ProcessError;
 
 /// The package, and the program in it.
 const PACKAGE: &str = "xtask-cluster";
 
 /// Becomes `xtask-cluster` with the arguments of this program; cargo builds it where it is not up to date. Returns only
 /// when that failed.
-pub async fn hand_over(project: &Project) -> Failure {
-    missing(&program(project).args(std::env::args_os().skip(1)).replace().await)
+pub async fn hand_over() -> Failure {
+    missing(&companion::run(PACKAGE, Duration::MAX).args(std::env::args_os().skip(1)).replace().await)
 }
 
 /// Runs `deploy-kind` with an image that the engine has, as a part of something larger.
@@ -45,19 +45,8 @@ pub async fn verify(context: &Context, name: Option<&str>) -> Result<(), Failure
     run(context, &words).await
 }
 
-/// Variables that hold secrets of a pipeline. What is compiled runs build scripts of others, which are not to see them.
-const SECRETS: [&str; 3] = ["HOMEPORT_KUBECONFIG", "HOMEPORT_REGISTRY_USER", "HOMEPORT_REGISTRY_PASSWORD"];
-
 async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
-    let mut build = Program::new("cargo", Duration::MAX)
-        .arg("build")
-        .args(quiet(&context.project).iter().copied())
-        .args(["--package", PACKAGE])
-        .directory(context.project.root())
-        .outside_cargo();
-    for secret in SECRETS {
-        build = build.env_remove(secret);
-    }
+    let build = companion::build(PACKAGE, Duration::MAX).directory(context.project.root());
     // Its errors are for the terminal, as those of `cargo run` are; it then finds nothing left to compile.
     let status = build.interactive().await.map_err(|error| missing(&error))?;
     if !status.success() {
@@ -66,7 +55,7 @@ async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
             format!("cannot compile {PACKAGE}: cargo ended with {status}"),
         ));
     }
-    let program = program(&context.project).args(words.iter().copied());
+    let program = companion::run(PACKAGE, Duration::MAX).args(words.iter().copied());
     let status = program.interactive().await.map_err(|error| missing(&error))?;
     let code = match status.code() {
         Some(0) => return Ok(()),
@@ -77,22 +66,6 @@ async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
         _ => Code::ClusterRefused,
     };
     Err(Failure::new(code, format!("{} ended with {status}", words.join(" "))))
-}
-
-/// The first time it compiles for minutes, which must be seen.
-fn quiet(project: &Project) -> &'static [&'static str] {
-    let built =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.root().join("target"), Into::into);
-    let built = built.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION).is_file();
-    if built { &["--quiet"] } else { &[] }
-}
-
-fn program(project: &Project) -> Program {
-    Program::new("cargo", Duration::MAX)
-        .arg("run")
-        .args(quiet(project).iter().copied())
-        .args(["--package", PACKAGE, "--"])
-        .outside_cargo()
 }
 
 fn missing(error: &ProcessError) -> Failure {

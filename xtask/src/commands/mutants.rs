@@ -32,16 +32,20 @@ impl Room {
     }
 
     fn package(self) -> &'static str {
-        if self.is_of_service() { "service" } else { "xtask" }
+        if self.is_of_service() { "service" } else { "xtask-core" }
+    }
+
+    fn directory(self) -> &'static str {
+        if self.is_of_service() { "service" } else { "xtask/core" }
     }
 
     /// Which files are changed.
     fn files(self) -> String {
-        let (package, name) = (self.package(), self.name());
+        let (directory, name) = (self.directory(), self.name());
         if self == Self::Health {
-            format!("{package}/src/{name}.rs")
+            format!("{directory}/src/{name}.rs")
         } else {
-            format!("{package}/src/{name}/**")
+            format!("{directory}/src/{name}/**")
         }
     }
 

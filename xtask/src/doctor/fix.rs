@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::finding::{Finding, Mend, Status};
 use super::platform::{ENGINE_LOG, Platform, background_engine};
+use super::{Finding, Mend, Status};
 use crate::engine::Engine;
 use crate::event::{Event, Events, Outcome, PlannedStep, StepId, StepReporter};
 use crate::failure::{Code, Failure};
@@ -290,8 +290,8 @@ fn is_running(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::{Check, Need, Remedy};
     use super::super::platform::Os;
+    use super::super::{Check, Need, Remedy};
     use super::*;
 
     #[cfg(target_os = "linux")]

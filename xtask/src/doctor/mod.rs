@@ -4,7 +4,6 @@
 //! Must not: change anything outside of [`fix`], or print.
 
 mod facts;
-mod finding;
 mod fix;
 mod gather;
 mod judge;
@@ -16,11 +15,11 @@ pub use facts::{
     Clock, Compiler, Disk, DiskUse, EngineSeen, Facts, ImagesSeen, Inotify, Memory, PortSeen, PortState,
     Reach, Tool,
 };
-pub use finding::{Check, Finding, Mend, Need, Remedy, Status, failure};
 pub use fix::{Fixed, fix};
 pub use gather::Surroundings;
 pub use judge::judge;
 pub use platform::{Os, Platform};
+pub use xtask_core::finding::{Check, Finding, Mend, Need, Remedy, Status, failure};
 
 /// The names that Chromium and its like have on Linux, then where they are on macOS: the first that is there is used.
 pub const BROWSERS: [&str; 6] = [

@@ -52,6 +52,9 @@ pub enum ImageError {
         /// The last lines of its output.
         lines: Vec<String>,
     },
+    /// The conversation with `BuildKit` failed.
+    #[error("{0}")]
+    BuildKit(String),
     /// The compiler refused the package.
     #[error("cannot build package {package}: {message}")]
     Build {

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sha2::{Digest as _, Sha256};
 use tokio_util::bytes::Bytes;
 
-use super::obtain::run_builder;
+use super::obtain::{Builder, run_builder};
 use super::{ImageError, cargo, context, dockerfile, labels};
-use crate::engine::{Builder, Engine, ImageBuild, StoredImage};
+use crate::engine::{Engine, ImageBuild, StoredImage};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::stack::{ImageReference, hex};
@@ -179,7 +179,6 @@ impl HostBuild {
         let reference = self.image.with_tag();
         let before = engine.image(reference.as_str()).await?;
         let order = ImageBuild {
-            builder: Builder::BuildKit,
             reference: reference.to_string(),
             context,
             labels: BTreeMap::from([
@@ -189,7 +188,7 @@ impl HostBuild {
             limit: limits::SERVICE_BUILD,
             ..Default::default()
         };
-        run_builder(engine, &reference, order, &self.package, reporter).await?;
+        run_builder(Builder::BuildKit, &reference, order, &self.package, reporter).await?;
         let id = self.made(engine, reference).await?;
         engine.remove_untagged_images(&[(labels::DIRECTORY, &self.root.to_string_lossy())]).await?;
         // The compiler runs within.

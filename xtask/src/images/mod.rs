@@ -2,11 +2,11 @@
 //!
 //! Must not: start containers, or decide whether an image is needed (that is the plan's).
 
+mod buildkit;
 mod bundle;
 mod cargo;
 mod context;
 mod credentials;
-pub(crate) mod dockerfile;
 mod error;
 mod host_build;
 pub mod labels;
@@ -17,7 +17,6 @@ mod recipe;
 mod reference;
 mod release;
 mod shelf;
-mod source;
 mod survey;
 
 pub use bundle::open_archive;
@@ -28,5 +27,5 @@ pub use obtain::{Obtained, obtain};
 pub use pull::{published, push};
 pub use release::{Compiler, Release, Released};
 pub use shelf::{ImageReport, Loaded, Saved, bundles, list, load, save};
-pub use source::*;
 pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};
+pub use xtask_core::images::*;

@@ -16,8 +16,8 @@ use tokio_util::bytes::{Bytes, BytesMut};
 use super::pull::pull;
 use super::recipe::{CHANGES, Recipe};
 use super::reference::Parts;
-use super::{ImageError, Source, bundle, labels};
-use crate::engine::{BuildReport, Builder, Engine, EngineError, ImageBuild};
+use super::{ImageError, Source, buildkit, bundle, labels};
+use crate::engine::{Engine, EngineError, ImageBuild, Told};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::process::{ProcessError, Program};
@@ -83,7 +83,6 @@ async fn build(
         .and_then(|recipe| recipe.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(unreadable)?;
     let order = ImageBuild {
-        builder: Builder::Classic,
         reference: reference.with_tag().to_string(),
         context: recipe.context().map_err(unreadable)?,
         labels: BTreeMap::from([
@@ -93,38 +92,56 @@ async fn build(
         limit: limits::IMAGE_BUILD,
         ..Default::default()
     };
-    run_builder(engine, reference, order, &format!("recipe {}", recipe.name), reporter).await
+    let speaker = format!("recipe {}", recipe.name);
+    run_builder(Builder::Classic(engine), reference, order, &speaker, reporter).await
 }
 
-/// Runs one of the engine's builders and passes on what it tells.
+/// Who builds from a Dockerfile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Builder<'a> {
+    /// The engine's own, as old as engines are.
+    Classic(&'a Engine),
+    /// `BuildKit`, which mounts caches.
+    BuildKit,
+}
+
+/// Runs one of the builders and passes on what it tells.
 pub(super) async fn run_builder(
-    engine: &Engine,
+    builder: Builder<'_>,
     reference: &ImageReference,
     order: ImageBuild,
     speaker: &str,
     reporter: &StepReporter,
 ) -> Result<(), ImageError> {
     let mut lines = Vec::new();
-    let built = engine
-        .build_image(order, |report| {
-            let line = match report {
-                BuildReport::Step(line) => {
-                    reporter.message(line);
-                    line
-                }
-                BuildReport::Line(line) => line,
-            };
-            reporter.output(speaker, line);
-            lines.push(line.to_owned());
-        })
-        .await;
-    match built {
-        Err(EngineError::Refused { message, .. }) => Err(ImageError::Dockerfile {
+    let mut end = None;
+    let mut on_told = |told: Told| {
+        let line = match told {
+            Told::Step(line) => {
+                reporter.message(&line);
+                line
+            }
+            Told::Line(line) => line,
+            Told::Refused(_) | Told::Failed(_) => return end = Some(told),
+        };
+        reporter.output(speaker, &line);
+        lines.push(line);
+    };
+    match builder {
+        Builder::Classic(engine) => match engine.build_image(order, |report| on_told(report.into())).await {
+            Err(EngineError::Refused { message, .. }) => end = Some(Told::Refused(message)),
+            other => other?,
+        },
+        Builder::BuildKit => buildkit::build(order, reporter, on_told).await?,
+    }
+    match end {
+        None => Ok(()),
+        Some(Told::Refused(message)) => Err(ImageError::Dockerfile {
             reference: reference.clone(),
             message,
             lines: lines.split_off(lines.len().saturating_sub(limits::LAST_LINES)),
         }),
-        other => Ok(other?),
+        Some(Told::Failed(why) | Told::Step(why) | Told::Line(why)) => Err(ImageError::BuildKit(why)),
     }
 }
 

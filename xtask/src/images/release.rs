@@ -11,9 +11,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::host_build::{archive, quoted};
-use super::obtain::run_builder;
+use super::obtain::{Builder, run_builder};
 use super::{Availability, ImageError, Needed, Sources, cargo, context, dockerfile, survey};
-use crate::engine::{Builder, Engine, ImageBuild};
+use crate::engine::{Engine, ImageBuild};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::stack::{ImageReference, hex};
@@ -97,7 +97,7 @@ impl Release {
     ) -> Result<Released, ImageError> {
         let first = self.references.first().expect("a release has a reference").with_tag();
         match compiler {
-            Compiler::Container => self.build_in_container(engine, &first, reporter).await?,
+            Compiler::Container => self.build_in_container(&first, reporter).await?,
             Compiler::Host => self.build_on_host(engine, &first, reporter).await?,
         }
         for further in &self.references[1..] {
@@ -136,13 +136,11 @@ impl Release {
 
     async fn build_in_container(
         &self,
-        engine: &Engine,
         reference: &ImageReference,
         reporter: &StepReporter,
     ) -> Result<(), ImageError> {
         let unreadable = |source| ImageError::File { verb: "read", path: self.root.clone(), source };
         let order = ImageBuild {
-            builder: Builder::BuildKit,
             reference: reference.to_string(),
             context: context::archive(&self.root).map_err(unreadable)?,
             target: None,
@@ -151,7 +149,7 @@ impl Release {
             labels: self.labels.clone(),
             limit: limits::SERVICE_BUILD,
         };
-        run_builder(engine, reference, order, &self.package, reporter).await
+        run_builder(Builder::BuildKit, reference, order, &self.package, reporter).await
     }
 
     async fn build_on_host(

@@ -44,6 +44,8 @@ impl Suite {
         match self {
             Self::Unit => &[
                 &["--package", "xtask", "--lib", "--bins"],
+                &["--package", "xtask-core", "--lib"],
+                &["--package", "xtask-engine", "--lib"],
                 &["--package", "service", "--lib", "--bins"],
                 &["--package", "xtask-cluster", "--lib", "--bins"],
             ],

@@ -1,8 +1,8 @@
 //! The engine, its API, control groups.
 
 use super::super::facts::{EngineSeen, Facts};
-use super::super::finding::{Check, Finding, Mend, Need, Status};
 use super::super::platform::Os;
+use super::super::{Check, Finding, Mend, Need, Status};
 use super::ok;
 
 /// The packages of an engine on Debian and Ubuntu. Without recommendations these must be named: `iptables` for the

@@ -8,7 +8,7 @@ mod resources;
 mod tests;
 
 use super::facts::Facts;
-use super::finding::{Check, Finding, Mend, Need, Remedy, Status};
+use super::{Check, Finding, Need, Status};
 
 /// Judges the facts. The findings come in the order a person would mend them in.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
@@ -42,20 +42,5 @@ fn ok(check: Check, seen: impl Into<String>, needed_for: &[Need]) -> Finding {
         meaning: None,
         remedy: None,
         needed_for: needed_for.to_vec(),
-    }
-}
-
-impl Finding {
-    /// The same, standing worse, and what that means.
-    fn but(mut self, status: Status, meaning: impl Into<String>) -> Self {
-        self.status = status;
-        self.meaning = Some(meaning.into());
-        self
-    }
-
-    /// The same, with what mends it.
-    fn mended_by(mut self, commands: Vec<String>, mend: Option<Mend>) -> Self {
-        self.remedy = Some(Remedy { commands, mend }).filter(|remedy| !remedy.commands.is_empty());
-        self
     }
 }

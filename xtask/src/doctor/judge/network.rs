@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::facts::{Facts, ImagesSeen, Reach, Tool};
-use super::super::finding::{Check, Finding, Mend, Need, Status};
+use super::super::{Check, Finding, Mend, Need, Status};
 use super::ok;
 use crate::ui;
 

@@ -1,8 +1,8 @@
 //! Programs that are needed: Rust, compiler and linker, kind, Compose.
 
 use super::super::facts::{Compiler, Facts, Tool};
-use super::super::finding::{Check, Finding, Mend, Need, Status};
 use super::super::platform::Os;
+use super::super::{Check, Finding, Mend, Need, Status};
 use super::ok;
 
 pub(super) fn rust(facts: &Facts) -> Finding {

@@ -1,7 +1,7 @@
 //! Room on disks, memory, ports, file watches.
 
 use super::super::facts::{DiskUse, Facts, PortState};
-use super::super::finding::{Check, Finding, Need, Status};
+use super::super::{Check, Finding, Need, Status};
 use super::ok;
 use crate::ui;
 

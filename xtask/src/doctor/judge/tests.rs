@@ -8,9 +8,9 @@ use super::super::facts::{
     Clock, Compiler, Disk, DiskUse, EngineSeen, Facts, ImagesSeen, Inotify, Memory, PortSeen, PortState,
     Reach, Tool,
 };
-use super::super::finding::{Need, Status, failure};
 use super::super::platform::{Os, Platform};
 use super::super::ports::Holder;
+use super::super::{Need, Status, failure};
 use super::judge;
 use crate::images::{Availability, Catalogue, Needed, Source};
 use crate::stack::ImageReference;

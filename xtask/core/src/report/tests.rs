@@ -6,7 +6,7 @@ use super::history::{fired, started};
 use super::panels::panels;
 use super::starts::{Ending, Start};
 use super::{Question, Report, page, questions, starts};
-use crate::prometheus::{Point, Series, Span};
+use crate::series::{Point, Series, Span};
 
 /// 2026-11-25T16:00:00Z, ten minutes, few points.
 const SPAN: Span = Span { start: 1_795_622_400, end: 1_795_623_000, step: 60 };

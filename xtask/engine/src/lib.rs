@@ -2,7 +2,11 @@
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 
+use xtask_core::{event, failure, limits, plan, scan, stack};
+
 mod build;
+#[cfg(feature = "buildkit")]
+mod buildkit;
 mod connect;
 mod create;
 mod endpoint;
@@ -18,8 +22,9 @@ mod one_shot;
 mod operate;
 mod probe;
 mod sweep;
+mod told;
 
-pub use build::{BuildReport, Builder, ImageBuild};
+pub use build::{BuildReport, ImageBuild};
 pub use connect::{ConnectError, EngineVersion};
 pub use create::Blueprint;
 pub use endpoint::{Address, Certificates, Endpoint, EndpointError};
@@ -33,6 +38,7 @@ pub use observe::Objects;
 pub use one_shot::{Freedom, OneShot, OneShotEnd};
 pub use operate::Done;
 pub use probe::{ProbeResult, Waited};
+pub use told::Told;
 
 /// A connection to a container engine, its API version negotiated.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::doctor::Finding;
 use crate::failure::Failure;
+use crate::finding::Finding;
 use crate::testing::SuiteReport;
 use crate::testing::coverage::RoomCoverage;
 

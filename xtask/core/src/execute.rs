@@ -242,7 +242,7 @@ async fn run_step(
 }
 
 /// Tells a test that this is the place, and stays there.
-pub(crate) async fn stand_still(reporter: &StepReporter) {
+pub async fn stand_still(reporter: &StepReporter) {
     reporter.events().note("halted");
     std::future::pending::<()>().await;
 }

@@ -8,8 +8,8 @@ use super::markup::Markup;
 use super::panels::{Kind, Panel};
 use super::picture::{Frame, HEIGHT, picture, units};
 use super::scale::{Values, seconds};
-use crate::prometheus::{Point, Span};
 use crate::quantity::{self, Unit};
+use crate::series::{Point, Span};
 
 /// How many curves are told apart; more of them would not be.
 const COLOURS: usize = 8;

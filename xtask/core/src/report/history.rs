@@ -5,7 +5,7 @@
 use super::markup::Markup;
 use super::picture::{Frame, ROW, picture, units};
 use super::scale::{moment, seconds, whole};
-use crate::prometheus::{Series, Span};
+use crate::series::{Series, Span};
 
 /// How far two values of one start may differ, in seconds: a process computes its start from the machine's, to the second.
 const SAME_START: f64 = 2.0;

@@ -9,7 +9,7 @@ use super::markup::Markup;
 use super::panels::{Kind, Name, Panel, Totals, alerts, panels, starts};
 use super::scale::{clock, day, moment, whole};
 use super::{Question, Report, heat, startup};
-use crate::prometheus::Series;
+use crate::series::Series;
 
 /// Nothing is fetched and nothing is run, whatever stands in the data.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::prometheus::Span;
 use crate::quantity::{self, Unit};
+use crate::series::Span;
 
 /// A place on an axis that has a label.
 #[derive(Debug, Clone, PartialEq)]

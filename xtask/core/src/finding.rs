@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::failure::{Code, Failure};
 
 /// A command that needs something of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
     /// `cargo xtask dev`
@@ -23,6 +23,9 @@ pub enum Need {
 }
 
 impl Need {
+    /// Each of them.
+    pub const EACH: [Self; 5] = [Self::Dev, Self::Test, Self::DeployKind, Self::Scan, Self::Lint];
+
     /// What is looked at unless others are named: `scan` wants a program that takes minutes to compile, `lint` works
     /// without the programs that it wants; whoever needs them asks for them.
     pub const ALL: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
@@ -213,6 +216,21 @@ impl Finding {
     pub fn matters_for(&self, needs: &[Need]) -> bool {
         let told = self.needed_for.is_empty() && Need::ALL.iter().all(|need| needs.contains(need));
         told || self.needed_for.iter().any(|need| needs.contains(need))
+    }
+
+    /// The same, standing worse, and what that means.
+    #[must_use]
+    pub fn but(mut self, status: Status, meaning: impl Into<String>) -> Self {
+        self.status = status;
+        self.meaning = Some(meaning.into());
+        self
+    }
+
+    /// The same, with what mends it.
+    #[must_use]
+    pub fn mended_by(mut self, commands: Vec<String>, mend: Option<Mend>) -> Self {
+        self.remedy = Some(Remedy { commands, mend }).filter(|remedy| !remedy.commands.is_empty());
+        self
     }
 }
 

@@ -6,8 +6,8 @@ use super::Report;
 use super::history::{Fired, Started};
 use super::panels::{Minutes, Totals};
 use super::scale::{clock, day, moment, seconds, whole};
-use crate::prometheus::{Point, Series};
 use crate::quantity::{self, Unit};
+use crate::series::{Point, Series};
 
 /// The objective: the part of the requests that may fail (compose/prometheus/service.alerts.yml).
 const OBJECTIVE: f64 = 0.001;

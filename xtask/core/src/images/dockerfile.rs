@@ -7,21 +7,22 @@ use std::collections::BTreeMap;
 
 use crate::stack::ImageReference;
 
-pub(crate) type Arguments = BTreeMap<String, String>;
+/// The values of `ARG`s.
+pub type Arguments = BTreeMap<String, String>;
 
 /// One instruction on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Instruction {
+pub struct Instruction {
     /// The line it begins on, counted from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// In capitals: `FROM`.
-    pub(crate) keyword: String,
+    pub keyword: String,
     /// What follows it, continuation lines joined.
-    pub(crate) rest: String,
+    pub rest: String,
 }
 
 /// The instructions of a Dockerfile: comments left out, continued lines joined (Dockerfile reference, "Format").
-pub(crate) fn instructions(dockerfile: &str) -> Vec<Instruction> {
+pub fn instructions(dockerfile: &str) -> Vec<Instruction> {
     let mut instructions = Vec::new();
     let mut joined = String::new();
     let mut begun = None;
@@ -47,13 +48,13 @@ pub(crate) fn instructions(dockerfile: &str) -> Vec<Instruction> {
 }
 
 /// An `ARG` with a default; one without sets nothing.
-pub(crate) fn argument(rest: &str) -> Option<(String, String)> {
+pub fn argument(rest: &str) -> Option<(String, String)> {
     let (name, value) = rest.split_once('=')?;
     Some((name.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
 }
 
 /// The words of a `FROM`: the image, and the stage's name.
-pub(crate) fn from<'a>(rest: &'a str, arguments: &Arguments) -> (String, Option<&'a str>) {
+pub fn from<'a>(rest: &'a str, arguments: &Arguments) -> (String, Option<&'a str>) {
     let mut words = rest.split_whitespace().filter(|word| !word.starts_with("--"));
     let image = fill_in(words.next().unwrap_or_default(), arguments);
     let named = words.next().is_some_and(|word| word.eq_ignore_ascii_case("as"));
@@ -62,7 +63,7 @@ pub(crate) fn from<'a>(rest: &'a str, arguments: &Arguments) -> (String, Option<
 
 /// The images that a Dockerfile builds on: what its `FROM`s name, stages of its own and `scratch` left out, with the
 /// defaults of the `ARG`s before the first `FROM` filled in (Dockerfile reference, "ARG and FROM interact").
-pub(super) fn bases(dockerfile: &str) -> Vec<ImageReference> {
+pub fn bases(dockerfile: &str) -> Vec<ImageReference> {
     let mut arguments = Arguments::new();
     let mut stages: Vec<String> = Vec::new();
     let mut bases: Vec<ImageReference> = Vec::new();
@@ -88,10 +89,7 @@ pub(super) fn bases(dockerfile: &str) -> Vec<ImageReference> {
 ///
 /// # Errors
 /// When there is no such stage, or it does something that is no configuration; in words.
-pub(super) fn configuration(
-    dockerfile: &str,
-    given: &BTreeMap<String, String>,
-) -> Result<Vec<String>, String> {
+pub fn configuration(dockerfile: &str, given: &BTreeMap<String, String>) -> Result<Vec<String>, String> {
     let mut arguments = Arguments::new();
     let mut lines = Vec::new();
     let mut inside = false;

@@ -1,37 +1,27 @@
-//! The engine's two builders: the classic one, which every engine has and recipes need, and `BuildKit`, which mounts
-//! caches.
+//! Builds of images: what is ordered, what is told on the way, and the classic builder, which every engine has and recipes
+//! need. The other one is in `buildkit`.
 //!
 //! Must not: read files; the context is handed in as an archive.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use bollard::models::{BuildInfo, BuildInfoAux};
+use bollard::models::BuildInfo;
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
+use serde::{Deserialize, Serialize};
 use tokio_util::bytes::Bytes;
 
 use super::Engine;
 use super::error::EngineError;
 use super::images::follow;
 
-/// Who builds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Builder {
-    /// The engine's own, as old as engines are.
-    #[default]
-    Classic,
-    /// `BuildKit` within the engine.
-    BuildKit,
-}
-
 /// What an image is built from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageBuild {
-    /// Who builds.
-    pub builder: Builder,
     /// The reference it gets when the build has succeeded.
     pub reference: String,
-    /// The context as an uncompressed tar archive with a `Dockerfile` at its root.
+    /// The context as an uncompressed tar archive with a `Dockerfile` at its root. Written without it: bytes are no JSON.
+    #[serde(skip)]
     pub context: Vec<u8>,
     /// The stage to stop at; the last one when not given.
     pub target: Option<String>,
@@ -64,40 +54,35 @@ impl Engine {
         build: ImageBuild,
         on_report: impl FnMut(BuildReport<'_>),
     ) -> Result<(), EngineError> {
-        let buildkit = build.builder == Builder::BuildKit;
-        let options = BuildImageOptions {
-            dockerfile: "Dockerfile".to_owned(),
-            t: Some(build.reference.clone()),
-            rm: true,
-            forcerm: true,
-            target: build.target.unwrap_or_default(),
-            platform: build.platform.unwrap_or_default(),
-            buildargs: Some(build.arguments.into_iter().collect()),
-            labels: Some(build.labels.into_iter().collect()),
-            version: if buildkit { BuilderVersion::BuilderBuildKit } else { BuilderVersion::BuilderV1 },
-            session: buildkit.then(session),
-            ..Default::default()
-        };
-        let context = bollard::body_full(Bytes::from(build.context));
-        let stream = self.docker.build_image(options, None, Some(context));
-        let mut teller = Teller { on_report, partial: String::new(), begun: BTreeSet::new() };
-        let object = format!("image {}", build.reference);
-        follow("build", object, build.limit, stream, |info| teller.tell(&info)).await
+        let (object, limit) = (format!("image {}", build.reference), build.limit);
+        let (options, context) = request(build, BuilderVersion::BuilderV1);
+        let stream = self.docker.build_image(options, None, Some(bollard::body_full(context)));
+        let mut teller = Teller { on_report, partial: String::new() };
+        follow("build", object, limit, stream, |info| teller.tell(&info)).await
     }
 }
 
-/// A name for one build's connection back to this program, unlike any other at the same engine.
-fn session() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("homeport-{}-{}", std::process::id(), now.as_nanos())
+/// What either builder is asked for.
+pub(super) fn request(build: ImageBuild, version: BuilderVersion) -> (BuildImageOptions, Bytes) {
+    let options = BuildImageOptions {
+        dockerfile: "Dockerfile".to_owned(),
+        t: Some(build.reference),
+        rm: true,
+        forcerm: true,
+        target: build.target.unwrap_or_default(),
+        platform: build.platform.unwrap_or_default(),
+        buildargs: Some(build.arguments.into_iter().collect()),
+        labels: Some(build.labels.into_iter().collect()),
+        version,
+        ..Default::default()
+    };
+    (options, build.context.into())
 }
 
 /// Makes whole lines of what builders send.
-struct Teller<F> {
-    on_report: F,
-    partial: String,
-    /// The steps that were told, by their digest.
-    begun: BTreeSet<String>,
+pub(super) struct Teller<F> {
+    pub(super) on_report: F,
+    pub(super) partial: String,
 }
 
 impl<F: FnMut(BuildReport<'_>)> Teller<F> {
@@ -105,19 +90,9 @@ impl<F: FnMut(BuildReport<'_>)> Teller<F> {
         if let Some(text) = &info.stream {
             self.text(text);
         }
-        let Some(BuildInfoAux::BuildKit(status)) = &info.aux else { return };
-        for vertex in &status.vertexes {
-            // Told again at each change of its state; one met in the cache is done when it is told first.
-            if vertex.started.is_some() && self.begun.insert(vertex.digest.clone()) {
-                (self.on_report)(BuildReport::Step(&vertex.name));
-            }
-        }
-        for log in &status.logs {
-            self.text(&String::from_utf8_lossy(&log.msg));
-        }
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.partial.push_str(text);
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
@@ -139,7 +114,6 @@ mod tests {
         let mut teller = Teller {
             on_report: |report: BuildReport<'_>| told.push(format!("{report:?}")),
             partial: String::new(),
-            begun: BTreeSet::new(),
         };
         for piece in ["Step 1/2 : FROM x\n ---> 12", "34\n", "10%\r100%\nlast"] {
             teller.tell(&BuildInfo { stream: Some(piece.to_owned()), ..Default::default() });

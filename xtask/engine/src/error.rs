@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::failure::{Code, Failure};
+
 /// A refusal of the engine, or its silence.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -106,6 +108,18 @@ pub(super) fn refusal(verb: &'static str, object: String, source: bollard::error
             EngineError::Refused { verb, object, status: status_code, message }
         }
         source => EngineError::Broken { verb, object, source },
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let failure = Self::new(Code::EngineRefused, error.to_string());
+        match error {
+            EngineError::Foreign { .. } => failure.hint(
+                "remove or rename it, or give this stack another name: HOMEPORT_PROJECT=NAME cargo xtask dev",
+            ),
+            _ => failure,
+        }
     }
 }
 

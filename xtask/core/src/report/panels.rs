@@ -3,8 +3,8 @@
 //!
 //! Must not: draw, or judge an answer.
 
-use crate::prometheus::Span;
 use crate::quantity::Unit;
+use crate::series::Span;
 
 /// A picture.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Engine;
 use super::endpoint::{Address, Endpoint, EndpointError, Surroundings};
 use super::error::{EngineError, ask};
+use crate::failure::{Code, Failure};
 use crate::limits;
 
 /// The oldest API that has everything Homeport asks for: Docker 20.10 and Podman 3.
@@ -79,6 +80,16 @@ impl ConnectError {
             Self::TooOld { .. } => "install Docker 20.10 or later".to_owned(),
             Self::TooNew { .. } => "update Homeport".to_owned(),
         }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let code = match &error {
+            ConnectError::TooOld { .. } | ConnectError::TooNew { .. } => Code::EngineTooOld,
+            _ => Code::EngineUnreachable,
+        };
+        Self::new(code, error.to_string()).hint(error.hint())
     }
 }
 

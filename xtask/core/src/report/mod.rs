@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::prometheus::{Series, Span};
+use crate::series::{Series, Span};
 
 pub use page::page;
 use panels::{Minutes, Query, Totals};

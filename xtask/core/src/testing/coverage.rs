@@ -24,16 +24,16 @@ pub struct Room {
 /// by programs that are not measured.
 pub const ROOMS: [Room; 11] = [
     Room { name: "service", path: "service/src/" },
-    Room { name: "xtask: stack", path: "xtask/src/stack/" },
-    Room { name: "xtask: plan", path: "xtask/src/plan/" },
-    Room { name: "xtask: execute", path: "xtask/src/execute.rs" },
-    Room { name: "xtask: health", path: "xtask/src/health.rs" },
+    Room { name: "xtask: stack", path: "xtask/core/src/stack/" },
+    Room { name: "xtask: plan", path: "xtask/core/src/plan/" },
+    Room { name: "xtask: execute", path: "xtask/core/src/execute.rs" },
+    Room { name: "xtask: health", path: "xtask/core/src/health.rs" },
     Room { name: "xtask: doctor/judge", path: "xtask/src/doctor/judge/" },
     Room { name: "xtask: ui", path: "xtask/src/ui/" },
-    Room { name: "xtask: report", path: "xtask/src/report/" },
-    Room { name: "xtask: dashboards", path: "xtask/src/dashboards/" },
-    Room { name: "xtask: testing", path: "xtask/src/testing/" },
-    Room { name: "xtask: checks", path: "xtask/src/checks/" },
+    Room { name: "xtask: report", path: "xtask/core/src/report/" },
+    Room { name: "xtask: dashboards", path: "xtask/core/src/dashboards/" },
+    Room { name: "xtask: testing", path: "xtask/core/src/testing/" },
+    Room { name: "xtask: checks", path: "xtask/core/src/checks/" },
 ];
 
 /// What was measured of one room.

@@ -8,8 +8,8 @@ use super::markup::Markup;
 use super::panels::Panel;
 use super::picture::{Frame, HEIGHT, picture, units};
 use super::scale::seconds;
-use crate::prometheus::{Series, Span};
 use crate::quantity::{self, Unit};
+use crate::series::{Series, Span};
 
 /// The classes of strength, the weakest first: as many as the eye tells apart in one colour.
 const LEVELS: [&str; 5] = ["h1", "h2", "h3", "h4", "h5"];

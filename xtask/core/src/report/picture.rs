@@ -4,7 +4,7 @@
 
 use super::markup::Markup;
 use super::scale::{Tick, Values, seconds, times};
-use crate::prometheus::Span;
+use crate::series::Span;
 
 /// The size of a picture in its own units. Small, so that its letters are large enough where a page is narrow.
 pub(super) const WIDTH: f64 = 480.0;
