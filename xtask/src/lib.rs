@@ -10,6 +10,7 @@ pub mod images;
 pub mod interrupt;
 pub mod operator;
 pub mod pace;
+pub mod pipeline;
 pub mod process;
 pub mod project;
 pub mod prometheus;

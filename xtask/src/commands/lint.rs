@@ -13,6 +13,7 @@ use crate::doctor::Need;
 use crate::engine::OneShot;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
+use crate::pipeline;
 use crate::process::{ProcessError, Program};
 use crate::session::Session;
 use crate::stack::ServiceName;
@@ -112,7 +113,7 @@ async fn carry_out(context: &Context, checks: Vec<Check>, fix: bool) -> Result<(
             not_run.join(", ")
         ));
     }
-    judge(&found, &not_run, std::env::var_os("CI").is_some())
+    judge(&found, &not_run, pipeline::is_here())
 }
 
 /// What the checks come to: in the pipeline nothing may be left out.

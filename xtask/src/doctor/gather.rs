@@ -12,6 +12,7 @@ use super::ports::Holder;
 use super::{BROWSERS, network, ports};
 use crate::engine::{Address, ConnectError, Engine, EngineMachine, EngineVersion, PublishedPort};
 use crate::images::{Needed, Sources, survey};
+use crate::pipeline;
 use crate::process::{ProcessError, Program};
 use crate::project::{Holder as LockHolder, Project, holder};
 use crate::stack::ProjectName;
@@ -77,6 +78,7 @@ impl Facts {
             };
             seen.push(PortSeen { port, service, state });
         }
+        let in_ci = pipeline::is_here();
         let now = SystemTime::now();
         let mut others: Vec<(String, SystemTime)> =
             network.date.map(|date| (network.who, date)).into_iter().collect();
@@ -106,9 +108,9 @@ impl Facts {
             registry: network.registry,
             images,
             mmdebstrap,
-            docker_registry: std::env::var_os("CI").map(|_| docker_registry),
+            docker_registry: in_ci.then_some(docker_registry),
             browser,
-            in_ci: std::env::var_os("CI").is_some(),
+            in_ci,
             cargo_deny,
             actionlint,
             go,

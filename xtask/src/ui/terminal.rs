@@ -5,6 +5,7 @@
 use std::io::IsTerminal as _;
 
 use super::style::Style;
+use crate::pipeline;
 
 /// Rows of a terminal that does not tell its size: the VT100's.
 const ROWS: usize = 24;
@@ -62,7 +63,8 @@ impl Terminal {
     pub fn detect() -> Self {
         let variable = |name| std::env::var(name).ok();
         let (no_color, clicolor_force) = (variable("NO_COLOR"), variable("CLICOLOR_FORCE"));
-        let (term, ci, github_actions) = (variable("TERM"), variable("CI"), variable("GITHUB_ACTIONS"));
+        let (term, ci, github_actions) =
+            (variable("TERM"), variable(pipeline::VARIABLE), variable("GITHUB_ACTIONS"));
         Self::judge(Facts {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
@@ -82,7 +84,7 @@ impl Terminal {
     pub fn judge(facts: Facts<'_>) -> Self {
         let set = |value: Option<&str>| value.is_some_and(|value| !value.is_empty());
         let dumb = facts.term == Some("dumb");
-        let ci = set(facts.ci) && facts.ci != Some("false");
+        let ci = pipeline::is_said_by(facts.ci);
         let forced = set(facts.clicolor_force) && facts.clicolor_force != Some("0");
         let colour = |terminal: bool| {
             let wanted = !set(facts.no_color) && (forced || (terminal && !dumb && !ci));

@@ -12,6 +12,7 @@ use crate::cli::Stage;
 use crate::commands::{Context, write_with_directories};
 use crate::event::StageOutcome;
 use crate::failure::{Code, Failure};
+use crate::pipeline;
 use crate::ui::{Answer, Cell, Role, Style, Table};
 
 /// The file that a job of GitHub Actions shows as its summary.
@@ -53,7 +54,7 @@ impl Reports {
         let not_run =
             self.stages.iter().filter(|report| matches!(report.outcome, StageOutcome::NotRun { .. }));
         let not_run: Vec<&str> = not_run.map(|report| report.stage.as_str()).collect();
-        if not_run.is_empty() || std::env::var_os("CI").is_none() {
+        if not_run.is_empty() || !pipeline::is_here() {
             return Ok(());
         }
         let message = format!("not every stage could be run: {}", not_run.join(", "));
