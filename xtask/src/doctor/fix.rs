@@ -308,7 +308,15 @@ mod tests {
     }
 
     fn platform(root: bool, systemd: bool) -> Platform {
-        Platform { os: Os::Debian, name: String::new(), root, sudo: !root, systemd }
+        Platform {
+            os: Os::Debian,
+            name: String::new(),
+            debian: Some(13),
+            ubuntu: false,
+            root,
+            sudo: !root,
+            systemd,
+        }
     }
 
     #[test]

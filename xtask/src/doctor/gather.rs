@@ -66,7 +66,7 @@ impl Facts {
         );
         let browser = browser(from.root).await;
         let (kind_is_packaged, docker_cli_is_packaged) =
-            tokio::join!(is_packaged("kind"), is_packaged("docker-cli"));
+            tokio::join!(is_packaged("kind", &platform), is_packaged("docker-cli", &platform));
         let dev = from.project.and_then(|name| holder(&Project::at(from.root), &ProjectName::new(name)));
         let dev = dev.filter(LockHolder::is_foreground_dev).map(|holder| holder.pid);
         let mut seen = Vec::with_capacity(from.ports.len());
@@ -195,10 +195,22 @@ async fn compiler() -> Compiler {
     }
 }
 
-/// Whether `apt` knows a package of this name.
-async fn is_packaged(name: &str) -> bool {
+/// Whether `apt` has a package of this name. Before its first `update`, which `--fix` begins with, it knows of none.
+async fn is_packaged(name: &str, platform: &Platform) -> bool {
+    if !has_lists(Path::new(APT_LISTS)) {
+        return platform.packages_by_release();
+    }
     let program = Program::new("apt-cache", VERSION).args(["show", "--no-all-versions", name]);
     program.output().await.is_ok_and(|output| !output.trim().is_empty())
+}
+
+/// Where apt keeps the lists of packages (sources.list(5), `Dir::State::Lists`).
+const APT_LISTS: &str = "/var/lib/apt/lists";
+
+/// Whether there is a list of packages: `…_Packages`, compressed or not.
+fn has_lists(directory: &Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().contains("_Packages"))
 }
 
 /// Looks where the stack's images can be had. A survey that fails tells nothing.
@@ -315,6 +327,17 @@ mod tests {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a member of the workspace");
         assert_eq!(oldest_rust(root), env!("CARGO_PKG_RUST_VERSION"));
+    }
+
+    #[test]
+    fn that_apt_has_no_lists_yet_is_seen() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(!has_lists(&directory.path().join("none")));
+        std::fs::write(directory.path().join("lock"), "").expect("a file");
+        assert!(!has_lists(directory.path()), "what an image without lists has");
+        let list = "deb.debian.org_debian_dists_trixie_main_binary-amd64_Packages.lz4";
+        std::fs::write(directory.path().join(list), "").expect("a file");
+        assert!(has_lists(directory.path()));
     }
 
     #[tokio::test]

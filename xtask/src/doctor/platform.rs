@@ -24,6 +24,10 @@ pub struct Platform {
     pub os: Os,
     /// Its name for a person: `Debian GNU/Linux 12 (bookworm)`.
     pub name: String,
+    /// Debian's own release where it is Debian itself, 13.
+    pub debian: Option<u32>,
+    /// Whether it is Ubuntu itself, some of whose packages only fetch a snap.
+    pub ubuntu: bool,
     /// Whether we are root.
     pub root: bool,
     /// Whether `sudo` works without a password.
@@ -49,7 +53,21 @@ impl Platform {
             _ => Os::Other,
         };
         let name = Some(field("PRETTY_NAME")).filter(|name| !name.is_empty());
-        Self { os, name: name.unwrap_or_else(|| target_os.to_owned()), root, sudo, systemd }
+        Self {
+            os,
+            name: name.unwrap_or_else(|| target_os.to_owned()),
+            debian: (field("ID") == "debian").then(|| field("VERSION_ID").parse().ok()).flatten(),
+            ubuntu: field("ID") == "ubuntu",
+            root,
+            sudo,
+            systemd,
+        }
+    }
+
+    /// Whether `kind` and `docker-cli` are packages of their own here, from what is known of releases: for a machine whose
+    /// apt has no lists yet. Debian has them from 13 on.
+    pub fn packages_by_release(&self) -> bool {
+        self.debian.is_some_and(|release| release >= 13)
     }
 
     /// Whether packages can be installed and services started by us.
@@ -119,6 +137,23 @@ mod tests {
         for (target, release, os, name) in table {
             let platform = Platform::judge(target, release, false, false, false);
             assert_eq!((platform.os, platform.name.as_str()), (os, name), "{target} {release:?}");
+        }
+    }
+
+    #[test]
+    fn releases_are_told_apart() {
+        // release, that of Debian itself, Ubuntu itself, whether it has the packages
+        let table = [
+            ("ID=debian\nVERSION_ID=\"13\"\n", Some(13), false, true),
+            ("ID=debian\nVERSION_ID=\"12\"\n", Some(12), false, false),
+            ("ID=debian\n", None, false, false),
+            ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n", None, true, false),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n", None, false, false),
+        ];
+        for (release, debian, ubuntu, packaged) in table {
+            let platform = Platform::judge("linux", Some(release), false, false, false);
+            let judged = (platform.debian, platform.ubuntu, platform.packages_by_release());
+            assert_eq!(judged, (debian, ubuntu, packaged), "{release}");
         }
     }
 }

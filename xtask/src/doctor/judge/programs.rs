@@ -133,13 +133,24 @@ pub(super) fn browser(facts: &Facts) -> Finding {
         Tool::Missing => "neither Chromium nor Chrome is there".to_owned(),
         Tool::Broken(said) => format!("Chromium does not run: {said}"),
     };
-    let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec!["chromium"] });
+    // Ubuntu's package fetches a snap, which sees neither hidden directories nor this machine's /tmp.
+    let (commands, mend) = if facts.platform.ubuntu {
+        (
+            vec![
+                "install Google Chrome as https://www.google.com/chrome says; Ubuntu's Chromium is a snap"
+                    .to_owned(),
+            ],
+            None,
+        )
+    } else {
+        let mend = facts.platform.can_mend().then(|| Mend::Install { packages: vec!["chromium"] });
+        (facts.platform.install(&["chromium"], Some("--cask chromium")), mend)
+    };
     let (status, meaning) = if facts.in_ci {
         (Status::Missing, "in CI no test may be left out, and one looks at the report's page in it")
     } else {
         (Status::Warning, "the test that looks at the report's page in a browser is left out")
     };
-    let commands = facts.platform.install(&["chromium"], Some("--cask chromium"));
     ok(Check::Browser, seen, NEEDED).but(status, meaning).mended_by(commands, mend)
 }
 

@@ -16,7 +16,15 @@ use crate::images::{Availability, Catalogue, Needed, Source};
 use crate::stack::ImageReference;
 
 fn platform(os: Os, root: bool) -> Platform {
-    Platform { os, name: "a system".to_owned(), root, sudo: false, systemd: false }
+    Platform {
+        os,
+        name: "a system".to_owned(),
+        debian: None,
+        ubuntu: false,
+        root,
+        sudo: false,
+        systemd: false,
+    }
 }
 
 /// A machine on which everything is as it should be.
@@ -133,6 +141,10 @@ const PROGRAMS: &[(&str, Change)] = &[
     ("no browser", |facts| facts.browser = Tool::Missing),
     ("no browser, macOS", |facts| {
         facts.platform = platform(Os::MacOs, false);
+        facts.browser = Tool::Missing;
+    }),
+    ("no browser, Ubuntu", |facts| {
+        facts.platform.ubuntu = true;
         facts.browser = Tool::Missing;
     }),
     ("a broken browser in CI", |facts| {
