@@ -109,6 +109,10 @@ fn a_secret_that_was_removed_is_found_in_the_history_and_can_be_allowed() {
     git(&checkout, &["commit", "--quiet", "-m", "add"]);
     checkout.run(&["scan", "history"]).expect(0);
     checkout.write("notes/access", "of the registry: ask\n");
+    checkout.run(&["scan", "secrets"]).expect(0);
+    let run = checkout.run(&["scan", "history"]).expect(5);
+    let only_edited = "notes/access:2 of commit ";
+    assert!(run.stderr().contains(only_edited), "nothing but the file was changed: {}", run.stderr());
     git(&checkout, &["add", "."]);
     git(&checkout, &["commit", "--quiet", "-m", &["remove sk_", "live_Ab1Cd2Ef3Gh4Ij5Kl"].concat()]);
     checkout.run(&["scan", "secrets"]).expect(0);
@@ -129,6 +133,27 @@ fn a_secret_that_was_removed_is_found_in_the_history_and_can_be_allowed() {
     checkout
         .write("secrets.allow", &prints.iter().map(|print| format!("{print} revoked\n")).collect::<String>());
     checkout.run(&["scan", "history"]).expect(0);
+}
+
+#[test]
+fn a_history_that_is_not_here_is_not_said_to_be_clean() {
+    let checkout = known_to_git("scan-shallow");
+    for text in ["one", "two"] {
+        checkout.write("notes", text);
+        git(&checkout, &["add", "."]);
+        git(&checkout, &["commit", "--quiet", "-m", text]);
+    }
+    let run = checkout.run(&["scan", "history"]).expect(0);
+    assert!(!run.stderr().contains("not run"), "{}", run.stderr());
+    // What `git clone --depth 1` writes: the commit whose parents are not here.
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(checkout.root()).output();
+    std::fs::write(checkout.root().join(".git/shallow"), head.expect("the scan needs git").stdout)
+        .expect("a file");
+    let run = checkout.run(&["scan", "history"]).expect(0);
+    let said = "not run: secrets in the history: the clone is shallow";
+    assert!(run.stderr().contains(said), "{}", run.stderr());
+    let run = checkout.xtask(&["scan", "history"]).env("CI", "true").run().expect(5);
+    assert!(run.stderr().contains("not everything could be scanned"), "{}", run.stderr());
 }
 
 /// The fingerprints that a scan of the history tells.

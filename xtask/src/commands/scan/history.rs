@@ -49,8 +49,11 @@ pub(super) async fn check(context: &Context) -> Result<Verdict, Failure> {
     if long > 0 {
         said.push(format!("{long} longer than {} MiB not looked into", limits::HISTORY_OBJECT >> 20));
     }
-    if git(context, &["rev-parse", "--is-shallow-repository"]).await?.trim() == "true" {
-        said.push("the clone is shallow, so older ones are not here".to_owned());
+    let is_shallow = git(context, &["rev-parse", "--is-shallow-repository"]).await?.trim() == "true";
+    if is_shallow && findings.is_empty() {
+        let why =
+            "the clone is shallow, so most of the history is not here; `git fetch --unshallow` brings it";
+        return Ok(Verdict::NotRun(why.to_owned()));
     }
     Ok(verdict(&findings, said.join("; ")))
 }
@@ -76,10 +79,19 @@ async fn reachable(context: &Context) -> Result<BTreeMap<String, String>, Failur
     Ok(list.lines().map(entry).collect())
 }
 
-/// The objects of the files as they are now, which are looked at as files.
+/// The objects of the files as they are now, which are looked at as files. A file that was changed or removed since is not
+/// as its object is, nor need one be that git was told not to look at (tags other than `H`, git-ls-files(1)).
 async fn present(context: &Context) -> Result<BTreeSet<String>, Failure> {
-    let list = git(context, &["ls-files", "--stage"]).await?;
-    Ok(list.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect())
+    let list = git(context, &["ls-files", "-z", "-v", "--stage"]).await?;
+    let changed = git(context, &["ls-files", "-z", "--modified", "--deleted"]).await?;
+    let changed: BTreeSet<&str> = changed.split('\0').map(|path| path.trim_end_matches('\n')).collect();
+    let as_it_is = |entry: &str| {
+        let (words, path) = entry.split_once('\t')?;
+        let mut words = words.split_whitespace();
+        let (tag, _mode, id) = (words.next()?, words.next()?, words.next()?);
+        (tag == "H" && !changed.contains(path)).then(|| id.to_owned())
+    };
+    Ok(list.split('\0').map(|entry| entry.trim_start_matches('\n')).filter_map(as_it_is).collect())
 }
 
 /// Reads every object in one go, and searches those that are asked for.

@@ -6,6 +6,7 @@
 mod allowed;
 mod shapes;
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex_lite::Regex;
@@ -68,67 +69,82 @@ pub fn secrets(path: &str, text: &str, rules: &Rules) -> Vec<Finding> {
 /// The secrets in a text, each once a line. Only where a telling word stands is a pattern tried: that is what makes a
 /// repository's worth of text a matter of milliseconds.
 pub fn hits(path: &str, text: &str, rules: &Rules) -> Vec<Hit> {
-    let mut found: Vec<Hit> = Vec::new();
-    let line_of = |at: usize| text[..at].matches('\n').count() + 1;
+    // What is allowed hides nothing beside it: each secret has its own place, and only what lies within another's is none.
+    let mut found: Vec<(Range<usize>, String)> = Vec::new();
     for (name, value) in rules.known.iter().filter(|(_, value)| value.len() >= KNOWN) {
-        for (at, _) in text.match_indices(value.as_str()) {
-            let what = format!("holds this checkout's {name}");
-            found.push(Hit { line: line_of(at), what, fingerprint: fingerprint(value) });
-        }
+        let places = text.match_indices(value.as_str()).map(|(at, _)| at..at + value.len());
+        found.extend(places.map(|place| (place, format!("holds this checkout's {name}"))));
     }
     for (shape, pattern) in PATTERNS.iter() {
         for (at, _) in text.match_indices(shape.telling) {
             let (from, window) = around(text, at);
-            let Some(groups) = pattern.captures(window) else { continue };
-            let whole = groups.get(0).expect("a match has a whole");
-            if (from + whole.start()..from + whole.end()).contains(&at) {
-                let secret = groups.get(1).unwrap_or(whole).as_str();
-                let what = format!("holds {}", shape.what);
-                found.push(Hit { line: line_of(at), what, fingerprint: fingerprint(secret) });
-            }
+            let groups = pattern.captures_iter(window).find(|groups| {
+                let whole = groups.get(0).expect("a match has a whole");
+                (from + whole.start()..from + whole.end()).contains(&at)
+            });
+            let Some(groups) = groups else { continue };
+            let secret = groups.get(1).or(groups.get(0)).expect("a match has a whole").range();
+            found.push((from + secret.start..from + secret.end, format!("holds {}", shape.what)));
         }
     }
     let settings = is_of_settings(path);
-    for (index, line) in text.lines().enumerate() {
-        if let Some(value) = assigned_in(line, settings)
-            && !found.iter().any(|hit| hit.line == index + 1)
-        {
-            let what = "assigns what looks like a secret".to_owned();
-            found.push(Hit { line: index + 1, what, fingerprint: fingerprint(value) });
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        for value in assigned_in(line, settings) {
+            let place = begin + value.start..begin + value.end;
+            if !found.iter().any(|(other, _)| overlap(other, &place)) {
+                found.push((place, "assigns what looks like a secret".to_owned()));
+            }
         }
+        begin += line.len();
     }
-    found.retain(|hit| !rules.allowed.contains(&hit.fingerprint));
-    found.sort();
-    found.dedup();
-    found
+    let line_of = |at: usize| text[..at].matches('\n').count() + 1;
+    let mut hits: Vec<Hit> = found
+        .into_iter()
+        .map(|(place, what)| (fingerprint(&text[place.clone()]), place.start, what))
+        .filter(|(print, ..)| !rules.allowed.contains(print))
+        .map(|(fingerprint, at, what)| Hit { line: line_of(at), what, fingerprint })
+        .collect();
+    hits.sort();
+    hits.dedup();
+    hits
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 /// The longest line that is searched as a whole: a program's "lines" have megabytes.
 const LINE: usize = 2048;
 
-/// The first value of a line that is a secret, where a telling word stands in it.
-fn assigned_in(line: &str, settings: bool) -> Option<&str> {
+/// Where the values of a line are that are secrets, where a telling word stands in it.
+fn assigned_in(line: &str, settings: bool) -> Vec<Range<usize>> {
     // Of the same length, so that places are the same.
     let lower = line.to_ascii_lowercase();
+    let mut places = TELLING.iter().flat_map(|word| lower.match_indices(word)).map(|(at, _)| at).peekable();
     if line.len() <= LINE {
-        return TELLING.iter().any(|word| lower.contains(word)).then(|| assigned(line, settings)).flatten();
+        return if places.peek().is_some() { assigned(line, settings) } else { Vec::new() };
     }
-    let places = TELLING.iter().flat_map(|word| lower.match_indices(word)).map(|(at, _)| at);
-    let mut windows = places.map(|at| around(line, at).1);
-    windows.find_map(|window| assigned(window, settings))
+    places
+        .map(|at| around(line, at))
+        .flat_map(|(from, window)| {
+            assigned(window, settings).into_iter().map(move |value| from + value.start..from + value.end)
+        })
+        .collect()
 }
 
-/// The first value of a line, or of a part of one, that is a secret.
-fn assigned(line: &str, settings: bool) -> Option<&str> {
+/// Where the values of a line, or of a part of one, are that are secrets.
+fn assigned(line: &str, settings: bool) -> Vec<Range<usize>> {
     let values = |patterns: &'static [Regex]| {
         let captures = patterns.iter().flat_map(move |pattern| pattern.captures_iter(line));
-        captures.filter_map(|groups| groups.get(1)).map(|group| group.as_str())
+        captures.filter_map(|groups| groups.get(1))
     };
-    let random = values(VALUES.as_slice()).find(|value| is_random(value));
+    let random = values(VALUES.as_slice()).filter(|value| is_random(value.as_str()));
     // In a comment a word behind a colon is prose.
     let prose = |value: &str| line.trim_start().starts_with('#') && value.chars().all(char::is_alphabetic);
-    let password = |value: &&str| settings && is_password(value) && !prose(value);
-    random.or_else(|| values(SETTINGS.as_slice()).find(password))
+    let password = |value: &str| settings && is_password(value) && !prose(value);
+    let passwords = values(SETTINGS.as_slice()).filter(|value| password(value.as_str()));
+    random.chain(passwords).map(|value| value.range()).collect()
 }
 
 /// Whether a file is one of settings, by its name: what stands there is meant, not an example in a text.
@@ -314,6 +330,30 @@ mod tests {
         let padding = "\0x".repeat(LINE);
         let text = format!("{padding}DB_PASSWORD={}{padding}", &ALPHABET[..24]);
         assert_eq!(found("service", &text), ["1: assigns what looks like a secret"]);
+    }
+
+    #[test]
+    fn what_is_allowed_hides_nothing_beside_it() {
+        let [token, other] = [0, 4].map(|from| format!("{}{}", "ghp_", &ALPHABET[from..from + 36]));
+        let (random, another) = (&ALPHABET[..24], &ALPHABET[20..44]);
+        let lines = [
+            format!("{token} {other}"),
+            format!("X={token} DB_PASSWORD={random}"),
+            format!("A_PASSWORD={random} B_PASSWORD={another}"),
+        ];
+        for (line, [allowed, remaining]) in
+            lines.iter().zip([[token.as_str(), other.as_str()], [token.as_str(), random], [random, another]])
+        {
+            let both = hits("f", line, &Rules::default());
+            assert_eq!(both.len(), 2, "{line}: {both:?}");
+            for (allowed, remaining) in [(allowed, remaining), (remaining, allowed)] {
+                let allowed =
+                    Allowed::parse(&format!("{} an example", fingerprint(allowed))).expect("well written");
+                let left = hits("f", line, &Rules { allowed, ..Rules::default() });
+                let prints: Vec<&str> = left.iter().map(|hit| hit.fingerprint.as_str()).collect();
+                assert_eq!(prints, [fingerprint(remaining)], "{line}");
+            }
+        }
     }
 
     #[test]
