@@ -269,16 +269,25 @@ fn what_trivy_reports_is_judged_and_what_is_ignored_has_a_reason() {
     let said = "not run: release image (Trivy): Trivy ended with status 1 and no report: FATAL";
     assert!(run.stderr().contains(said), "{}", run.stderr());
 
+    checkout.write("target/homeport/trivy/cache/report.json", r#"{"SchemaVersion": 2}"#);
+    let run = checkout.run(&scan).expect(0);
+    let said = "not run: release image (Trivy): Trivy saw no package in redis:8";
+    assert!(run.stderr().contains(said), "a report of nothing is no pass: {}", run.stderr());
+
     let one = r#"{"VulnerabilityID": "CVE-2026-1", "PkgName": "libssl3", "InstalledVersion": "3.0.1", "FixedVersion": "3.0.2", "Severity": "SEVERITY"}"#;
     let report = format!(
-        r#"{{"SchemaVersion": 2, "Results": [{{"Target": "redis:8 (debian 13)", "Vulnerabilities": [{one}]}}]}}"#
+        r#"{{"SchemaVersion": 2, "Results": [{{"Target": "redis:8 (debian 13)", "Packages": [{{"Name": "libssl3"}}], "Vulnerabilities": [{one}]}}]}}"#
     );
     let write = |severity: &str| {
         checkout.write("target/homeport/trivy/cache/report.json", &report.replace("SEVERITY", severity));
     };
     write("MEDIUM");
     let run = checkout.run(&scan).expect(0);
-    assert!(run.stderr().contains("redis:8; 1 of lesser severity, 0 ignored"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("redis:8, 1 packages; 1 of lesser severity, 0 ignored"),
+        "{}",
+        run.stderr()
+    );
     write("CRITICAL");
     let run = checkout.run(&["scan", "trivy", "--image", "redis:8", "--without", "trivy"]).expect(5);
     let found = "redis:8 (debian 13): libssl3 3.0.1: CRITICAL CVE-2026-1; fixed in 3.0.2";
@@ -294,6 +303,10 @@ fn what_trivy_reports_is_judged_and_what_is_ignored_has_a_reason() {
     assert!(run.stderr().contains(for_ever), "{}", run.stderr());
     checkout.write(".trivyignore.yaml", &format!("{ignore}    expired_at: 9999-12-31\n"));
     let run = checkout.run(&["scan", "trivy", "--image", "redis:8", "--offline"]).expect(0);
-    assert!(run.stderr().contains("redis:8; 0 of lesser severity, 1 ignored"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("redis:8, 1 packages; 0 of lesser severity, 1 ignored"),
+        "{}",
+        run.stderr()
+    );
     assert!(asked().contains("--offline-scan --skip-db-update --skip-java-db-update"), "{}", asked());
 }

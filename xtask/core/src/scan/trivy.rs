@@ -30,6 +30,7 @@ struct Report {
 #[serde(rename_all = "PascalCase", default)]
 struct Outcome {
     target: String,
+    packages: Option<Vec<serde::de::IgnoredAny>>,
     vulnerabilities: Option<Vec<Vulnerability>>,
     secrets: Option<Vec<Secret>>,
 }
@@ -81,17 +82,27 @@ pub struct Judged {
     pub lesser: usize,
     /// How many were ignored with a reason.
     pub ignored: usize,
+    /// How many packages it knew of what it looked at. Of none, nothing was said.
+    pub packages: usize,
 }
 
-/// Judges a report on `today` (`2026-11-25`), by the text of [`IGNORED`], empty when there is none.
+/// Judges reports (of an image, of its bill of materials) on `today` (`2026-11-25`), by the text of [`IGNORED`], empty when
+/// there is none.
 ///
 /// # Errors
-/// When the report is none of the schema, or the file of what is ignored cannot be read; in words.
-pub fn judge(report: &str, ignored: &str, today: &str) -> Result<Judged, String> {
-    let report: Report =
-        serde_json::from_str(report).map_err(|error| format!("Trivy's report is none: {error}"))?;
-    if report.schema_version != SCHEMA {
-        return Err(format!("Trivy's report has the schema {}, expected {SCHEMA}", report.schema_version));
+/// When a report is none of the schema, or the file of what is ignored cannot be read; in words.
+pub fn judge(reports: &[String], ignored: &str, today: &str) -> Result<Judged, String> {
+    let mut outcomes = Vec::new();
+    for report in reports {
+        let report: Report =
+            serde_json::from_str(report).map_err(|error| format!("Trivy's report is none: {error}"))?;
+        if report.schema_version != SCHEMA {
+            return Err(format!(
+                "Trivy's report has the schema {}, expected {SCHEMA}",
+                report.schema_version
+            ));
+        }
+        outcomes.extend(report.results.unwrap_or_default());
     }
     let ignored: Ignored = if ignored.trim().is_empty() {
         Ignored::default()
@@ -102,7 +113,8 @@ pub fn judge(report: &str, ignored: &str, today: &str) -> Result<Judged, String>
     for entry in ignored.vulnerabilities.iter().chain(&ignored.secrets) {
         judged.found.extend(entry.fault());
     }
-    for outcome in report.results.unwrap_or_default() {
+    for outcome in outcomes {
+        judged.packages += outcome.packages.map_or(0, |packages| packages.len());
         for vulnerability in outcome.vulnerabilities.unwrap_or_default() {
             let entry = ignored.vulnerabilities.iter().find(|entry| entry.id == vulnerability.id);
             if entry.is_some_and(|entry| entry.holds(today)) {
@@ -180,7 +192,8 @@ mod tests {
           {"VulnerabilityID": "CVE-2026-2", "PkgName": "zlib1g", "InstalledVersion": "1.2", "Severity": "HIGH"},
           {"VulnerabilityID": "CVE-2026-3", "PkgName": "tar", "InstalledVersion": "1.3", "Severity": "MEDIUM"},
           {"VulnerabilityID": "CVE-2026-4", "PkgName": "tar", "InstalledVersion": "1.3", "Severity": "UNKNOWN"}]},
-        {"Target": "service", "Class": "lang-pkgs", "Type": "rustbinary"},
+        {"Target": "service", "Class": "lang-pkgs", "Type": "rustbinary", "Packages": [
+          {"Name": "rocket", "Version": "0.5.1"}, {"Name": "serde", "Version": "1.0.1"}]},
         {"Target": "/app/config", "Class": "secret", "Secrets": [
           {"RuleID": "stripe-secret-token", "Category": "Stripe", "Severity": "CRITICAL", "Title": "Stripe Secret Key",
            "StartLine": 3, "EndLine": 3, "Match": "key = ****"}]}]}"#;
@@ -188,7 +201,7 @@ mod tests {
     const TODAY: &str = "2026-11-25";
 
     fn found(ignored: &str) -> Vec<String> {
-        let judged = judge(REPORT, ignored, TODAY).expect("a report");
+        let judged = judge(&[REPORT.to_owned()], ignored, TODAY).expect("a report");
         judged.found.iter().map(ToString::to_string).collect()
     }
 
@@ -200,7 +213,7 @@ mod tests {
             "app (debian 13.1): zlib1g 1.2: HIGH CVE-2026-2; no version has it fixed yet",
         ];
         assert_eq!(found(""), expected);
-        let judged = judge(REPORT, "", TODAY).expect("a report");
+        let judged = judge(&[REPORT.to_owned()], "", TODAY).expect("a report");
         assert_eq!((judged.lesser, judged.ignored), (2, 0));
     }
 
@@ -212,7 +225,7 @@ mod tests {
                  secrets:\n  - id: stripe-secret-token\n    expired_at: {end}\n    statement: an example\n"
             )
         };
-        let judged = judge(REPORT, &both("2026-11-26"), TODAY).expect("a report");
+        let judged = judge(&[REPORT.to_owned()], &both("2026-11-26"), TODAY).expect("a report");
         assert_eq!((judged.found.len(), judged.ignored), (1, 2));
         let over = found(&both("2026-11-25"));
         assert_eq!(over.len(), 3);
@@ -240,10 +253,14 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_no_pass() {
-        judge("", "", TODAY).expect_err("empty");
-        judge("{}", "", TODAY).expect_err("no schema");
-        judge(r#"{"SchemaVersion": 1}"#, "", TODAY).expect_err("another schema");
-        judge(REPORT, "vulnerabilities: 3", TODAY).expect_err("no list");
-        assert_eq!(judge(r#"{"SchemaVersion": 2}"#, "", TODAY), Ok(Judged::default()));
+        let judged = |report: &str| judge(&[report.to_owned()], "", TODAY);
+        judged("").expect_err("empty");
+        judged("{}").expect_err("no schema");
+        judged(r#"{"SchemaVersion": 1}"#).expect_err("another schema");
+        judge(&[REPORT.to_owned()], "vulnerabilities: 3", TODAY).expect_err("no list");
+        let nothing = r#"{"SchemaVersion": 2}"#;
+        assert_eq!(judged(nothing), Ok(Judged::default()), "and no package was looked at");
+        let both = judge(&[nothing.to_owned(), REPORT.to_owned()], "", TODAY).expect("two reports");
+        assert_eq!((both.packages, both.found.len()), (2, 3));
     }
 }

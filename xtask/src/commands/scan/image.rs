@@ -1,5 +1,7 @@
 //! The release image and its bill of materials. Asks the engine and cargo, and lets the pure rules judge.
 
+use std::path::PathBuf;
+
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 
@@ -64,9 +66,16 @@ pub(super) async fn bill_of_materials(context: &Context) -> Result<Verdict, Fail
     let bill = bill::bill_of_materials(&metadata, &package)
         .map_err(|error| Failure::new(Code::ProjectInvalid, error))?;
     let count = bill["components"].as_array().map_or(0, Vec::len);
-    let path = context.project.scratch().join(format!("{package}.cdx.json"));
+    let path = bill_file(context)?;
     crate::commands::keep(&path, &(format!("{bill:#}") + "\n"))?;
     Ok(Verdict::Passed(format!("{count} components in {}", context.project.relative(&path).display())))
+}
+
+/// Where the bill is written.
+pub(super) fn bill_file(context: &Context) -> Result<PathBuf, Failure> {
+    let (stack, ..) = context.project.stack_as_found()?;
+    let package = identity::made_here(&stack)?.package;
+    Ok(context.project.scratch().join(format!("{package}.cdx.json")))
 }
 
 async fn metadata(context: &Context) -> Result<Value, Failure> {

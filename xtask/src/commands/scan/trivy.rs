@@ -1,5 +1,6 @@
 //! Trivy, from its own image, on an image: the archive that the engine writes goes in, a report comes out, and `scan/trivy`
-//! judges it. Its image comes from where all images come from; its database it fetches itself, unless `--offline`.
+//! judges it. In the release image it can see no package, a static program on nothing; so it is given the bill of materials
+//! as well. Its image comes from where all images come from; its database it fetches itself, unless `--offline`.
 //!
 //! Must not: give it the engine's socket. Whoever has that has the machine.
 
@@ -16,7 +17,7 @@ use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
 use crate::images::{Availability, Needed, Source, obtain, survey};
 use crate::limits;
-use crate::scan::trivy::{IGNORED, judge};
+use crate::scan::trivy::{IGNORED, Judged, judge};
 use crate::session::Session;
 use crate::stack::ImageReference;
 
@@ -26,6 +27,11 @@ const IMAGE_VARIABLE: &str = "HOMEPORT_TRIVY_IMAGE";
 
 /// Trivy's own variable for where its database is kept ("Cache"); a site without network fills that directory elsewhere.
 const CACHE_VARIABLE: &str = "TRIVY_CACHE_DIR";
+
+/// What it is given, in the directory that it works in, and what it writes there.
+const IMAGE_ARCHIVE: &str = "image.tar";
+const BILL: &str = "bill.cdx.json";
+const REPORT: &str = "report.json";
 
 /// Where the directory that it works in is seen.
 const INSIDE: &str = "/trivy";
@@ -56,31 +62,33 @@ pub(super) async fn check(
     };
     let cache = cache(&directory);
     std::fs::create_dir_all(&cache).map_err(unwritable)?;
-    // A report of an earlier run must not be taken for this one's.
-    match std::fs::remove_file(directory.join("report.json")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(error)),
-        _ => {}
-    }
-    write_archive(&session, &reference, &directory.join("image.tar")).await?;
-    let ended = run(&session, trivy, &directory, &cache, offline).await;
+    let place = Place { session: &session, trivy, directory: &directory, cache: &cache, offline };
+    write_archive(&session, &reference, &directory.join(IMAGE_ARCHIVE)).await?;
+    let of_image = place.report(&["image", "--scanners", "vuln,secret", "--input"], IMAGE_ARCHIVE).await;
     // An archive of some megabytes that nobody reads again.
-    let _ = std::fs::remove_file(directory.join("image.tar"));
-    let ended = ended?;
-    let report = std::fs::read_to_string(directory.join("report.json"));
-    let (Ok(report), 0) = (report, ended.status) else {
-        let last = ended.lines.len().saturating_sub(LAST);
-        let said = ended.lines[last..].join("; ");
-        return Ok(Verdict::NotRun(format!(
-            "Trivy ended with status {} and no report: {said}",
-            ended.status
-        )));
+    let _ = std::fs::remove_file(directory.join(IMAGE_ARCHIVE));
+    let mut reports = vec![of_image?];
+    if chosen.is_none() {
+        image::bill_of_materials(context).await?;
+        std::fs::copy(image::bill_file(context)?, directory.join(BILL)).map_err(unwritable)?;
+        reports.push(place.report(&["sbom"], BILL).await?);
+    }
+    let reports: Vec<String> = match reports.into_iter().collect() {
+        Ok(reports) => reports,
+        Err(why) => return Ok(Verdict::NotRun(why)),
     };
     let ignored = std::fs::read_to_string(context.project.root().join(IGNORED)).unwrap_or_default();
     let today = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let judged = judge(&report, &ignored, &today[..10])
-        .map_err(|error| Failure::new(Code::MachineUnready, error).details(ended.lines))?;
-    let looked_at = format!("{reference}; {} of lesser severity, {} ignored", judged.lesser, judged.ignored);
-    Ok(verdict(&judged.found, looked_at))
+    let judged =
+        judge(&reports, &ignored, &today[..10]).map_err(|error| Failure::new(Code::MachineUnready, error))?;
+    if judged.packages == 0 && judged.found.is_empty() {
+        return Ok(Verdict::NotRun(format!("Trivy saw no package in {reference}, so it judged nothing")));
+    }
+    let Judged { packages, lesser, ignored, found } = judged;
+    Ok(verdict(
+        &found,
+        format!("{reference}, {packages} packages; {lesser} of lesser severity, {ignored} ignored"),
+    ))
 }
 
 /// Where Trivy keeps its database.
@@ -124,27 +132,53 @@ async fn write_archive(session: &Session, reference: &str, path: &Path) -> Resul
     file.flush().await.map_err(unwritable)
 }
 
-/// Runs it. That something was found is no failure of Trivy's here (`--exit-code 0`): the report says what, and is judged.
-async fn run(
-    session: &Session,
+/// What Trivy is, and where it works.
+struct Place<'a> {
+    session: &'a Session,
     trivy: ImageReference,
-    directory: &Path,
-    cache: &Path,
+    directory: &'a Path,
+    cache: &'a Path,
     offline: bool,
-) -> Result<OneShotEnd, Failure> {
-    let (input, output) = (format!("{INSIDE}/image.tar"), format!("{INSIDE}/report.json"));
-    let mut command: Vec<&str> =
-        vec!["trivy", "image", "--input", &input, "--format", "json", "--output", &output];
-    command.extend(["--cache-dir", CACHE, "--scanners", "vuln,secret", "--exit-code", "0", "--no-progress"]);
-    if offline {
-        command.extend(["--offline-scan", "--skip-db-update", "--skip-java-db-update"]);
+}
+
+impl Place<'_> {
+    /// Its report of a file; inside, why there is none. That something was found is no failure of Trivy's here
+    /// (`--exit-code 0`): the report says what, and is judged.
+    async fn report(&self, verb: &[&str], file: &str) -> Result<Result<String, String>, Failure> {
+        let path = self.directory.join(REPORT);
+        // That of an earlier run must not be taken for this one's.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let message = format!("cannot remove {}: {error}", path.display());
+                return Err(Failure::new(Code::ProjectInvalid, message));
+            }
+            _ => {}
+        }
+        let ended = self.run(verb, file).await?;
+        if let (Ok(report), 0) = (std::fs::read_to_string(&path), ended.status) {
+            return Ok(Ok(report));
+        }
+        let last = ended.lines.len().saturating_sub(LAST);
+        let said = ended.lines[last..].join("; ");
+        Ok(Err(format!("Trivy ended with status {} and no report: {said}", ended.status)))
     }
-    let what = OneShot {
-        image: trivy,
-        command: command.into_iter().map(str::to_owned).collect(),
-        mounts: Vec::new(),
-        limit: limits::TRIVY,
-    };
-    let writes = vec![(directory.to_owned(), INSIDE.to_owned()), (cache.to_owned(), CACHE.to_owned())];
-    Ok(session.engine.run_once_free(&what, &Freedom { writes, network: !offline }).await?)
+
+    async fn run(&self, verb: &[&str], file: &str) -> Result<OneShotEnd, Failure> {
+        let (input, output) = (format!("{INSIDE}/{file}"), format!("{INSIDE}/{REPORT}"));
+        let mut command = [&["trivy"], verb, &[&input, "--format", "json", "--output", &output]].concat();
+        // Without the packages, a report of nothing looks like one of an image that is well.
+        command.extend(["--list-all-pkgs", "--cache-dir", CACHE, "--exit-code", "0", "--no-progress"]);
+        if self.offline {
+            command.extend(["--offline-scan", "--skip-db-update", "--skip-java-db-update"]);
+        }
+        let what = OneShot {
+            image: self.trivy.clone(),
+            command: command.into_iter().map(str::to_owned).collect(),
+            mounts: Vec::new(),
+            limit: limits::TRIVY,
+        };
+        let writes =
+            vec![(self.directory.to_owned(), INSIDE.to_owned()), (self.cache.to_owned(), CACHE.to_owned())];
+        Ok(self.session.engine.run_once_free(&what, &Freedom { writes, network: !self.offline }).await?)
+    }
 }
