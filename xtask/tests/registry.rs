@@ -343,7 +343,8 @@ async fn a_release_is_published_only_as_what_it_is() {
     }
 }
 
-/// The same commit, built again, is another image: its configuration has another time.
+/// The same commit, built again, is another image, because its configuration has another time; and the same release, so
+/// that a job which failed behind its push can be run again.
 #[tokio::test]
 async fn what_a_version_means_does_not_change_unasked() {
     let Some(registry) = registry(Door::default()).await else { return };
@@ -359,6 +360,36 @@ async fn what_a_version_means_does_not_change_unasked() {
     let first = there().await;
 
     checkout.build(&engine, &commit).await;
+    let (status, said) = checkout.push(PASSWORD, &[&target, "--tag", version, "--tag", "further"]).await;
+    assert!(status == 0 && said.contains(&format!("already pushed from this commit: {first}")), "{said}");
+    assert_eq!(there().await, first);
+    let further = format!("{target}:further");
+    let digest = engine.registry_image(&further, None).await.expect("pushed with it");
+    assert_eq!(digest, first, "the first one has the further tag");
+    let written = std::fs::read_to_string(checkout.directory.path().join("target/homeport/pushed.json"))
+        .expect("what was pushed is written");
+    assert!(written.contains(&first), "{written}");
+    engine.remove_image(&further).await.expect("removed");
+    let local = format!("{}:{version}", checkout.repository);
+    let (here, published) = (engine.image(&local).await, engine.image(&format!("{target}@{first}")).await);
+    assert_eq!(
+        here.expect("asked"),
+        published.expect("asked"),
+        "what would be deployed is what is published"
+    );
+
+    checkout.git(&[
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example.org",
+        "commit",
+        "-qm",
+        "y",
+        "--allow-empty",
+    ]);
+    let commit = checkout.git(&["rev-parse", "HEAD"]);
+    checkout.build(&engine, &commit).await;
     let (status, said) = checkout.push(PASSWORD, &[&target]).await;
     let refusal = format!("cannot push {reference}: it is there with another image, {first}");
     assert!(status == 5 && said.contains(&refusal) && said.contains("--overwrite"), "{status}: {said}");
@@ -366,6 +397,8 @@ async fn what_a_version_means_does_not_change_unasked() {
     let (status, said) = checkout.push(PASSWORD, &[&target, "--overwrite"]).await;
     assert_eq!(status, 0, "{said}");
     assert_ne!(there().await, first);
+    // Without a tag it is held by its digest alone.
+    engine.remove_image(&format!("{target}@{first}")).await.expect("removed");
 
     std::fs::rename(checkout.directory.path().join(".git"), checkout.directory.path().join("no-git"))
         .expect("renamed");
@@ -398,6 +431,8 @@ async fn what_was_pushed_is_what_is_deployed() {
     let digest = engine.registry_image(&format!("{target}:{version}"), None).await.expect("it is there");
     let (status, said, asked) = checkout.deploy("far-away").await;
     let expected = format!("-- deploy --context far-away --image {target}:{version}@{digest}\n");
+    let told = format!("pushed before this run: {target}:{version}@{digest}");
+    assert!(said.contains(&told), "{said}");
     assert!(status == 0 && asked.ends_with(&expected), "{status}: {said}\n{asked}");
     let (status, said, asked) = checkout.deploy("").await;
     let id = engine.image(&local).await.expect("asked").expect("it is there").id;

@@ -110,7 +110,14 @@ pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure
     tags.dedup();
     // `latest` is meant to move.
     let kept = tags.iter().filter(|tag| !arguments.overwrite && *tag != "latest").collect::<Vec<_>>();
-    overwrites_nothing(context, &session.engine, &image, &repository, &kept).await?;
+    let image = match there_already(context, &session.engine, &image, &repository, &kept).await? {
+        Some(published) => {
+            // What is deployed from here is what is published.
+            session.engine.tag_image(&published.id, &local).await?;
+            published
+        }
+        None => image,
+    };
     let digest = publish(context, &session.engine, &image.id, &repository, &tags).await?;
     let pushed = Pushed { repository, tags, digest, image: image.id, revision };
     write(context, arguments, &pushed)?;
@@ -176,35 +183,60 @@ fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: 
 }
 
 /// Asks before anything is pushed whether a tag has another image there: who relies on a version must not get another one.
-async fn overwrites_nothing(
+/// An image of the same commit, built once more, is that version as well: a release that is run again goes on with the one
+/// that was published first, which is returned.
+async fn there_already(
     context: &Context,
     engine: &Engine,
     image: &StoredImage,
     repository: &str,
     tags: &[&String],
-) -> Result<(), Failure> {
+) -> Result<Option<StoredImage>, Failure> {
     if tags.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let title = format!("look what {repository} has");
     let mut checklist = Checklist::announce(&context.events, &context.cancel, vec![title]);
     checklist
         .step(async |reporter| {
+            let mut published: Option<StoredImage> = None;
             for tag in tags {
                 let reference = ImageReference::new(format!("{repository}:{tag}"));
-                let there = images::published(engine, &reference, reporter).await?;
+                let Some(digest) = images::published(engine, &reference, reporter).await? else { continue };
                 // The engine remembers under which digests it has pushed or pulled an image.
-                let is_it = |digest: &String| image.digests.iter().any(|known| known.ends_with(digest));
-                if let Some(digest) = there.filter(|digest| !is_it(digest)) {
+                let known = published.as_ref().unwrap_or(image);
+                if known.digests.iter().any(|known| known.ends_with(&digest)) {
+                    continue;
+                }
+                let by_digest = ImageReference::new(format!("{repository}@{digest}"));
+                let there = images::bring(engine, &by_digest, reporter).await?;
+                if published.is_some() || !is_the_same_release(image, &there) {
                     let message =
                         format!("cannot push {reference}: it is there with another image, {digest}");
                     return Err(Failure::new(Code::ChecksFailed, message)
                         .hint("raise the version in Cargo.toml; `--overwrite` puts this one in its place"));
                 }
+                published = Some(there);
             }
-            Ok(((), None))
+            let said = published.as_ref().map(|there| {
+                let digest = there.digests.iter().find_map(|known| known.strip_prefix(repository));
+                format!(
+                    "already pushed from this commit: {}",
+                    digest.unwrap_or(&there.id).trim_start_matches('@')
+                )
+            });
+            Ok((published, said))
         })
         .await
+}
+
+/// Whether two images are of one commit and for one kind of machine. What was built from files that differ from a commit is
+/// like nothing else.
+fn is_the_same_release(one: &StoredImage, other: &StoredImage) -> bool {
+    let revision = |image: &StoredImage| {
+        image.labels.get(REVISION_LABEL).filter(|revision| !revision.ends_with(identity::DIRTY)).cloned()
+    };
+    one.architecture == other.architecture && revision(one).is_some() && revision(one) == revision(other)
 }
 
 /// Pushes one tag after the other: the layers go with the first.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ImageError;
 use super::credentials::{credentials, credentials_to_push};
-use crate::engine::{Engine, EngineError, LayerProgress};
+use crate::engine::{Engine, EngineError, LayerProgress, StoredImage};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::stack::ImageReference;
@@ -67,6 +67,27 @@ pub async fn published(
         Err(ImageError::Engine(error)) if is_final(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Brings what a registry has under a digest, by the account that pushes; the engine then knows what it is.
+///
+/// # Errors
+/// When the registry refuses.
+pub async fn bring(
+    engine: &Engine,
+    reference: &ImageReference,
+    reporter: &StepReporter,
+) -> Result<StoredImage, ImageError> {
+    let credentials = credentials_to_push(reference).await?;
+    let name = reference.as_str();
+    again(reporter, async || {
+        let mut sum = Sum::default();
+        engine.pull_image(name, credentials.as_ref(), |progress| sum.add(&progress, reporter)).await
+    })
+    .await?;
+    let missing =
+        || ImageError::NotBrought { reference: reference.clone(), source_name: "the registry".to_owned() };
+    engine.image(name).await?.ok_or_else(missing)
 }
 
 /// Tries until it succeeds, fails for good, or has been tried often enough.
