@@ -3,12 +3,15 @@
 //!
 //! Must not: read their arguments; the other program does, by the same types (`cli::ClusterCommand`).
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::Context;
 use crate::companion;
+use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::process::ProcessError;
+use crate::process::{ProcessError, Program, Stream};
+use crate::ui::Format;
 
 /// The package, and the program in it.
 const PACKAGE: &str = "xtask-cluster";
@@ -56,19 +59,120 @@ async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
         ));
     }
     let program = companion::run(PACKAGE, Duration::MAX).args(words.iter().copied());
+    if context.format == Format::Json {
+        return told(context, program.args(["--format", "json"]).at_terminal(), words).await;
+    }
     let status = program.interactive().await.map_err(|error| missing(&error))?;
+    ended(status, words)
+}
+
+/// What its exit status says. What it said of it stands above.
+fn ended(status: ExitStatus, words: &[&str]) -> Result<(), Failure> {
     let code = match status.code() {
         Some(0) => return Ok(()),
-        Some(7) => Code::RolledBack,
-        Some(6) => Code::NotHealthy,
+        Some(1) => Code::Internal,
+        Some(2) => Code::Usage,
+        Some(3) => Code::ProjectInvalid,
         Some(4) => Code::ClusterUnusable,
+        Some(6) => Code::NotHealthy,
+        Some(7) => Code::RolledBack,
         Some(130) | None => Code::Interrupted,
         _ => Code::ClusterRefused,
     };
     Err(Failure::new(code, format!("{} ended with {status}", words.join(" "))))
 }
 
+/// Runs it as a part of this stream of events: what it tells is told here, its beginning, its end and its failure apart,
+/// which are this command's to tell.
+async fn told(context: &Context, program: Program, words: &[&str]) -> Result<(), Failure> {
+    let mut failure = None;
+    let ran = program.run(|stream, line| match (stream, serde_json::from_str(line)) {
+        (Stream::Stdout, Ok(value)) => match told_of(&value) {
+            Told::Here => context.events.send(Event::Answered { lines: Vec::new(), value }),
+            Told::Failure(told) => failure = Some(told),
+            Told::Frame => {}
+        },
+        _ => {
+            let (source, line) = (PACKAGE.to_owned(), line.to_owned());
+            context.events.send(Event::Output { step: None, source, line });
+        }
+    });
+    match ran.await {
+        Ok(()) => Ok(()),
+        Err(ProcessError::Failed { status, .. }) => match failure {
+            Some(failure) => Err(failure),
+            None => ended(status, words),
+        },
+        Err(error) => Err(missing(&error)),
+    }
+}
+
+/// What becomes of an event of the other program.
+enum Told {
+    /// It is told here as it is.
+    Here,
+    /// It is how the other program ended.
+    Failure(Failure),
+    /// It says that the other program began or ended.
+    Frame,
+}
+
+fn told_of(event: &serde_json::Value) -> Told {
+    let text = |name: &str| event[name].as_str();
+    match text("event") {
+        Some("run-started" | "run-finished") => Told::Frame,
+        Some("failed") => {
+            let code = Code::ALL.iter().find(|code| Some(code.as_str()) == text("code"));
+            let details = event["details"].as_array().into_iter().flatten();
+            let failure = Failure::new(*code.unwrap_or(&Code::Internal), text("message").unwrap_or_default())
+                .details(details.filter_map(|line| line.as_str()).map(str::to_owned));
+            Told::Failure(match text("hint") {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            })
+        }
+        _ => Told::Here,
+    }
+}
+
 fn missing(error: &ProcessError) -> Failure {
     Failure::new(Code::ProgramMissing, format!("cannot start {PACKAGE}: {error}"))
         .hint("install Rust from https://rustup.rs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_comes_through_as_it_was_told() {
+        let failure = Failure::new(Code::RolledBack, "the smoke test failed")
+            .details(["GET / answered 500".to_owned()])
+            .hint("`cargo xtask verify`");
+        let event = serde_json::to_value(Event::from(&failure)).expect("an event is JSON");
+        assert!(matches!(told_of(&event), Told::Failure(told) if told == failure));
+        let note = serde_json::to_value(Event::Note { text: "x".to_owned() }).expect("an event is JSON");
+        assert!(matches!(told_of(&note), Told::Here));
+        let end = Event::RunFinished { took: Duration::ZERO, failure: None, exit: 0 };
+        assert!(matches!(told_of(&serde_json::to_value(end).expect("an event is JSON")), Told::Frame));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_exit_status_says_what_it_means() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let code = |status: i32| ended(ExitStatus::from_raw(status << 8), &["deploy"]).err().map(|f| f.code);
+        let table = [
+            (0, None),
+            (1, Some(Code::Internal)),
+            (2, Some(Code::Usage)),
+            (3, Some(Code::ProjectInvalid)),
+            (5, Some(Code::ClusterRefused)),
+            (7, Some(Code::RolledBack)),
+            (130, Some(Code::Interrupted)),
+        ];
+        for (status, expected) in table {
+            assert_eq!(code(status), expected, "{status}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::cli::{self, Check, Stage};
 use crate::commands::{Context, cluster, dev, down, image, lint, push, scan, test};
 use crate::doctor::Need;
 use crate::failure::{Code, Failure};
+use crate::session::Session;
 
 /// The variable that names the context of the kubeconfig to deploy to; the kind cluster when it is not set.
 const CONTEXT_VARIABLE: &str = "HOMEPORT_CONTEXT";
@@ -99,19 +100,69 @@ fn named_context() -> Option<String> {
 /// A cluster that is named pulls what was pushed, by its digest. The kind cluster is sent the engine's image, which must be
 /// the one that was pushed where something was.
 async fn deploy(context: &Context, passed: &[Stage]) -> Result<(), Failure> {
+    let push = push_of(passed);
     if let Some(name) = named_context() {
         let pushed = push::pushed(context).await?.ok_or_else(|| push::nothing_pushed(&name))?;
+        match push {
+            Push::Here => {}
+            Push::Before => context.events.note(format!("pushed before this run: {}", pushed.by_digest())),
+            Push::Unrelated => {
+                let (session, _) = context.session_as_found(false).await?;
+                pushed.is_held(&session.engine, &built(&session)?).await?;
+            }
+        }
         return cluster::deploy_by_context(context, &name, &pushed.by_digest()).await;
     }
     let (session, _) = context.session_as_found(false).await?;
-    let made = image::identity::made_here(&session.stack)?;
-    let mut image = format!("{}:{}", made.repository, image::identity::VERSION);
-    // What was built in this run and not pushed stands in no relation to an earlier push.
-    if (passed.contains(&Stage::Push) || !passed.contains(&Stage::Build))
+    let mut image = built(&session)?;
+    if push != Push::Unrelated
         && let Some(pushed) = push::pushed(context).await?
     {
         pushed.is_held(&session.engine, &image).await?;
         image = pushed.image;
     }
     cluster::deploy(context, &image).await
+}
+
+/// What was last pushed, as seen from this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Push {
+    /// It is this run's.
+    Here,
+    /// It is an earlier run's, and so is the image.
+    Before,
+    /// This run has built an image and not pushed it.
+    Unrelated,
+}
+
+fn push_of(passed: &[Stage]) -> Push {
+    match (passed.contains(&Stage::Build), passed.contains(&Stage::Push)) {
+        (_, true) => Push::Here,
+        (false, false) => Push::Before,
+        (true, false) => Push::Unrelated,
+    }
+}
+
+/// The release image as `image build` names it.
+fn built(session: &Session) -> Result<String, Failure> {
+    let made = image::identity::made_here(&session.stack)?;
+    Ok(format!("{}:{}", made.repository, image::identity::VERSION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_before_is_told_from_what_this_run_has_built() {
+        let table: [(&[Stage], Push); 4] = [
+            (&[], Push::Before),
+            (&[Stage::Lint], Push::Before),
+            (&[Stage::Build, Stage::Push], Push::Here),
+            (&[Stage::Build], Push::Unrelated),
+        ];
+        for (passed, expected) in table {
+            assert_eq!(push_of(passed), expected, "{passed:?}");
+        }
+    }
 }
