@@ -3,13 +3,13 @@
 //!
 //! Must not: decide when a container is exchanged; the plan says so. It asks the engine nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::limits;
-use crate::plan::{Container, ContainerState};
+use crate::plan::{Container, ContainerState, Health};
 use crate::proxy::{Drain, Front};
 use crate::stack::{Port, ServiceName, Stack};
 
@@ -20,6 +20,8 @@ pub struct Fronts(Arc<Mutex<Open>>);
 #[derive(Debug, Default)]
 struct Open {
     fronts: BTreeMap<(ServiceName, Port), Front>,
+    /// Those whose container has begun to start.
+    starting: BTreeSet<(ServiceName, Port)>,
     /// Servers that get no more requests and may still have some.
     draining: BTreeMap<SocketAddr, Vec<Drain>>,
 }
@@ -70,26 +72,31 @@ impl Fronts {
         }
     }
 
-    /// Puts behind each front the container of its service that runs, unless what is behind it runs; where there is none,
-    /// requests wait.
+    /// Puts behind each front the container of its service that runs, unless what is behind it runs. One that has only begun
+    /// to start is not sent anything before its health check has passed: where there is no other, requests wait.
     pub fn align(&self, containers: &[Container]) {
         let mut open = self.open();
-        let Open { fronts, draining } = &mut *open;
+        let Open { fronts, starting, draining } = &mut *open;
+        starting.clear();
         for ((name, port), front) in fronts {
             let mut running: Vec<&Container> = (containers.iter())
                 .filter(|one| one.service == *name && matches!(one.state, ContainerState::Running(_)))
                 .collect();
             running.sort_by_key(|one| one.role);
-            let reached: Vec<SocketAddr> =
-                running.iter().filter_map(|one| one.ports.get(&port.target).copied()).collect();
+            let address = |one: &&Container| one.ports.get(&port.target).copied();
             let server = front.server();
-            if server.is_some_and(|server| reached.contains(&server)) {
+            if server.is_some() && running.iter().any(|one| address(one) == server) {
                 continue;
             }
-            let drain = match reached.first() {
-                Some(&address) => front.switch(address),
+            let starts = |one: &&&Container| one.state == ContainerState::Running(Health::Starting);
+            let ready = running.iter().filter(|one| !starts(one)).find_map(address);
+            if ready.is_none() && running.iter().any(|one| starts(&one)) {
+                starting.insert((name.clone(), port.clone()));
+            }
+            let drain = match ready {
+                Some(address) => front.switch(address),
                 // A reason that was given stands until something is on its way.
-                None if server.is_some() => front.hold(),
+                None if server.is_some() || !running.is_empty() => front.hold(),
                 None => continue,
             };
             keep(draining, drain);
@@ -105,7 +112,10 @@ impl Fronts {
 
     /// Answers requests that would wait for nothing with a reason; one that was given before stands.
     pub fn explain(&self, why: &str) {
-        for front in self.open().fronts.values().filter(|front| front.waits()) {
+        let open = self.open();
+        let in_vain =
+            open.fronts.iter().filter(|(key, front)| front.waits() && !open.starting.contains(*key));
+        for (_, front) in in_vain {
             front.refuse(why).forget();
         }
     }
@@ -126,7 +136,7 @@ impl Fronts {
             }
         }
         let mut open = self.open();
-        let Open { fronts, draining } = &mut *open;
+        let Open { fronts, draining, .. } = &mut *open;
         for ((_, port), front) in fronts.iter().filter(|((service, _), _)| service == name) {
             if let Some(&address) = reached.get(&port.target) {
                 keep(draining, front.switch(address));
@@ -140,7 +150,7 @@ impl Fronts {
     pub async fn release(&self, container: &Container, bound: Duration) {
         let drains: Vec<Drain> = {
             let mut open = self.open();
-            let Open { fronts, draining } = &mut *open;
+            let Open { fronts, draining, .. } = &mut *open;
             let behind = |front: &&Front| {
                 front.server().is_some_and(|server| container.ports.values().any(|port| *port == server))
             };
@@ -148,7 +158,6 @@ impl Fronts {
             let before = container.ports.values().filter_map(|port| draining.remove(port)).flatten();
             held.chain(before).collect()
         };
-        let bound = bound.min(limits::PROXY_DRAIN);
         futures_util::future::join_all(drains.into_iter().map(|drain| drain.done(bound))).await;
     }
 
@@ -169,3 +178,6 @@ fn keep(draining: &mut BTreeMap<SocketAddr, Vec<Drain>>, drain: Drain) {
         draining.entry(server).or_default().push(drain);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
+pub mod attempts;
 pub mod checklist;
 pub mod cli;
 pub mod commands;
@@ -8,6 +9,8 @@ pub mod doctor;
 pub mod fronts;
 pub mod images;
 pub mod interrupt;
+pub mod last_words;
+pub mod leaving;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;

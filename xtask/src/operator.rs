@@ -2,19 +2,24 @@
 //!
 //! Must not: decide whether an action is needed.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+mod waits;
 
-use crate::engine::{Blueprint, Done, Engine, EngineError, Waited};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use crate::attempts::Attempts;
+use crate::engine::{Blueprint, Done, Engine, EngineError};
 use crate::event::StepReporter;
 use crate::execute::{Built, Effect, Operator};
 use crate::failure::{Code, Failure};
 use crate::fronts::{Fronts, Unavailable};
 use crate::images::{self, HostBuild, ImageError};
+use crate::leaving::Leaving;
 use crate::limits;
-use crate::plan::{Action, ContainerId, Role, Seat};
-use crate::project::{Project, note_reload};
-use crate::proxy::ready;
+use crate::plan::{Action, Observed, Repeats, Seat};
+use crate::project::{Project, digest_repeats, note_reload};
+use crate::session::Session;
 use crate::stack::{ServiceName, Stack};
 
 /// Carries out the steps of a plan on one project's stack.
@@ -28,8 +33,33 @@ pub struct StackOperator<'a> {
     pub stack: &'a Stack,
     /// The digests that containers are labelled with.
     pub mounted_files: &'a BTreeMap<ServiceName, String>,
+    /// What decides over the work of one-shots.
+    pub repeats: &'a BTreeMap<ServiceName, Repeats>,
     /// The ports that are held in the place of services.
     pub fronts: &'a Fronts,
+    /// The containers that have made way for another.
+    pub leaving: &'a Leaving,
+    /// The versions that were tried in vain.
+    pub attempts: &'a Attempts,
+    /// Where the containers that got ready are reached: whoever waited for them has seen it.
+    reached: Mutex<Vec<(Seat, BTreeMap<u16, SocketAddr>)>>,
+}
+
+impl<'a> StackOperator<'a> {
+    /// What carries out a plan that was made of this.
+    pub fn new(session: &'a Session, observed: &'a Observed) -> Self {
+        Self {
+            engine: &session.engine,
+            project: &session.project,
+            stack: &session.stack,
+            mounted_files: &observed.mounted_files,
+            repeats: &observed.repeats,
+            fronts: &session.fronts,
+            leaving: &session.leaving,
+            attempts: &session.attempts,
+            reached: Mutex::default(),
+        }
+    }
 }
 
 impl Operator for StackOperator<'_> {
@@ -50,6 +80,7 @@ impl Operator for StackOperator<'_> {
                     image: image.clone(),
                 };
                 let made = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
+                self.refuse_overtaken()?;
                 let spent = Some(Built { compiled: made.compiled, packed: made.packed });
                 Ok(Effect {
                     built: spent,
@@ -71,19 +102,21 @@ impl Operator for StackOperator<'_> {
             Action::CreateContainer(seat) => self.create(seat).await,
             Action::StartContainer(seat) => {
                 let started = self.engine.start_container(project, seat).await;
-                started.map_err(|error| start_refused(&seat.service, &error))?;
-                Ok(Effect::changed())
+                match started.map_err(|error| start_refused(&seat.service, &error)) {
+                    Ok(()) => Ok(Effect::changed()),
+                    Err(failure) => Err(self.given_up(seat, failure).await),
+                }
             }
             Action::UnpauseContainer(container) => {
                 self.engine.unpause_container(&container.id).await?;
                 Ok(Effect::changed())
             }
             Action::RemoveContainer { container, grace } => {
-                self.fronts.release(container, *grace).await;
+                self.fronts.release(container, (*grace).min(limits::PROXY_DRAIN)).await;
                 Ok(effect(self.engine.remove_container(&container.id, *grace).await?))
             }
             Action::StopContainer { container, grace } => {
-                self.fronts.release(container, *grace).await;
+                self.fronts.release(container, (*grace).min(limits::PROXY_DRAIN)).await;
                 Ok(effect(self.engine.stop_container(&container.id, *grace).await?))
             }
             Action::ReloadContainer { container, signal } => {
@@ -95,8 +128,17 @@ impl Operator for StackOperator<'_> {
             }
             Action::AwaitHealthy(seat) => self.await_healthy(seat, reporter).await,
             Action::Switch(seat) => {
-                let reached = self.engine.reach(project, seat).await?;
+                let reached = match self.known(seat) {
+                    Some(reached) => reached,
+                    None => self.engine.reach(project, seat).await?,
+                };
+                self.attempts.succeeded(&seat.service);
                 self.fronts.switch(self.stack, &seat.service, &reached).await?;
+                Ok(Effect::changed())
+            }
+            Action::Retire(container) => Ok(effect(self.engine.retire(project, container).await?)),
+            Action::LetGo { container, grace } => {
+                self.leaving.let_go(self.engine, self.fronts, reporter.events(), container, *grace);
                 Ok(Effect::changed())
             }
             Action::RenameSuccessor(name) => {
@@ -119,95 +161,27 @@ impl StackOperator<'_> {
             role: seat.role,
             service: &self.stack.services[name],
             files_hash: self.mounted_files.get(name).map_or("", String::as_str),
+            repeat_hash: self.repeats.get(name).map_or("", |repeats| repeats.digest.as_str()),
         };
         self.engine.create_container(blueprint).await?;
         // One that a killed run left is as good as new: both are to be started.
         Ok(Effect::changed())
     }
 
-    async fn await_healthy(&self, seat: &Seat, reporter: &StepReporter) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, seat).await?;
-        let waited = self.engine.await_healthy(&container, reporter).await?;
-        let healthy = self.judge(&seat.service, &container, waited).await;
-        let ready = match healthy {
-            Ok(effect) => self.await_ready(seat, &container, reporter).await.map(|()| effect),
-            Err(failure) => Err(failure),
-        };
-        ready.map_err(|failure| match seat.role {
-            Role::Holder => failure,
-            Role::Successor => failure.hint("the version before serves on; the next save tries again"),
-        })
+    fn known(&self, seat: &Seat) -> Option<BTreeMap<u16, SocketAddr>> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.iter().rev().find(|(reached, _)| reached == seat).map(|(_, ports)| ports.clone())
     }
 
-    /// Waits until a fronted service says that it is ready, where it does: before that it gets no requests.
-    async fn await_ready(
-        &self,
-        seat: &Seat,
-        container: &ContainerId,
-        reporter: &StepReporter,
-    ) -> Result<(), Failure> {
-        let name = &seat.service;
-        let service = &self.stack.services[name];
-        let (Some(path), Some(front)) = (&service.homeport.ready_path, service.fronts.first()) else {
+    /// What was built may know of work that the plan does not: a migration that was saved while the compiler ran. The next
+    /// plan sees both.
+    fn refuse_overtaken(&self) -> Result<(), Failure> {
+        let now = digest_repeats(self.stack, self.project.root());
+        let Some((_, changed)) = now.iter().find(|(name, now)| self.repeats.get(*name) != Some(now)) else {
             return Ok(());
         };
-        let begun = Instant::now();
-        loop {
-            let reached = self.engine.reach(&self.stack.project, seat).await?;
-            let Some(&server) = reached.get(&front.target) else {
-                // It ended meanwhile, and this look tells how.
-                let waited = self.engine.await_healthy(container, reporter).await?;
-                self.judge(name, container, waited).await?;
-                if begun.elapsed() > limits::HEALTHY {
-                    let message = format!("{name} runs, and its port {} leads nowhere", front.target);
-                    return Err(Failure::new(Code::NotHealthy, message).hint(
-                        "a service whose port `dev` holds must be on a network that reaches this machine",
-                    ));
-                }
-                tokio::time::sleep(limits::PROBE_PAUSE).await;
-                continue;
-            };
-            let Err(said) = ready(server, path).await else { return Ok(()) };
-            if begun.elapsed() > limits::HEALTHY {
-                let message =
-                    format!("{name} did not become ready within {} s: {said}", limits::HEALTHY.as_secs());
-                return Err(self.with_log(Failure::new(Code::NotHealthy, message), name, container).await);
-            }
-            reporter.message(said);
-            tokio::time::sleep(limits::PROBE_PAUSE).await;
-        }
-    }
-
-    /// What a wait came to.
-    async fn judge(
-        &self,
-        name: &ServiceName,
-        container: &ContainerId,
-        waited: Waited,
-    ) -> Result<Effect, Failure> {
-        match waited {
-            Waited::Well { checked: true } => Ok(Effect::changed().detail("healthy")),
-            Waited::Well { checked: false } => Ok(Effect::changed().detail("running")),
-            Waited::Ended(status) => Err(self.ended(name, container, status, "run").await),
-            Waited::TimedOut { limit, last } => {
-                let seen =
-                    if last.is_empty() { String::new() } else { format!("; its health check says: {last}") };
-                let message = format!("{name} did not become healthy within {} s{seen}", limit.as_secs());
-                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, container).await)
-            }
-        }
-    }
-
-    async fn await_completed(&self, name: &ServiceName) -> Result<Effect, Failure> {
-        let container = self.engine.container_id(&self.stack.project, &Seat::holder(name)).await?;
-        match self.engine.await_end(&container).await? {
-            Waited::Ended(0) | Waited::Well { .. } => Ok(Effect::changed().detail("completed")),
-            Waited::Ended(status) => Err(self.ended(name, &container, status, "end with status 0").await),
-            Waited::TimedOut { limit, .. } => {
-                let message = format!("{name} did not end within {} s", limit.as_secs());
-                Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &container).await)
-            }
-        }
+        let message = format!("{} changed while the image was built", changed.told);
+        Err(Failure::new(Code::BuildFailed, message).hint("the same command goes on from here"))
     }
 
     fn unnoted(&self, name: &ServiceName, error: &std::io::Error) -> Failure {
@@ -215,25 +189,6 @@ impl StackOperator<'_> {
         let message =
             format!("cannot note in {} that {name} has read its files again: {error}", scratch.display());
         Failure::new(Code::ProjectInvalid, message)
-    }
-
-    async fn ended(
-        &self,
-        name: &ServiceName,
-        container: &ContainerId,
-        status: i64,
-        expected: &str,
-    ) -> Failure {
-        let message = format!("{name} ended with status {status}, expected it to {expected}");
-        self.with_log(Failure::new(Code::ContainerExited, message), name, container).await
-    }
-
-    async fn with_log(&self, failure: Failure, name: &ServiceName, container: &ContainerId) -> Failure {
-        let lines = self.engine.last_lines(container, limits::LAST_LINES).await;
-        let lines = if lines.is_empty() { vec!["(it logged nothing)".to_owned()] } else { lines };
-        failure
-            .details(std::iter::once(format!("last lines of {name}'s log:")).chain(lines))
-            .hint(format!("`cargo xtask logs {name}` shows the whole log"))
     }
 }
 

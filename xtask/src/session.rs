@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
@@ -16,11 +17,12 @@ use crate::failure::{Code, Failure};
 use crate::fronts::Fronts;
 use crate::health::{reports, unwell};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
+use crate::leaving::Leaving;
 use crate::limits;
 use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
-use crate::project::{Before, Project, apply_reloads, digest_mounted_files, holder};
+use crate::project::{Before, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
 use crate::stack::{ServiceName, Stack};
 
 mod refusals;
@@ -46,6 +48,10 @@ pub struct Session {
     pub told: Arc<Mutex<BTreeSet<String>>>,
     /// The ports that are held in the place of services: none but in a `dev` that stays.
     pub fronts: Fronts,
+    /// The containers that have made way for another and still answer their last requests.
+    pub leaving: Leaving,
+    /// The versions that were tried in vain.
+    pub attempts: Attempts,
 }
 
 impl Session {
@@ -56,6 +62,8 @@ impl Session {
     /// When the engine does not answer or a file cannot be read.
     pub async fn observe(&self) -> Result<Observed, Failure> {
         let needed = needed_images(&self.stack);
+        // Before the engine is asked: one that goes meanwhile is not to be removed once more.
+        let leaving = self.leaving.ids();
         let (objects, images, stale_builds) = tokio::join!(
             self.engine.observe(&self.stack.project),
             survey(&self.engine, &needed, &self.sources),
@@ -70,6 +78,9 @@ impl Session {
             networks: objects.networks,
             volumes: objects.volumes,
             mounted_files: digest_mounted_files(&self.stack, self.project.root()),
+            repeats: digest_repeats(&self.stack, self.project.root()),
+            failed: self.attempts.versions(),
+            leaving,
             dev_runs: holder(&self.project, &self.stack.project)
                 .is_some_and(|holder| holder.is_foreground_dev()),
         })
@@ -141,13 +152,7 @@ impl Session {
 
     async fn perform(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
         let begun = Instant::now();
-        let operator = StackOperator {
-            engine: &self.engine,
-            project: &self.project,
-            stack: &self.stack,
-            mounted_files: &observed.mounted_files,
-            fronts: &self.fronts,
-        };
+        let operator = StackOperator::new(self, observed);
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
         if report.cancelled {
             return Err(stopped());
@@ -190,7 +195,8 @@ impl Session {
         self.fronts.align(&observed.containers);
         let services = reports(&self.stack, &observed, SystemTime::now());
         let unwell = unwell(&self.stack, &wanted.services, &services);
-        Ok(BroughtUp { pace: pace.filter(|_| changed), failure: not_well(&unwell), services })
+        let failure = not_well(&unwell).or_else(|| self.attempts.standing(&self.stack, &observed));
+        Ok(BroughtUp { pace: pace.filter(|_| changed), failure, services })
     }
 
     /// Takes the stack down from whatever is there; returns what there was.

@@ -117,7 +117,9 @@ fn outdated(observed: &Observed, service: &Service, container: &Container) -> Op
         return Some(format!("{cause}; `cargo xtask dev` replaces it"));
     }
     match observed.images.get(&service.image) {
-        Some(Availability::Present { id, .. }) if *id != container.image_id => {
+        Some(Availability::Present { id, .. })
+            if *id != container.image_id && !observed.is_done_for_good(container) =>
+        {
             Some("its image changed since; `cargo xtask dev` replaces it".to_owned())
         }
         _ => None,
@@ -200,6 +202,7 @@ networks: {inner: {}}
             depends_on: Vec::new(),
             config_hash: service.config_hash(),
             files_hash: String::new(),
+            repeat_hash: String::new(),
             image_id: String::new(),
             networks: BTreeMap::from([(
                 NetworkName::new("inner"),

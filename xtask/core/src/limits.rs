@@ -52,6 +52,13 @@ pub const COMPLETED: Duration = Duration::from_secs(300);
 /// `exec`, some 30 ms of the engine's time, so a shorter pause would take the processor from what is waited for.
 pub const PROBE_PAUSE: Duration = Duration::from_millis(60);
 
+/// The pause between two questions to a service whether it is ready, over a connection: it costs well below a millisecond, so
+/// that a start is noticed as soon as it is done.
+pub const READY_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a start is asked so often; what takes longer is asked as often as any container is probed.
+pub const READY_SOON: Duration = Duration::from_secs(1);
+
 /// How long a script of `db` may take: it copies a development database, at worst some gigabytes on a slow disk.
 pub const DATABASE: Duration = Duration::from_secs(600);
 
@@ -62,13 +69,19 @@ pub const DATABASE_ATTEMPTS: u32 = 5;
 /// How many last lines of a log are shown when a container fails.
 pub const LAST_LINES: usize = 20;
 
+/// How many are shown at most when they begin with a panic: its message and a backtrace, the screen of a person.
+pub const LAST_WORDS: usize = 60;
+
+/// How many last lines of the log of a version that failed are kept, because its container is not: more than any start says.
+pub const KEPT_LOG: usize = 10_000;
+
 /// How many services may be probed, created or started at once: more than any stack of a laptop has, few enough to
 /// keep the engine's connections bounded.
 pub const PARALLEL: usize = 16;
 
 /// How long saves are gathered before a rebuild: an editor that writes several files ("save all", a formatter) does so
-/// within some tens of milliseconds.
-pub const GATHER_SAVES: Duration = Duration::from_millis(80);
+/// within some milliseconds of each other. What comes later is gathered while the compiler runs, which begins again then.
+pub const GATHER_SAVES: Duration = Duration::from_millis(25);
 
 /// How long a second command waits for the project's lock before it says who holds it: a command that is just ending
 /// needs some hundred milliseconds.
@@ -127,9 +140,13 @@ pub const PROXY_HOLD: Duration = Duration::from_secs(15);
 /// How long a connection to a server on this machine may take; it is refused or made within a millisecond.
 pub const PROXY_CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the last requests of a version that was replaced may take before it is stopped; what takes longer (a stream
-/// of events) is cut off by that, and the next save does not wait for it.
+/// How long the last requests of a container may take before it is stopped, while others wait for its place; what takes longer
+/// (a stream of events) is cut off by that.
 pub const PROXY_DRAIN: Duration = Duration::from_secs(10);
+
+/// How long they may take when nobody waits: the container has a successor. Longer than any request that a person waits for;
+/// and of versions saved one after the other only a few run on.
+pub const PROXY_LEAVE: Duration = Duration::from_secs(30);
 
 /// How long the last requests may take when `dev` ends: a person has asked for the end.
 pub const PROXY_CLOSE: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 //! Must not: start an engine, or wait for one.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
@@ -138,7 +139,7 @@ impl Engine {
         match tokio::time::timeout(patience, ping(&endpoint.address)).await {
             Ok(Some(newest)) if newest >= OLDEST_API && newest <= *API_DEFAULT_VERSION => {
                 if let Ok(docker) = open(&endpoint.address, &newest) {
-                    return Ok(Self { docker });
+                    return Ok(Self::over(docker));
                 }
             }
             Ok(_) => {}
@@ -167,6 +168,19 @@ impl Engine {
             .map(EngineVersion::from)
     }
 
+    /// The processor its containers run on, in Go's words.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn architecture(&self) -> Result<&str, EngineError> {
+        let asked = self.architecture.get_or_try_init(|| async { Ok(self.version().await?.architecture) });
+        asked.await.map(String::as_str)
+    }
+
+    fn over(docker: Docker) -> Self {
+        Self { docker, architecture: Arc::default() }
+    }
+
     async fn connect_to(endpoint: Endpoint) -> Result<(Self, EngineVersion), ConnectError> {
         let docker = match open(&endpoint.address, API_DEFAULT_VERSION) {
             Ok(docker) => docker,
@@ -189,7 +203,7 @@ impl Engine {
             }
         };
         let docker = open(&endpoint.address, &version).map_err(|error| unreachable(endpoint, &error))?;
-        Ok((Self { docker }, said.into()))
+        Ok((Self::over(docker), said.into()))
     }
 }
 

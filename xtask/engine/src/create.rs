@@ -30,6 +30,8 @@ pub struct Blueprint<'a> {
     pub service: &'a Service,
     /// The digest of the files it mounts from the workspace; empty when it mounts none.
     pub files_hash: &'a str,
+    /// The digest of what its work is repeated for; empty when that is not said.
+    pub repeat_hash: &'a str,
 }
 
 /// The name of a service's container in the engine.
@@ -43,7 +45,13 @@ pub(super) fn seat_name(project: &ProjectName, seat: &Seat) -> String {
     match seat.role {
         Role::Holder => name,
         Role::Successor => format!("{name}-successor"),
+        Role::Retired => retired_name(project, &seat.service, ""),
     }
+}
+
+/// The name of a container that has made way for another; several may have at once, so each has a part of its own.
+pub(super) fn retired_name(project: &ProjectName, service: &ServiceName, own: &str) -> String {
+    format!("{}-retired-{own}", container_name(project, service))
 }
 
 /// The name of a network in the engine.
@@ -111,6 +119,7 @@ impl Blueprint<'_> {
                 (labels::SERVICE, self.name.to_string()),
                 (labels::CONFIG_HASH, self.service.config_hash()),
                 (labels::FILES_HASH, self.files_hash.to_owned()),
+                (labels::REPEAT_HASH, self.repeat_hash.to_owned()),
                 (labels::DEPENDS_ON, depends_on.join(",")),
                 (labels::DIRECTORY, self.directory.display().to_string()),
             ]

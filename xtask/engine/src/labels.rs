@@ -14,6 +14,8 @@ pub const OBJECT: &str = "dev.homeport.name";
 pub const CONFIG_HASH: &str = "dev.homeport.config-hash";
 /// The digest of the files a container mounts from the workspace.
 pub const FILES_HASH: &str = "dev.homeport.files-hash";
+/// The digest of what a one-shot's work is repeated for.
+pub const REPEAT_HASH: &str = "dev.homeport.repeat-hash";
 /// The services a container depends on, separated by commas.
 pub const DEPENDS_ON: &str = "dev.homeport.depends-on";
 /// The checkout an object was made from.

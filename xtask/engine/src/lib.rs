@@ -7,6 +7,7 @@ use xtask_core::{event, failure, limits, plan, scan, stack};
 mod build;
 #[cfg(feature = "buildkit")]
 mod buildkit;
+mod changes;
 mod connect;
 mod create;
 mod endpoint;
@@ -37,11 +38,17 @@ pub use named_by::NamedBy;
 pub use observe::Objects;
 pub use one_shot::{Freedom, OneShot, OneShotEnd};
 pub use operate::Done;
-pub use probe::{ProbeResult, Waited};
+pub use probe::{Look, ProbeResult, Standing, Waited};
 pub use told::Told;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 /// A connection to a container engine, its API version negotiated.
 #[derive(Debug, Clone)]
 pub struct Engine {
     docker: bollard::Docker,
+    /// What does not change while it is connected to, asked for once.
+    architecture: Arc<OnceCell<String>>,
 }

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 };
 use futures_util::future::{join_all, try_join3};
 
-use super::create::{container_name, network_name, seat_name, volume_name};
+use super::create::{container_name, network_name, retired_name, seat_name, volume_name};
 use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
@@ -250,7 +250,7 @@ fn attachments(
 }
 
 /// Where a container's TCP ports are published on this machine. Of several places the first: a person wrote them all.
-fn reached(inspection: &ContainerInspectResponse) -> BTreeMap<u16, SocketAddr> {
+pub(super) fn reached(inspection: &ContainerInspectResponse) -> BTreeMap<u16, SocketAddr> {
     let settings = inspection.network_settings.as_ref().and_then(|settings| settings.ports.as_ref());
     let published = settings.into_iter().flatten().filter_map(|(port, bindings)| {
         let inside = port.strip_suffix("/tcp")?.parse().ok()?;
@@ -306,15 +306,22 @@ fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Opt
     };
     let name = inspection.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let service = ServiceName::new(label(&labels, labels::SERVICE));
-    let succeeds = name == seat_name(project, &Seat::successor(&service));
+    let role = if name == seat_name(project, &Seat::successor(&service)) {
+        Role::Successor
+    } else if name.starts_with(&retired_name(project, &service, "")) {
+        Role::Retired
+    } else {
+        Role::Holder
+    };
     Some(Container {
         id: ContainerId(inspection.id?),
         name,
-        role: if succeeds { Role::Successor } else { Role::Holder },
+        role,
         service,
         depends_on: labels::services(&label(&labels, labels::DEPENDS_ON)),
         config_hash: label(&labels, labels::CONFIG_HASH),
         files_hash: label(&labels, labels::FILES_HASH),
+        repeat_hash: label(&labels, labels::REPEAT_HASH),
         image_id: inspection.image.unwrap_or_default(),
         networks,
         ports,

@@ -12,11 +12,11 @@ use bollard::query_parameters::{
     RenameContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
-use super::create::{Blueprint, container_name, network_name, seat_name, volume_name};
+use super::create::{Blueprint, container_name, network_name, retired_name, seat_name, volume_name};
 use super::error::{EngineError, ask};
 use super::{Engine, labels};
 use crate::limits;
-use crate::plan::{ContainerId, Seat, config_hash};
+use crate::plan::{Container, ContainerId, Seat, config_hash};
 use crate::stack::{Network, NetworkName, ProjectName, ServiceName, Volume, VolumeName};
 
 /// Whether an operation found something to do.
@@ -122,6 +122,18 @@ impl Engine {
         let options = RenameContainerOptions { name: container_name(project, service) };
         let request = self.docker.rename_container(&successor, options);
         ask("rename", format!("container {successor}"), limits::ENGINE_OPERATION, request).await
+    }
+
+    /// Takes a service's name from its container.
+    ///
+    /// # Errors
+    /// When the engine refuses. One that is gone, or has made way already, is no error.
+    pub async fn retire(&self, project: &ProjectName, container: &Container) -> Result<Done, EngineError> {
+        let own = container.id.to_string();
+        let options = RenameContainerOptions { name: retired_name(project, &container.service, &own) };
+        let request = self.docker.rename_container(&container.id.0, options);
+        let object = format!("container {}", container.name);
+        absent_is_done(ask("rename", object, limits::ENGINE_OPERATION, request).await)
     }
 
     /// Removes a service's successor at once.

@@ -7,6 +7,8 @@
 //! Architecture invariant: a probe only comes before the engine's word, it never goes against it. A container that the
 //! engine calls unhealthy is well when the engine says so again; else a run would end well beside a table that does not.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bollard::exec::{CreateExecOptions, StartExecResults};
@@ -15,10 +17,13 @@ use bollard::query_parameters::InspectContainerOptions;
 use futures_util::StreamExt as _;
 
 use super::Engine;
+use super::create::seat_name;
 use super::error::{EngineError, ask, refusal};
+use super::observe::reached;
 use crate::event::StepReporter;
 use crate::limits;
-use crate::plan::ContainerId;
+use crate::plan::{ContainerId, Seat};
+use crate::stack::ProjectName;
 
 /// One run of a health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +53,38 @@ pub enum Waited {
     },
 }
 
+/// What a container is doing, for whoever waits for it by other means than its health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Its identifier.
+    pub id: ContainerId,
+    /// The image it was made of.
+    pub image_id: String,
+    /// What it is doing.
+    pub standing: Standing,
+    /// Where it can be reached on this machine, by the port inside.
+    pub ports: BTreeMap<u16, SocketAddr>,
+    /// How long its health check gives it.
+    pub limit: Duration,
+}
+
 impl Engine {
+    /// Looks at the container that has this place.
+    ///
+    /// # Errors
+    /// When there is none, or the engine does not answer.
+    pub async fn look(&self, project: &ProjectName, seat: &Seat) -> Result<Look, EngineError> {
+        let name = seat_name(project, seat);
+        let inspection = self.inspect(&ContainerId(name.clone())).await?;
+        Ok(Look {
+            standing: standing(&inspection),
+            ports: reached(&inspection),
+            limit: health_check(&inspection).as_ref().map_or(limits::HEALTHY, bound),
+            id: ContainerId(inspection.id.unwrap_or(name)),
+            image_id: inspection.image.unwrap_or_default(),
+        })
+    }
+
     /// Waits until a container is well: its health check passes, or it has none and runs. The bound is what the health
     /// check itself allows (start period, then `retries` times interval and timeout), at least [`limits::HEALTHY`].
     ///
@@ -191,13 +227,17 @@ impl Engine {
 }
 
 /// What a look at a container tells a waiter.
-enum Standing {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Runs, and has passed its health check.
     Healthy,
     /// Failed its health check as often as it may, by the engine's own count.
     Unhealthy,
     /// Runs, and the engine has not judged it.
     Running,
+    /// Ended with this status.
     Ended(i64),
+    /// Neither: it was never started, or is paused.
     Other,
 }
 

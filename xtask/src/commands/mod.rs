@@ -24,12 +24,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::event::Events;
 use crate::execute::Halt;
 use crate::failure::{Code, Failure};
 use crate::fronts::Fronts;
 use crate::images::Sources;
+use crate::leaving::Leaving;
 use crate::project::{
     Added, PROJECT_VARIABLE, Project, Surroundings, ensure_environment, is_undecided, other_checkout,
 };
@@ -97,6 +99,8 @@ impl Context {
             cancel: self.cancel.clone(),
             told: Arc::default(),
             fronts: Fronts::default(),
+            leaving: Leaving::default(),
+            attempts: Attempts::default(),
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
     }

@@ -130,14 +130,24 @@ impl HostBuild {
     /// # Errors
     /// When the compiler refuses, with its errors as it renders them; when the engine refuses.
     pub async fn build(&self, engine: &Engine, reporter: &StepReporter) -> Result<Built, ImageError> {
-        if !cfg!(target_os = "linux") || engine.version().await?.architecture != cargo::architecture() {
+        if !cfg!(target_os = "linux") || engine.architecture().await? != cargo::architecture() {
             return self.build_in_container(engine, reporter).await;
         }
         let instructions = self.instructions()?;
         reporter.message("compiling");
         let begun = Instant::now();
-        let path = cargo::build(&self.root, &self.package, reporter).await?;
-        let compiled = begun.elapsed();
+        let directory = self.root.to_string_lossy();
+        let ours = [(labels::DIRECTORY, &*directory)];
+        // The processor is the compiler's; the disk has time for what the builds before have left.
+        let (path, tidied) = tokio::join!(
+            async {
+                let path = cargo::build(&self.root, &self.package, reporter).await;
+                path.map(|path| (path, begun.elapsed()))
+            },
+            engine.remove_untagged_images(&ours),
+        );
+        let (path, compiled) = path?;
+        tidied?;
         let unchanged = |image: &StoredImage| {
             Ok(Built { changed: false, id: image.id.clone(), compiled, packed: Duration::ZERO })
         };
@@ -161,7 +171,6 @@ impl HostBuild {
         reporter.message("making the image");
         let labels = self.labels(&artifact, &binary, &instructions);
         let id = self.import(engine, content, [instructions, labels].concat()).await?;
-        engine.remove_untagged_images(&[(labels::DIRECTORY, &self.root.to_string_lossy())]).await?;
         Ok(Built { changed: true, id, compiled, packed: begun.elapsed().saturating_sub(compiled) })
     }
 

@@ -3,6 +3,7 @@
 //! Must not: talk to the engine, or know what a command does.
 
 mod environment;
+mod kept_log;
 mod lock;
 mod migrations;
 mod mounted_files;
@@ -16,9 +17,10 @@ pub use environment::{
     Added, EnvironmentError, ensure_environment, is_undecided, outlived_secrets, random_secret,
     read as read_env_file,
 };
+pub use kept_log::keep_log;
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use migrations::migrations;
-pub use mounted_files::{digest_mounted_files, is_editors_own};
+pub use mounted_files::{digest_mounted_files, digest_repeats, is_editors_own};
 pub use place::{Surroundings, other_checkout};
 pub use reloads::{apply_reloads, note_reload};
 

@@ -1,11 +1,12 @@
-//! A digest over the files a service mounts from the checkout: when it changes, the container's process has read
-//! something that is no longer there.
+//! Digests over files of the checkout that decide over a container: those it mounts, because its process has read something
+//! that is no longer there; and those its work is repeated for.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::plan::Repeats;
 use crate::stack::{MountSource, ServiceName, Stack, hex};
 
 /// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
@@ -17,27 +18,49 @@ pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName,
             MountSource::Bind(path) if path.starts_with(root) => Some(path),
             _ => None,
         });
-        let mut files: Vec<PathBuf> = Vec::new();
-        for source in sources {
-            collect(source, &mut files);
+        let files = collected(sources);
+        if !files.is_empty() {
+            digests.insert(name.clone(), digest(&files, root));
         }
-        if files.is_empty() {
-            continue;
-        }
-        files.sort();
-        let mut digest = Sha256::new();
-        for file in files {
-            let content = std::fs::read(&file).unwrap_or_default();
-            let path = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
-            // Lengths first: two files must not be able to look like one.
-            digest.update((path.len() as u64).to_le_bytes());
-            digest.update(path);
-            digest.update((content.len() as u64).to_le_bytes());
-            digest.update(content);
-        }
-        digests.insert(name.clone(), hex(&digest.finalize()));
     }
     digests
+}
+
+/// For every service whose work is repeated for files: SHA-256 over their paths and contents, as above; and what they are
+/// called.
+pub fn digest_repeats(stack: &Stack, root: &Path) -> BTreeMap<ServiceName, Repeats> {
+    let repeated = stack.services.iter().filter(|(_, service)| !service.homeport.repeat_for.is_empty());
+    let repeats = repeated.map(|(name, service)| {
+        let paths = &service.homeport.repeat_for;
+        let told: Vec<String> =
+            paths.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect();
+        let digest = digest(&collected(paths), root);
+        (name.clone(), Repeats { digest, told: told.join(", ") })
+    });
+    repeats.collect()
+}
+
+fn collected<'a>(sources: impl IntoIterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for source in sources {
+        collect(source, &mut files);
+    }
+    files.sort();
+    files
+}
+
+fn digest(files: &[PathBuf], root: &Path) -> String {
+    let mut digest = Sha256::new();
+    for file in files {
+        let content = std::fs::read(file).unwrap_or_default();
+        let path = file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned();
+        // Lengths first: two files must not be able to look like one.
+        digest.update((path.len() as u64).to_le_bytes());
+        digest.update(path);
+        digest.update((content.len() as u64).to_le_bytes());
+        digest.update(content);
+    }
+    hex(&digest.finalize())
 }
 
 /// Whether a file is an editor's own and nobody's source: backup copies, swap files, vim's probe for write access.

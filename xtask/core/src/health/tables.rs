@@ -50,6 +50,7 @@ fn container(stack: &Stack, service: &str, state: ContainerState) -> Container {
         depends_on: Vec::new(),
         config_hash: stack.services.get(&name).map(Service::config_hash).unwrap_or_default(),
         files_hash: String::new(),
+        repeat_hash: String::new(),
         image_id: "image 1".to_owned(),
         networks: [(NetworkName::new("default"), [service.to_owned()].into())].into(),
         ports: BTreeMap::new(),

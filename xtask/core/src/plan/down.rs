@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::order::dependents_first;
 use super::step::{Action, Cause, Need, Plan, done};
-use super::{Container, ContainerState, Observed};
+use super::{Container, ContainerState, Observed, Role};
 use crate::event::StepId;
 use crate::stack::ServiceName;
 
@@ -37,7 +37,8 @@ pub fn down(observed: &Observed, keep: Keep, grace: Grace<'_>) -> Plan {
     plan
 }
 
-/// Plans the end of `dev`: every container that runs stops, dependents first, and is kept with its log.
+/// Plans the end of `dev`: every container that runs stops, dependents first, and is kept with its log; but one that has
+/// made way for another is removed.
 pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
     let running: Vec<Container> = observed
         .containers
@@ -51,9 +52,12 @@ pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
         .cloned()
         .collect();
     let mut plan = Plan::default();
-    in_order(&mut plan, &running, true, |container| Action::StopContainer {
-        container: container.clone(),
-        grace: grace(&container.service),
+    in_order(&mut plan, &running, true, |container| {
+        let (container, grace) = (container.clone(), grace(&container.service));
+        match container.role {
+            Role::Retired => Action::RemoveContainer { container, grace },
+            Role::Holder | Role::Successor => Action::StopContainer { container, grace },
+        }
     });
     plan
 }

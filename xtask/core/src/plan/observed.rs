@@ -25,20 +25,27 @@ pub struct Observed {
     /// A digest over the content of the files each service mounts from the workspace; absent for services that mount
     /// none.
     pub mounted_files: BTreeMap<ServiceName, String>,
+    /// What decides over the work of each one-shot that says so (`repeat_for`).
+    pub repeats: BTreeMap<ServiceName, Repeats>,
+    /// The versions that a container was made of in vain since this program began: it crashed, or did not get ready.
+    pub failed: BTreeMap<ServiceName, Version>,
+    /// The containers that this program lets go: they get no requests any more, and are removed after their last one.
+    pub leaving: BTreeSet<ContainerId>,
     /// Whether a `dev` runs in the foreground: it holds the ports of the services that are fronted.
     pub dev_runs: bool,
 }
 
 impl Observed {
     /// The container that stands for a service. Of several it is one of its configuration rather than of another, then
-    /// one of its image, then one that runs, then the first.
+    /// one of its image, then one that runs, then the first; never one that has made way for another.
     pub fn container(&self, name: &ServiceName, service: &Service) -> Option<&Container> {
         let config_hash = service.config_hash();
         let image = match self.images.get(&service.image) {
             Some(Availability::Present { id, .. }) => Some(id),
             _ => None,
         };
-        let of_service = self.containers.iter().filter(|container| container.service == *name);
+        let of_service = (self.containers.iter())
+            .filter(|container| container.service == *name && container.role != Role::Retired);
         of_service.min_by_key(|container| {
             let configured = container.config_hash == config_hash;
             let newest = image == Some(&container.image_id);
@@ -46,6 +53,43 @@ impl Observed {
             (!configured, !newest, !runs, &container.id)
         })
     }
+
+    /// Whether a container has ended well with work that another image would not do otherwise.
+    pub fn is_done_for_good(&self, container: &Container) -> bool {
+        let repeats = self.repeats.get(&container.service);
+        container.state == ContainerState::Exited(0)
+            && repeats.is_some_and(|repeats| repeats.digest == container.repeat_hash)
+    }
+
+    /// What a container of a service would be made of now; `None` while its image is not there.
+    pub fn version(&self, name: &ServiceName, service: &Service) -> Option<Version> {
+        let Availability::Present { id, .. } = self.images.get(&service.image)? else { return None };
+        Some(Version {
+            image_id: id.clone(),
+            config_hash: service.config_hash(),
+            files_hash: self.mounted_files.get(name).cloned().unwrap_or_default(),
+        })
+    }
+}
+
+/// What decides over the work of a one-shot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeats {
+    /// Over the content of its files and directories.
+    pub digest: String,
+    /// What they are called, for a person.
+    pub told: String,
+}
+
+/// What a container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The image.
+    pub image_id: String,
+    /// The hash of the configuration.
+    pub config_hash: String,
+    /// The digest of the mounted files; empty when it mounts none.
+    pub files_hash: String,
 }
 
 /// The engine's identifier of a container (64 hexadecimal digits).
@@ -75,6 +119,8 @@ pub struct Container {
     pub config_hash: String,
     /// The digest of the mounted files it was made with, by its label; empty when it mounts none.
     pub files_hash: String,
+    /// The digest of what its work is repeated for, by its label; empty when it was made without.
+    pub repeat_hash: String,
     /// The image it runs.
     pub image_id: String,
     /// The project's networks it is on, with the names it answers to there.
@@ -109,13 +155,16 @@ impl Container {
     }
 }
 
-/// Which of a service's containers one is. A service has one, but for the moment of a swap.
+/// Which of a service's containers one is. A service has one, but for the moment of a swap and, while the last requests
+/// of versions before are answered, those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The one that has the service's name.
     Holder,
     /// The one that is made beside it and takes its place once it is ready.
     Successor,
+    /// One that has made way for its successor, and goes once its last requests are answered.
+    Retired,
 }
 
 /// What a container is doing.

@@ -108,6 +108,15 @@ pub enum Action {
     AwaitHealthy(Seat),
     /// Send what comes to the ports of a fronted service to this container.
     Switch(Seat),
+    /// Take the service's name from a container whose successor serves.
+    Retire(Container),
+    /// Remove a container once its last requests are answered, beside whatever comes next.
+    LetGo {
+        /// Which.
+        container: Container,
+        /// How long it may take to stop.
+        grace: Duration,
+    },
     /// Give a successor the service's name, which is free.
     RenameSuccessor(ServiceName),
     /// Remove a successor that does not take its place, if there is one.
@@ -139,7 +148,7 @@ impl Seat {
     fn container(&self) -> String {
         match self.role {
             Role::Holder => format!("container {}", self.service),
-            Role::Successor => self.to_string(),
+            Role::Successor | Role::Retired => self.to_string(),
         }
     }
 }
@@ -149,6 +158,7 @@ impl fmt::Display for Seat {
         match self.role {
             Role::Holder => write!(f, "{}", self.service),
             Role::Successor => write!(f, "successor of {}", self.service),
+            Role::Retired => write!(f, "retired container of {}", self.service),
         }
     }
 }
@@ -167,6 +177,8 @@ impl Action {
             Self::RemoveContainer { container, .. }
             | Self::StopContainer { container, .. }
             | Self::UnpauseContainer(container)
+            | Self::Retire(container)
+            | Self::LetGo { container, .. }
             | Self::ReloadContainer { container, .. } => Some(&container.service),
             _ => None,
         }
@@ -194,8 +206,10 @@ impl fmt::Display for Action {
             Self::Switch(Seat { service, role: Role::Holder }) => {
                 write!(f, "switch {service} to its container")
             }
-            Self::Switch(Seat { service, role: Role::Successor }) => {
-                write!(f, "switch {service} to its successor")
+            Self::Switch(Seat { service, .. }) => write!(f, "switch {service} to its successor"),
+            Self::Retire(container) => write!(f, "retire container {}", container.title()),
+            Self::LetGo { container, .. } => {
+                write!(f, "remove container {} after its last requests", container.title())
             }
             Self::RenameSuccessor(service) => write!(f, "rename successor of {service}"),
             Self::RemoveSuccessor(service) => write!(f, "remove successor of {service}"),
@@ -217,6 +231,8 @@ pub enum Cause {
     ImageChanged,
     /// The recipe of its image is another.
     RecipeChanged,
+    /// What a one-shot is repeated for is another.
+    WorkChanged(String),
     /// What it is built from may have changed.
     SourcesChanged(String),
     /// Its image is being built; it is replaced if the build changes it.
@@ -282,6 +298,7 @@ impl fmt::Display for Cause {
             Self::FilesChanged => f.write_str("mounted files changed"),
             Self::ImageChanged => f.write_str("image changed"),
             Self::RecipeChanged => f.write_str("recipe changed"),
+            Self::WorkChanged(what) => write!(f, "{what} changed"),
             Self::SourcesChanged(what) => write!(f, "{what}"),
             Self::ImageRebuilt => f.write_str("if the build changes its image"),
             Self::DependencyReplaced(service) => write!(f, "{service} replaced"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::{Cursor, suggestion};
 use super::dependency;
-use super::model::{MountSource, NetworkName, Port, ServiceName, Stack};
+use super::model::{Condition, MountSource, NetworkName, Port, ServiceName, Stack};
 
 /// Reports a key that cannot be a name: letters, digits, `.`, `_` and `-` (Compose Specification, its JSON schema).
 pub(super) fn name(at: &Cursor<'_>, name: &str, what: &str) {
@@ -20,6 +20,7 @@ pub(super) fn whole(stack: &mut Stack, lines: &BTreeMap<ServiceName, Cursor<'_>>
         stack.networks.entry(NetworkName::new("default")).or_default();
     }
     references(stack, lines);
+    repetitions(stack, lines);
     cycles(stack, lines);
     host_ports(stack, lines);
     let Stack { services, networks, volumes, .. } = stack;
@@ -51,6 +52,19 @@ fn references(stack: &Stack, lines: &BTreeMap<ServiceName, Cursor<'_>>) {
                     "the volume {volume} is not declared under the top-level `volumes`{near}"
                 ));
             }
+        }
+    }
+}
+
+/// Only work that ends can be repeated, and that it ends is told by who waits for it.
+fn repetitions(stack: &Stack, lines: &BTreeMap<ServiceName, Cursor<'_>>) {
+    for (name, _) in stack.services.iter().filter(|(_, service)| !service.homeport.repeat_for.is_empty()) {
+        let awaits = |other: &super::Service| other.depends_on.get(name) == Some(&Condition::Completed);
+        if !stack.services.values().any(awaits) {
+            lines[name].inner("x-homeport", "repeat_for").fault(
+                "only a one-shot is repeated, and no service waits for this one with \
+                 `condition: service_completed_successfully`",
+            );
         }
     }
 }

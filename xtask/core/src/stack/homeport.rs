@@ -3,9 +3,10 @@
 use super::cursor::Cursor;
 use super::model::Homeport;
 use super::signal::signal;
+use super::{Context, paths};
 
 /// The extension; unlike those of others, a key in it that is unknown is a fault.
-pub(super) fn read(at: &Cursor<'_>) -> Homeport {
+pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
     let mut section = at.section();
     let optional = section.take("optional").and_then(|at| at.boolean()).unwrap_or(false);
     let mut text = |key| section.take(key).and_then(|at: Cursor<'_>| at.filled_text());
@@ -13,8 +14,10 @@ pub(super) fn read(at: &Cursor<'_>) -> Homeport {
     let reload = section.take("reload").and_then(|at| at.parsed_text(signal));
     let url_path = section.take("url_path").and_then(|at| path(&at));
     let ready_path = section.take("ready_path").and_then(|at| path(&at));
+    let repeat_for = section.take("repeat_for").map(|at| at.texts()).unwrap_or_default();
+    let repeat_for = repeat_for.iter().map(|path| paths::absolute(context.source.directory, path)).collect();
     section.finish_strictly(&[]);
-    Homeport { optional, package, recipe, url_path, ready_path, reload }
+    Homeport { optional, package, recipe, url_path, ready_path, reload, repeat_for }
 }
 
 fn path(at: &Cursor<'_>) -> Option<String> {

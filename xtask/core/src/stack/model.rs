@@ -337,6 +337,9 @@ pub struct Homeport {
     /// A signal that makes the process read its mounted files again (`SIGHUP`); without it a changed file replaces
     /// the container.
     pub reload: Option<String>,
+    /// What decides over the work of a one-shot, absolute: one that has ended well is not run again for a new image alone,
+    /// only when the content of these files and directories is another. Empty: it is.
+    pub repeat_for: Vec<PathBuf>,
 }
 
 /// A network.

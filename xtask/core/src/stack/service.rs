@@ -137,7 +137,7 @@ pub(super) fn read(
             .and_then(|at| at.parsed_text(quantity::duration))
             .unwrap_or(DEFAULT_GRACE),
         labels: keys.take("labels").map(|at| labels(&at)).unwrap_or_default(),
-        homeport: keys.take("x-homeport").map(|at| homeport::read(&at)).unwrap_or_default(),
+        homeport: keys.take("x-homeport").map(|at| homeport::read(&at, context)).unwrap_or_default(),
     };
     keys.finish(UNSUPPORTED);
     Some(service)

@@ -1,6 +1,7 @@
 //! What an engine answers while it still works for a program that was killed: played by one that answers from a list.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bollard::{ClientVersion, Docker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,7 +38,7 @@ async fn engine_that_answers(answers: Vec<Answer>) -> (Engine, JoinHandle<Vec<St
     });
     let version = ClientVersion { major_version: 1, minor_version: 41 };
     let docker = Docker::connect_with_http(&authority, 60, &version).expect("an address");
-    (Engine { docker }, asked)
+    (Engine { docker, architecture: Arc::default() }, asked)
 }
 
 const UNDER_WAY: Answer = (409, r#"{"message":"removal of container c is already in progress"}"#);
@@ -86,6 +87,7 @@ async fn a_container_that_is_being_removed_is_not_taken_for_the_one_to_be_made()
         role: crate::plan::Role::Holder,
         service,
         files_hash: "",
+        repeat_hash: "",
     };
     assert_eq!(engine.create_container(blueprint).await.expect("it can be made in the end"), Done::Now);
     let (create, look) = ("POST /containers/create", "GET /containers/p-s/json");

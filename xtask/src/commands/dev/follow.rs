@@ -1,4 +1,4 @@
-//! Follows the logs of a stack's containers, and notices when one ends.
+//! Follows the logs of a stack's containers, and notices when one ends or begins, whoever brought that about.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use crate::engine::LogOptions;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::limits;
-use crate::plan::{Container, ContainerId, ContainerState};
+use crate::plan::{Container, ContainerId, ContainerState, Role};
 use crate::session::Session;
 use crate::stack::Condition;
 
 /// The logs that are being followed, one task a container.
 pub(super) struct Follower {
     followed: BTreeMap<ContainerId, Followed>,
-    ended: Arc<Notify>,
+    changed: Arc<Notify>,
+    watcher: JoinHandle<()>,
     /// Seconds since the epoch.
     since: i32,
 }
@@ -33,9 +34,16 @@ struct Followed {
 }
 
 impl Follower {
-    /// Follows what is logged from now on.
-    pub(super) fn new() -> Self {
-        Self { followed: BTreeMap::new(), ended: Arc::new(Notify::new()), since: seconds(SystemTime::now()) }
+    /// Follows what happens from now on.
+    pub(super) fn new(session: &Session) -> Self {
+        let changed = Arc::new(Notify::new());
+        let (mut changes, noticed) = (session.engine.changes(&session.stack.project), Arc::clone(&changed));
+        let watcher = tokio::spawn(async move {
+            while let Some(()) = changes.next().await {
+                noticed.notify_one();
+            }
+        });
+        Self { followed: BTreeMap::new(), changed, watcher, since: seconds(SystemTime::now()) }
     }
 
     /// Begins to follow containers that are new, those included that have ended meanwhile; and tells of those that ended
@@ -73,7 +81,7 @@ impl Follower {
         let options = LogOptions { follow: true, tail: None, since: Some(self.since.max(started)) };
         let mut lines = session.engine.logs(&container.id, &options);
         let service = container.service.to_string();
-        let (events, ended) = (session.events.clone(), Arc::clone(&self.ended));
+        let (events, ended) = (session.events.clone(), Arc::clone(&self.changed));
         tokio::spawn(async move {
             while let Some(line) = lines.next().await {
                 events.send(Event::Log { service: service.clone(), stderr: line.stderr, line: line.text });
@@ -84,13 +92,14 @@ impl Follower {
         })
     }
 
-    /// Resolves when a log that is followed has ended.
-    pub(super) async fn container_ended(&self) {
-        self.ended.notified().await;
+    /// Resolves when a container has begun or ended, is judged anew, or its log has ended.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Follows nothing more.
     pub(super) fn stop(self) {
+        self.watcher.abort();
         for followed in self.followed.into_values() {
             followed.task.abort();
         }
@@ -106,6 +115,8 @@ fn tell_end(session: &Session, container: &Container) {
         .values()
         .any(|service| service.depends_on.get(name) == Some(&Condition::Completed));
     match container.state {
+        // It was let go.
+        _ if container.role == Role::Retired => {}
         ContainerState::Exited(0) if awaited => {}
         ContainerState::Exited(status) => session.events.warning(format!(
             "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save starts it again"

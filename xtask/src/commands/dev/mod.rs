@@ -100,7 +100,7 @@ async fn foreground(
     let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
     // Before anything starts: what a service says at its start is shown too.
-    let mut logs = follow::Follower::new();
+    let mut logs = follow::Follower::new(&session);
     let first = session.bring_up(wanted, before).await;
     match first {
         Ok(up) => {
@@ -136,7 +136,7 @@ async fn foreground(
                     break;
                 }
             }
-            () = logs.container_ended() => {}
+            () = logs.changed() => {}
         }
     }
     drop(watcher);
@@ -192,7 +192,13 @@ async fn apply(
                 return standing.complain(context, "compose", &failure);
             }
             Ok(fresh) => {
-                let kept = Session { told: session.told.clone(), fronts: session.fronts.clone(), ..fresh };
+                let kept = Session {
+                    told: session.told.clone(),
+                    fronts: session.fronts.clone(),
+                    leaving: session.leaving.clone(),
+                    attempts: session.attempts.clone(),
+                    ..fresh
+                };
                 *session = in_foreground(kept, wanted);
             }
             Err(failure) => return standing.complain(context, "compose", &failure),
@@ -224,6 +230,7 @@ const NOT_RUNNING: &str = "its container does not run; a save starts it again";
 /// has fired already, so this runs to its end or to a second one.
 async fn stop(session: &Session) -> Result<(), Failure> {
     session.fronts.close().await;
+    session.leaving.give_up();
     let ending = Session { cancel: tokio_util::sync::CancellationToken::new(), ..session.clone() };
     ending.stop().await
 }

@@ -1,4 +1,4 @@
-//! A server of nothing but the standard library: says which version it is.
+//! A server of nothing but the standard library: says which version it is; `/stream` does not end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,6 +20,7 @@ fn serve(stream: TcpStream) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut length = 0;
+        let mut streams = false;
         let mut line = String::new();
         loop {
             line.clear();
@@ -28,6 +29,7 @@ fn serve(stream: TcpStream) {
                 _ => return,
             }
             let text = line.trim_end().to_ascii_lowercase();
+            streams |= text.starts_with("get /stream ");
             if let Some(value) = text.strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap_or(0);
             }
@@ -37,6 +39,12 @@ fn serve(stream: TcpStream) {
         }
         let mut body = vec![0; length];
         if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        if streams {
+            // Until whoever reads it has enough.
+            let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\nbegun");
+            let _ = reader.read_to_end(&mut Vec::new());
             return;
         }
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{VERSION}", VERSION.len());

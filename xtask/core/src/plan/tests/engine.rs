@@ -12,8 +12,8 @@ use crate::execute::{Effect, Operator, Report, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Availability, Catalogue, Source};
 use crate::plan::{
-    Action, Container, ContainerId, ContainerState, Health, NetworkSeen, Observed, Plan, Role, Seat,
-    VolumeSeen, Wanted, config_hash, up,
+    Action, Container, ContainerId, ContainerState, Health, NetworkSeen, Observed, Plan, Repeats, Role, Seat,
+    Version, VolumeSeen, Wanted, config_hash, up,
 };
 use crate::stack::{
     Condition, ImageReference, MountSource, NetworkName, Probe, Service, ServiceName, Stack, VolumeName,
@@ -26,6 +26,9 @@ pub(super) struct World {
     pub(super) images: Catalogue,
     pub(super) builds: BTreeMap<ImageReference, Build>,
     pub(super) files: BTreeMap<ServiceName, String>,
+    pub(super) repeats: BTreeMap<ServiceName, String>,
+    pub(super) failed: BTreeMap<ServiceName, Version>,
+    pub(super) leaving: BTreeSet<ContainerId>,
     pub(super) containers: Vec<Made>,
     pub(super) networks: Vec<NetworkSeen>,
     pub(super) volumes: Vec<VolumeSeen>,
@@ -69,6 +72,9 @@ impl World {
             images: Catalogue::new(),
             builds: BTreeMap::new(),
             files: BTreeMap::new(),
+            repeats: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             containers: Vec::new(),
             networks: Vec::new(),
             volumes: Vec::new(),
@@ -82,7 +88,11 @@ impl World {
     /// Another version of the stack; what it needs and the old one did not can be had.
     pub(super) fn adopt(&mut self, stack: Stack) {
         self.files.clear();
+        self.repeats.retain(|name, _| stack.services.contains_key(name));
         for (name, service) in &stack.services {
+            if !service.homeport.repeat_for.is_empty() {
+                self.repeats.entry(name.clone()).or_insert_with(|| "work 1".to_owned());
+            }
             let entry = match &service.homeport.package {
                 Some(_) => Availability::Unavailable(vec!["not built yet".to_owned()]),
                 None => Availability::Obtainable(Source::Registry),
@@ -113,6 +123,15 @@ impl World {
             networks: self.networks.clone(),
             volumes: self.volumes.clone(),
             mounted_files: self.files.clone(),
+            repeats: self
+                .repeats
+                .iter()
+                .map(|(name, digest)| {
+                    (name.clone(), Repeats { digest: digest.clone(), told: "migrations".to_owned() })
+                })
+                .collect(),
+            failed: self.failed.clone(),
+            leaving: self.leaving.clone(),
             dev_runs: false,
         }
     }
@@ -228,10 +247,23 @@ impl World {
             }
             Action::AwaitHealthy(seat) => self.await_healthy(seat),
             Action::Switch(seat) => self.switch(seat),
+            Action::Retire(container) => self.turn(&container.id, |made| {
+                made.seen.role = Role::Retired;
+                Some(made.seen.state)
+            }),
+            Action::LetGo { container, .. } => {
+                let serves = |made: &&Made| made.seen.id == container.id && made.seen.role != Role::Retired;
+                if self.containers.iter().any(|made| serves(&made)) {
+                    return Err(format!("{} has its name", container.service));
+                }
+                self.containers.retain(|made| made.seen.id != container.id);
+                Ok(true)
+            }
             Action::RenameSuccessor(name) => self.rename(name),
             Action::RemoveSuccessor(name) => {
                 let before = self.containers.len();
-                self.containers.retain(|made| made.seen.service != *name || made.seen.role == Role::Holder);
+                self.containers
+                    .retain(|made| made.seen.service != *name || made.seen.role != Role::Successor);
                 Ok(self.containers.len() < before)
             }
             Action::AwaitCompleted(name) => self.await_completed(name),
@@ -342,6 +374,7 @@ impl World {
             depends_on: service.depends_on.keys().cloned().collect(),
             config_hash: service.config_hash(),
             files_hash: self.files.get(name).cloned().unwrap_or_default(),
+            repeat_hash: self.repeats.get(name).cloned().unwrap_or_default(),
             image_id,
             networks: (service.networks.iter())
                 .map(|(network, aliases)| {
@@ -504,7 +537,11 @@ impl World {
         if made.seen.files_hash != self.files.get(name).map_or("", String::as_str) {
             return Err(format!("{name} has read other files"));
         }
+        if self.repeats.get(name).is_some_and(|digest| *digest != made.seen.repeat_hash) {
+            return Err(format!("{name} has done other work"));
+        }
         match self.images.get(&service.image) {
+            _ if self.repeats.contains_key(name) => {}
             Some(Availability::Present { id, stale: None, .. }) if *id == made.seen.image_id => {}
             _ => return Err(format!("{name} runs another image")),
         }
@@ -520,6 +557,7 @@ impl World {
         for dependency in service.depends_on.keys() {
             // It may not have depended on it yet when it was started.
             if let Some(id) = made.began_with.get(dependency)
+                && !self.repeats.contains_key(dependency)
                 && *id != self.one(dependency)?.seen.id
             {
                 return Err(format!("{name} began with another {dependency}"));

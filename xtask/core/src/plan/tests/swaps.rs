@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 
 use super::engine::{Fortune, World};
 use super::{service, settled, stack};
+use crate::images::Availability;
 use crate::plan::{Cause, ContainerState, Health, Role, Wanted};
 
 /// What serves, what brings its database to its version, the database, and what looks at it from outside.
@@ -56,18 +57,19 @@ fn a_build() {
     let mut world = fronted();
     world.stale_build("site/web:dev", "src/main.rs changed", true);
     assert_snapshot!(world.plan(), @"
-         1  build image site/web:dev from package web  src/main.rs changed
-         2  remove container migrate                   if the build changes its image  after 1 if changed
-         3  create container migrate                   if the build changes its image  after 1 if changed, 2
-         4  create successor of web                    if the build changes its image  after 1 if changed
-         5  start container migrate                    created                         after 3 if changed
-         6  await migrate completed                    started                         after 5 if changed
-         7  start successor of web                     created                         after 4 if changed, 6
-         8  await successor of web healthy             started                         after 7 if changed
-         9  switch web to its successor                ready                           after 8 if changed
-        10  remove container web                       its successor serves            after 9 if changed
-        11  rename successor of web                    its successor serves            after 10 if changed
-        12  remove successor of web                    if it does not get ready        after 8 if failed
+         1  build image site/web:dev from package web     src/main.rs changed
+         2  remove container migrate                      if the build changes its image  after 1 if changed
+         3  create container migrate                      if the build changes its image  after 1 if changed, 2
+         4  create successor of web                       if the build changes its image  after 1 if changed
+         5  start container migrate                       created                         after 3 if changed
+         6  await migrate completed                       started                         after 5 if changed
+         7  start successor of web                        created                         after 4 if changed, 6
+         8  await successor of web healthy                started                         after 7 if changed
+         9  switch web to its successor                   ready                           after 8 if changed
+        10  retire container web                          its successor serves            after 9 if changed
+        11  rename successor of web                       its successor serves            after 10 if changed
+        12  remove container web after its last requests  its successor serves            after 10 if changed
+        13  remove successor of web                       if it does not get ready        after 8 if failed
         ");
     world.bring_up();
     assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
@@ -83,13 +85,14 @@ fn an_edit_of_what_it_is_made_from() {
     let mut world = fronted();
     world.adopt(stack(&SITE.replace("[serve]", "[serve, loud]")).fronted(&BTreeSet::new()));
     assert_snapshot!(world.plan(), @"
-        1  create successor of web         configuration changed
-        2  start successor of web          created                   after 1 if changed
-        3  await successor of web healthy  started                   after 2 if changed
-        4  switch web to its successor     ready                     after 3 if changed
-        5  remove container web            its successor serves      after 4 if changed
-        6  rename successor of web         its successor serves      after 5 if changed
-        7  remove successor of web         if it does not get ready  after 3 if failed
+        1  create successor of web                       configuration changed
+        2  start successor of web                        created                   after 1 if changed
+        3  await successor of web healthy                started                   after 2 if changed
+        4  switch web to its successor                   ready                     after 3 if changed
+        5  retire container web                          its successor serves      after 4 if changed
+        6  rename successor of web                       its successor serves      after 5 if changed
+        7  remove container web after its last requests  its successor serves      after 5 if changed
+        8  remove successor of web                       if it does not get ready  after 3 if failed
         ");
 }
 
@@ -244,43 +247,46 @@ fn a_swap_that_is_killed() {
     world.stale_build("site/web:dev", "src/main.rs changed", true);
     assert_snapshot!(after_each_step(&world), @"
         killed after 0:
-          1  build image site/web:dev from package web  src/main.rs changed
-          2  remove container migrate                   if the build changes its image  after 1 if changed
-          3  create container migrate                   if the build changes its image  after 1 if changed, 2
-          4  create successor of web                    if the build changes its image  after 1 if changed
-          5  start container migrate                    created                         after 3 if changed
-          6  await migrate completed                    started                         after 5 if changed
-          7  start successor of web                     created                         after 4 if changed, 6
-          8  await successor of web healthy             started                         after 7 if changed
-          9  switch web to its successor                ready                           after 8 if changed
-         10  remove container web                       its successor serves            after 9 if changed
-         11  rename successor of web                    its successor serves            after 10 if changed
-         12  remove successor of web                    if it does not get ready        after 8 if failed
+          1  build image site/web:dev from package web     src/main.rs changed
+          2  remove container migrate                      if the build changes its image  after 1 if changed
+          3  create container migrate                      if the build changes its image  after 1 if changed, 2
+          4  create successor of web                       if the build changes its image  after 1 if changed
+          5  start container migrate                       created                         after 3 if changed
+          6  await migrate completed                       started                         after 5 if changed
+          7  start successor of web                        created                         after 4 if changed, 6
+          8  await successor of web healthy                started                         after 7 if changed
+          9  switch web to its successor                   ready                           after 8 if changed
+         10  retire container web                          its successor serves            after 9 if changed
+         11  rename successor of web                       its successor serves            after 10 if changed
+         12  remove container web after its last requests  its successor serves            after 10 if changed
+         13  remove successor of web                       if it does not get ready        after 8 if failed
 
         killed after 1:
-          1  remove container migrate        image changed
-          2  create container migrate        image changed             after 1
-          3  create successor of web         image changed
-          4  start container migrate         created                   after 2 if changed
-          5  await migrate completed         started                   after 4 if changed
-          6  start successor of web          created                   after 3 if changed, 5
-          7  await successor of web healthy  started                   after 6 if changed
-          8  switch web to its successor     ready                     after 7 if changed
-          9  remove container web            its successor serves      after 8 if changed
-         10  rename successor of web         its successor serves      after 9 if changed
-         11  remove successor of web         if it does not get ready  after 7 if failed
+          1  remove container migrate                      image changed
+          2  create container migrate                      image changed             after 1
+          3  create successor of web                       image changed
+          4  start container migrate                       created                   after 2 if changed
+          5  await migrate completed                       started                   after 4 if changed
+          6  start successor of web                        created                   after 3 if changed, 5
+          7  await successor of web healthy                started                   after 6 if changed
+          8  switch web to its successor                   ready                     after 7 if changed
+          9  retire container web                          its successor serves      after 8 if changed
+         10  rename successor of web                       its successor serves      after 9 if changed
+         11  remove container web after its last requests  its successor serves      after 9 if changed
+         12  remove successor of web                       if it does not get ready  after 7 if failed
 
         killed after 2:
-          1  create container migrate        missing
-          2  create successor of web         image changed
-          3  start container migrate         created                   after 1 if changed
-          4  await migrate completed         started                   after 3 if changed
-          5  start successor of web          created                   after 2 if changed, 4
-          6  await successor of web healthy  started                   after 5 if changed
-          7  switch web to its successor     ready                     after 6 if changed
-          8  remove container web            its successor serves      after 7 if changed
-          9  rename successor of web         its successor serves      after 8 if changed
-         10  remove successor of web         if it does not get ready  after 6 if failed
+          1  create container migrate                      missing
+          2  create successor of web                       image changed
+          3  start container migrate                       created                   after 1 if changed
+          4  await migrate completed                       started                   after 3 if changed
+          5  start successor of web                        created                   after 2 if changed, 4
+          6  await successor of web healthy                started                   after 5 if changed
+          7  switch web to its successor                   ready                     after 6 if changed
+          8  retire container web                          its successor serves      after 7 if changed
+          9  rename successor of web                       its successor serves      after 8 if changed
+         10  remove container web after its last requests  its successor serves      after 8 if changed
+         11  remove successor of web                       if it does not get ready  after 6 if failed
 
         killed after 3:
           1  remove container web         duplicate
@@ -330,9 +336,13 @@ fn a_swap_that_is_killed() {
           2  rename successor of web  left by a swap that was cut off  after 1
 
         killed after 10:
-          1  rename successor of web  left by a swap that was cut off
+          1  remove container web     duplicate
+          2  rename successor of web  left by a swap that was cut off  after 1
 
         killed after 11:
+          1  remove container web  duplicate
+
+        killed after 12:
         nothing to do
         ");
 }
@@ -357,6 +367,160 @@ fn of_two_containers_the_one_with_the_newest_image_stays() {
         ");
     world.bring_up();
     assert_eq!(world.container("web").seen.id, id);
+}
+
+#[test]
+fn a_version_that_failed_is_not_tried_again_until_it_is_another() {
+    let mut world = fronted();
+    let before = world.container("web").seen.id.clone();
+    world.set_image(
+        "site/web:dev",
+        Availability::Present { id: "bad".to_owned(), origin: "test".to_owned(), stale: None },
+    );
+    world.set_state("migrate", ContainerState::Exited(0));
+    let version = world.observe().version(&service("web"), &world.stack.services[&service("web")]);
+    world.failed.insert(service("web"), version.expect("its image is there"));
+    let web = |world: &World| {
+        let plan = world.plan();
+        let text = plan.to_string();
+        assert_eq!(
+            plan.notes.iter().any(|note| note.starts_with("web stays as it is")),
+            !text.contains("of web")
+        );
+        text.contains("create successor of web")
+    };
+    assert!(!web(&world), "{}", world.plan());
+    // A build may make it another one.
+    world.stale_build("site/web:dev", "src/main.rs changed", false);
+    assert!(web(&world), "{}", world.plan());
+    world.carry_out(&world.plan());
+    assert_eq!(world.container("web").seen.id, before);
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    world.bring_up();
+    assert_ne!(world.container("web").seen.id, before);
+    // So may another configuration, and a person may ask for it.
+    let serves = world.container("web").seen.id.clone();
+    world.adopt(stack(&SITE.replace("[serve]", "[serve, loud]")).fronted(&BTreeSet::new()));
+    let version = world.observe().version(&service("web"), &world.stack.services[&service("web")]);
+    world.failed.insert(service("web"), version.expect("its image is there"));
+    assert!(!web(&world), "{}", world.plan());
+    let wanted = Wanted { recreate: [service("web")].into(), ..Wanted::default() };
+    assert!(world.plan_for(&wanted).to_string().contains("create successor of web"));
+    world.adopt(stack(&SITE.replace("[serve]", "[serve, louder]")).fronted(&BTreeSet::new()));
+    assert!(web(&world), "{}", world.plan());
+    world.bring_up();
+    assert_ne!(world.container("web").seen.id, serves);
+}
+
+/// [`SITE`], and its one-shot says what its work is.
+fn repeating() -> String {
+    SITE.replacen("x-homeport: {package: web}", "x-homeport: {package: web, repeat_for: [./migrations]}", 1)
+}
+
+#[test]
+fn a_one_shot_is_not_run_again_for_a_new_image_alone() {
+    let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
+    world.bring_up();
+    let ran = world.container("migrate").seen.id.clone();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    assert_eq!(
+        world.plan().notes,
+        ["migrate is not run again for a new image: migrations is as it was when it ran"]
+    );
+    assert_snapshot!(world.plan(), @"
+          1  build image site/web:dev from package web     src/main.rs changed
+          2  create successor of web                       if the build changes its image  after 1 if changed
+          3  start successor of web                        created                         after 2 if changed
+          4  await successor of web healthy                started                         after 3 if changed
+          5  switch web to its successor                   ready                           after 4 if changed
+          6  retire container web                          its successor serves            after 5 if changed
+          7  rename successor of web                       its successor serves            after 6 if changed
+          8  remove container web after its last requests  its successor serves            after 6 if changed
+          9  remove successor of web                       if it does not get ready        after 4 if failed
+        note: migrate is not run again for a new image: migrations is as it was when it ran
+        ");
+    world.bring_up();
+    assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
+    assert_eq!(world.container("migrate").seen.id, ran);
+    // It is again when its work is another, and before the new version serves.
+    world.repeats.insert(service("migrate"), "work 2".to_owned());
+    world.stale_build("site/web:dev", "migrations changed", true);
+    assert_snapshot!(world.plan(), @"
+         1  build image site/web:dev from package web     migrations changed
+         2  remove container migrate                      migrations changed              after 1
+         3  create container migrate                      migrations changed              after 2
+         4  create successor of web                       if the build changes its image  after 1 if changed
+         5  start container migrate                       created                         after 3 if changed
+         6  await migrate completed                       started                         after 5 if changed
+         7  start successor of web                        created                         after 4 if changed, 6
+         8  await successor of web healthy                started                         after 7 if changed
+         9  switch web to its successor                   ready                           after 8 if changed
+        10  retire container web                          its successor serves            after 9 if changed
+        11  rename successor of web                       its successor serves            after 10 if changed
+        12  remove container web after its last requests  its successor serves            after 10 if changed
+        13  remove successor of web                       if it does not get ready        after 8 if failed
+        ");
+    world.bring_up();
+    assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
+    assert_ne!(world.container("migrate").seen.id, ran);
+}
+
+#[test]
+fn a_one_shot_that_did_not_end_well_is_run_again() {
+    for state in [ContainerState::Exited(1), ContainerState::Created, ContainerState::Dead] {
+        let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
+        world.bring_up();
+        world.stale_build("site/web:dev", "src/main.rs changed", true);
+        world.set_state("migrate", state);
+        let plan = world.plan().to_string();
+        assert!(plan.contains("create container migrate"), "{state:?}\n{plan}");
+        world.bring_up();
+    }
+    // And when it is configured otherwise, or a person asks for it.
+    let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
+    world.bring_up();
+    let wanted = Wanted { recreate: [service("migrate")].into(), ..Wanted::default() };
+    assert!(world.plan_for(&wanted).to_string().contains("create container migrate"));
+    world.adopt(stack(&repeating().replace("[migrate]", "[migrate, all]")).fronted(&BTreeSet::new()));
+    assert!(world.plan().to_string().contains("create container migrate"));
+}
+
+#[test]
+fn a_swap_with_other_work_that_is_killed() {
+    let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
+    world.bring_up();
+    world.repeats.insert(service("migrate"), "work 2".to_owned());
+    world.stale_build("site/web:dev", "migrations changed", true);
+    let plan = world.plan();
+    for ended in 0..plan.steps.len() {
+        let mut halfway = world.clone();
+        halfway.run(&plan, &Fortune { killed_after: Some(ended), ..Fortune::default() });
+        halfway.bring_up();
+        assert_eq!(halfway.faults(halfway.stack.services.keys()), [""; 0], "killed after {ended} of\n{plan}");
+    }
+}
+
+#[test]
+fn what_is_let_go_is_nobodys_business() {
+    let mut world = fronted();
+    world.plant("web", ContainerState::Running(Health::Healthy));
+    let old = &mut world.containers.last_mut().expect("planted").seen;
+    old.role = Role::Retired;
+    let id = old.id.clone();
+    world.leaving.insert(id.clone());
+    assert_snapshot!(world.plan(), @"
+        nothing to do
+        ");
+    // Not even when the service itself is gone.
+    world.containers.retain(|made| made.seen.role == Role::Retired);
+    let plan = world.plan().to_string();
+    assert!(plan.contains("create container web") && !plan.contains("remove"), "{plan}");
+    // Nobody lets it go any more.
+    world.leaving.clear();
+    let plan = world.plan().to_string();
+    assert!(plan.contains("remove container web") && plan.contains("duplicate"), "{plan}");
+    world.bring_up();
+    assert!(world.containers.iter().all(|made| made.seen.id != id));
 }
 
 #[test]

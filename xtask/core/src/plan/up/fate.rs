@@ -71,7 +71,7 @@ pub(super) fn settle<'a>(scope: &Scope<'a>) -> Result<Fates<'a>, PlanError> {
 /// What a person should know of the services that are left out.
 pub(super) fn notes(scope: &Scope<'_>, fates: &Fates<'_>) -> Vec<String> {
     let out = scope.services.iter().filter(|(name, _)| fates[name].is_out());
-    out.map(|(name, service)| {
+    let out = out.map(|(name, service)| {
         let why = match scope.observed.images.get(&service.image) {
             Some(Availability::Unavailable(_)) if scope.build(&service.image).is_none() => {
                 format!("no source has {}; `cargo xtask image list` says why", service.image)
@@ -84,8 +84,21 @@ pub(super) fn notes(scope: &Scope<'_>, fates: &Fates<'_>) -> Vec<String> {
             (_, false) => "is left out",
         };
         format!("{name} {what}: {why}")
-    })
-    .collect()
+    });
+    let kept = scope.services.iter().filter_map(|&(name, service)| kept(scope, name, service, &fates[name]));
+    out.chain(kept).collect()
+}
+
+/// Why a service keeps the container that it has, where a person may expect another one.
+fn kept(scope: &Scope<'_>, name: &ServiceName, service: &Service, fate: &Fate) -> Option<String> {
+    if *fate == Fate::Keep && scope.is_done_for_good(name) && scope.build(&service.image).is_some() {
+        let told = &scope.observed.repeats[name].told;
+        return Some(format!("{name} is not run again for a new image: {told} is as it was when it ran"));
+    }
+    if *fate == Fate::Keep && scope.failed_before(name, service) {
+        return Some(format!("{name} stays as it is: the version that did not get ready is not tried again"));
+    }
+    None
 }
 
 /// The named volumes a service mounts.
@@ -134,22 +147,24 @@ impl Judge<'_, '_> {
     /// What ought to become of it, as if every image could be had and every dependency were there.
     fn due(&self, name: &ServiceName, service: &Service) -> Fate {
         let Some(container) = self.scope.containers.get(name) else { return Fate::Create };
-        if let Some(cause) = self.misfit(service, container) {
+        if let Some(cause) = self.misfit(name, service, container) {
             return Fate::Replace(cause);
         }
         if self.scope.wanted.recreate.contains(name) {
             return Fate::Replace(Cause::Asked);
         }
         for dependency in service.depends_on.keys() {
-            // One that never started knows nothing of the dependency that goes.
+            // One that never started knows nothing of the dependency that goes; and other work of a one-shot is done for
+            // whatever runs.
             if container.state != ContainerState::Created
-                && matches!(self.fates[dependency], Fate::Create | Fate::Replace(_))
+                && matches!(&self.fates[dependency], Fate::Create | Fate::Replace(_))
+                && !matches!(&self.fates[dependency], Fate::Replace(Cause::WorkChanged(_)))
             {
                 return Fate::Replace(Cause::DependencyReplaced(dependency.to_string()));
             }
         }
         let mended = self.mended(name, container);
-        let builds = self.builds(service);
+        let builds = self.builds(name, service);
         let files = self.scope.observed.mounted_files.get(name).map_or("", String::as_str);
         if container.files_hash != files {
             return match &service.homeport.reload {
@@ -205,13 +220,21 @@ impl Judge<'_, '_> {
                 | Cause::NameLost { .. }
                 | Cause::NotHealthy
                 | Cause::Asked),
-            ) => Fate::Swap(cause),
+            ) => {
+                let asked = self.scope.wanted.recreate.contains(name);
+                match (self.scope.failed_before(name, service) && !asked, self.scope.build(&service.image)) {
+                    (false, _) => Fate::Swap(cause),
+                    // It would fail again. A build may make it another version.
+                    (true, Some(_)) => Fate::SwapIfBuilt,
+                    (true, None) => Fate::Keep,
+                }
+            }
             due => due,
         }
     }
 
     /// Why a container does not fit its service any more, if it does not.
-    fn misfit(&self, service: &Service, container: &Container) -> Option<Cause> {
+    fn misfit(&self, name: &ServiceName, service: &Service, container: &Container) -> Option<Cause> {
         if container.state == ContainerState::Dead {
             return Some(Cause::HalfRemoved);
         }
@@ -237,6 +260,14 @@ impl Judge<'_, '_> {
             if !self.scope.observed.volumes.iter().any(|seen| seen.name == *volume) {
                 return Some(Cause::VolumeMissing(volume.to_string()));
             }
+        }
+        if let Some(repeats) = self.scope.observed.repeats.get(name).filter(|_| self.scope.is_one_shot(name))
+            && repeats.digest != container.repeat_hash
+        {
+            return Some(Cause::WorkChanged(repeats.told.clone()));
+        }
+        if self.scope.is_done_for_good(name) {
+            return None;
         }
         match self.scope.observed.images.get(&service.image) {
             Some(Availability::Present { stale: Some(_), .. }) => Some(Cause::RecipeChanged),
@@ -270,8 +301,9 @@ impl Judge<'_, '_> {
     }
 
     /// The builds that decide over a service: its own image's and those of what it depends on.
-    fn builds(&self, service: &Service) -> BTreeSet<ImageReference> {
+    fn builds(&self, name: &ServiceName, service: &Service) -> BTreeSet<ImageReference> {
         let own = self.scope.build(&service.image).map(|_| service.image.clone());
+        let own = own.filter(|_| !self.scope.is_done_for_good(name));
         let of_dependencies =
             service.depends_on.keys().filter_map(|dependency| match &self.fates[dependency] {
                 Fate::ReplaceIfBuilt(builds) => Some(builds.iter().cloned()),

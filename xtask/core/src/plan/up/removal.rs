@@ -13,7 +13,7 @@ use crate::event::StepId;
 use crate::limits;
 use crate::plan::order::dependents_first;
 use crate::plan::step::{changed, done};
-use crate::plan::{Action, Cause, Container, Need, Plan};
+use crate::plan::{Action, Cause, Container, Need, Plan, Role};
 use crate::stack::ServiceName;
 
 /// The steps that take containers away.
@@ -78,11 +78,13 @@ pub(super) fn remove<'a>(
 /// Containers that no service keeps or replaces. They come first: should labels make a cycle, it is cut at one of them.
 fn unwanted<'a>(scope: &Scope<'a>) -> Vec<Candidate<'a>> {
     let mut unwanted = Vec::new();
-    for container in &scope.observed.containers {
+    let stay = |container: &&Container| !scope.observed.leaving.contains(&container.id);
+    for container in scope.observed.containers.iter().filter(stay) {
         let (cause, grace) = match scope.stack.services.get(&container.service) {
             None if scope.with_orphans => (Cause::Orphan, limits::STOP_UNKNOWN),
             Some(service)
-                if scope.containers.get(&container.service).is_some_and(|kept| kept.id != container.id) =>
+                if scope.containers.get(&container.service).is_some_and(|kept| kept.id != container.id)
+                    || container.role == Role::Retired && scope.is_wanted(&container.service) =>
             {
                 (Cause::Duplicate, service.stop_grace_period)
             }

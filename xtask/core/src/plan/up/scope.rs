@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanError, Wanted};
-use crate::plan::{Container, NetworkSeen, Observed};
+use crate::plan::{Container, NetworkSeen, Observed, Version};
 use crate::stack::{Condition, ImageReference, Network, NetworkName, Service, ServiceName, Stack};
 
 /// What every pass looks at.
@@ -75,10 +75,35 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Whether the plan is about it.
+    pub(super) fn is_wanted(&self, name: &ServiceName) -> bool {
+        self.services.iter().any(|(wanted, _)| *wanted == name)
+    }
+
     /// Whether others wait for it to complete: the file's own way of saying that it does not stay.
     pub(super) fn is_one_shot(&self, name: &ServiceName) -> bool {
         let mut services = self.stack.services.values();
         services.any(|service| service.depends_on.get(name) == Some(&Condition::Completed))
+    }
+
+    /// Whether it is a one-shot that has done its work, which a new image would not do otherwise.
+    pub(super) fn is_done_for_good(&self, name: &ServiceName) -> bool {
+        let container = self.containers.get(name);
+        self.is_one_shot(name) && container.is_some_and(|container| self.observed.is_done_for_good(container))
+    }
+
+    /// Whether what a service's container would be replaced by has been tried in vain.
+    pub(super) fn failed_before(&self, name: &ServiceName, service: &Service) -> bool {
+        let (Some(container), Some(now)) = (self.containers.get(name), self.observed.version(name, service))
+        else {
+            return false;
+        };
+        let has = Version {
+            image_id: container.image_id.clone(),
+            config_hash: container.config_hash.clone(),
+            files_hash: container.files_hash.clone(),
+        };
+        now != has && self.observed.failed.get(name) == Some(&now)
     }
 
     /// Whether another service depends on it.

@@ -1,5 +1,6 @@
 //! One container follows another without a moment in which none serves: the new one is made beside the old one, and takes
-//! its place once it is ready. When it does not get ready it goes again, and the old one has never stopped serving.
+//! its place once it is ready. When it does not get ready it goes again, and the old one has never stopped serving. What the
+//! old one has in flight then is answered beside whatever comes next.
 //!
 //! For a moment both answer to the service's names on its networks, as two replicas do.
 
@@ -53,11 +54,10 @@ pub(super) fn succeed(plan: &mut Plan, scope: &Scope<'_>, name: &ServiceName, re
     let optional = service.homeport.optional;
     let switched =
         plan.push(Action::Switch(Seat::successor(name)), Cause::Ready, vec![changed(ready)], optional);
-    let remove = Action::RemoveContainer {
-        container: scope.containers[name].clone(),
-        grace: service.stop_grace_period,
-    };
-    let removed = plan.push(remove, Cause::Succeeded, vec![changed(switched)], optional);
-    plan.push(Action::RenameSuccessor(name.clone()), Cause::Succeeded, vec![changed(removed)], optional);
+    let (container, grace) = (scope.containers[name].clone(), service.stop_grace_period);
+    let retire = Action::Retire(container.clone());
+    let retired = plan.push(retire, Cause::Succeeded, vec![changed(switched)], optional);
+    plan.push(Action::RenameSuccessor(name.clone()), Cause::Succeeded, vec![changed(retired)], optional);
+    plan.push(Action::LetGo { container, grace }, Cause::Succeeded, vec![changed(retired)], optional);
     plan.push(Action::RemoveSuccessor(name.clone()), Cause::NotReady, vec![failed(ready)], optional);
 }

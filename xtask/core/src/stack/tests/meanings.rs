@@ -7,7 +7,7 @@ use super::super::{
     Build, Condition, HealthCheck, Homeport, Limits, Mount, MountSource, Port, Probe, Protocol, Restart,
     Service, ServiceName, Source, Stack, Ulimit, VolumeName, parse,
 };
-use super::{read, service};
+use super::{faults, read, service};
 
 fn stack(text: &str) -> Stack {
     read(text).unwrap_or_else(|error| panic!("{error}")).stack
@@ -153,8 +153,26 @@ fn each_key_arrives_in_its_field() {
         url_path: text("/u"),
         ready_path: text("/r"),
         reload: text("SIGHUP"),
+        repeat_for: Vec::new(),
     };
     assert_eq!(web.homeport, homeport);
+}
+
+#[test]
+fn what_a_one_shot_is_repeated_for_is_seen_from_the_file() {
+    let text = "services:\n  \
+                once: {image: a, x-homeport: {repeat_for: [./rules, ../service/migrations/]}}\n  \
+                web: {image: a, depends_on: {once: {condition: service_completed_successfully}}}\n";
+    let stack = read(text).expect("a stack").stack;
+    let paths = &stack.services[&ServiceName::new("once")].homeport.repeat_for;
+    assert_eq!(*paths, [PathBuf::from("/project/rules"), PathBuf::from("/service/migrations")]);
+    // Nobody waits for it: it does not end.
+    let alone = "services:\n  web:\n    image: a\n    x-homeport:\n      repeat_for: [x]\n";
+    assert_eq!(
+        faults(alone),
+        "5: services.web.x-homeport.repeat_for: only a one-shot is repeated, and no service waits for this one with \
+         `condition: service_completed_successfully`\n"
+    );
 }
 
 /// Keys of a service that mean the same, in pairs.

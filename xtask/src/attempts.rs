@@ -1,0 +1,43 @@
+//! The versions that were tried in vain since this program began: each is shown until it is another, and not tried again.
+//!
+//! Must not: decide that; the plan does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::failure::Failure;
+use crate::plan::{Observed, Version};
+use crate::stack::{ServiceName, Stack};
+
+/// The last version of each service that failed. Cloned freely: all clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts(Arc<Mutex<BTreeMap<ServiceName, (Version, Failure)>>>);
+
+impl Attempts {
+    /// Notes that a version failed.
+    pub fn failed(&self, service: &ServiceName, version: Version, failure: &Failure) {
+        self.noted().insert(service.clone(), (version, failure.clone()));
+    }
+
+    /// Forgets what failed: a version of this service serves.
+    pub fn succeeded(&self, service: &ServiceName) {
+        self.noted().remove(service);
+    }
+
+    /// What a plan has to know.
+    pub fn versions(&self) -> BTreeMap<ServiceName, Version> {
+        self.noted().iter().map(|(service, (version, _))| (service.clone(), version.clone())).collect()
+    }
+
+    /// Why a version that is wanted does not serve, if there is one.
+    pub fn standing(&self, stack: &Stack, observed: &Observed) -> Option<Failure> {
+        self.noted().iter().find_map(|(name, (version, failure))| {
+            let wanted = observed.version(name, stack.services.get(name)?)?;
+            (wanted == *version).then(|| failure.clone())
+        })
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeMap<ServiceName, (Version, Failure)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
