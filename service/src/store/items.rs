@@ -344,7 +344,7 @@ impl Items {
     /// Postgres away, late or at fault.
     pub async fn find(&self, id: ItemId, place: &Place) -> Result<Option<Item>, StoreError> {
         self.postgres
-            .query(place, statements::FIND_ITEM, move |connection| {
+            .read(place, statements::FIND_ITEM, move |connection| {
                 items::table.find(id.0).first::<Row>(connection).optional()
             })
             .await
@@ -359,7 +359,7 @@ impl Items {
         let (postgres, below) = (Arc::clone(&self.postgres), place.clone());
         let read = async move {
             let work = move |connection: &mut PgConnection| read_page(connection, request);
-            postgres.query(&below, statements::READ_PAGE, work).await
+            postgres.read(&below, statements::READ_PAGE, work).await
         };
         self.cache.page(request, place, read).await
     }

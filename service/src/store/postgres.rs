@@ -2,9 +2,10 @@
 //! Knows no table.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,13 +30,15 @@ use crate::{
 /// Connections that the writer's threads use: one commits while the other's batch gathers.
 pub(super) const WRITERS: u32 = 2;
 
-/// A connection unused for longer is tried before use: Postgres may have restarted meanwhile. Shorter than any restart.
+/// A connection unused for longer is tried before use: its Postgres, or the way to it, may have gone without a word
+/// meanwhile. Shorter than any restart.
 const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// The pool, whether Postgres is there, and how long anyone waits for it.
 pub(super) struct Postgres {
     pool: Pool<Sessions>,
     readers: Arc<Semaphore>,
+    doubt: Arc<Doubt>,
     deadline: Duration,
     up: AtomicBool,
     up_gauge: IntGauge,
@@ -46,17 +49,20 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) fn new(database: &Database, metrics: &StoreMetrics, logger: &Logger) -> Self {
+        let doubt = Arc::new(Doubt::default());
+        let url = connection_string(database, database.deadline);
         let pool = Pool::builder()
             .max_size(database.pool_size)
             .min_idle(Some(0))
             .connection_timeout(database.deadline)
             .test_on_check_out(true)
             .error_handler(Box::new(Complaints { logger: logger.clone() }))
-            .build_unchecked(Sessions { url: connection_string(database, database.deadline) });
+            .build_unchecked(Sessions { url, doubt: Arc::clone(&doubt) });
         let readers = database.pool_size.saturating_sub(WRITERS).max(1) as usize;
         Self {
             pool,
             readers: Arc::new(Semaphore::new(readers)),
+            doubt,
             deadline: database.deadline,
             up: AtomicBool::new(false),
             up_gauge: metrics.postgres_up.clone(),
@@ -82,15 +88,33 @@ impl Postgres {
         Err(StoreError::unavailable(Dependency::Postgres, "the last probe found it away"))
     }
 
-    /// Runs the statement that `work` is on a connection, as [`Postgres::run`], for the request at `place`.
-    pub(super) async fn query<T: Send + 'static>(
+    /// Runs the statement that `work` is on a connection, as [`Postgres::run`], for the request at `place`. It only reads: on a
+    /// connection that Postgres had ended it is asked again on another one, once.
+    pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         place: &Place,
         statement: Statement,
-        work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+        work: impl Fn(&mut PgConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let below = place.clone();
-        self.run(place, move |connection| query(&below, &statement, connection, work)).await
+        self.run_on(place, move |this, asked, end, wait| {
+            let begun = Cell::new(false);
+            let ask = |asked, end, wait| {
+                this.run_on_session(asked, end, wait, |connection| {
+                    begun.set(true);
+                    query(&below, &statement, connection, &work)
+                })
+            };
+            match ask(asked, end, wait) {
+                Err(StoreError::Unavailable { .. }) if begun.get() => {
+                    // Where Postgres is there, a connection takes milliseconds; where it is not, whoever asks is to know soon.
+                    let now = Instant::now();
+                    ask(now, end.min(now + this.deadline / 2), below.begin(works::POOL_WAIT))
+                }
+                result => result,
+            }
+        })
+        .await
     }
 
     /// Runs `work` on a connection, in a blocking thread, within the deadline. After the deadline the work may still be
@@ -99,6 +123,14 @@ impl Postgres {
         self: &Arc<Self>,
         place: &Place,
         work: impl FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run_on(place, move |this, asked, end, wait| this.run_on_session(asked, end, wait, work)).await
+    }
+
+    async fn run_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        place: &Place,
+        work: impl FnOnce(&Self, Instant, Instant, Span) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_up()?;
         let mut wait = place.begin(works::POOL_WAIT);
@@ -116,7 +148,7 @@ impl Postgres {
         let this = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.run_on_session(asked, end, wait, work)
+            work(&this, asked, end, wait)
         });
         tokio::time::timeout_at(end.into(), task)
             .await
@@ -155,6 +187,7 @@ impl Postgres {
         result.map_err(|error| {
             let error = classify(&error, &mut session);
             if matches!(error, StoreError::Unavailable { .. }) {
+                self.doubt.raise();
                 self.suspicion.notify_one();
             }
             error
@@ -247,6 +280,39 @@ pub(super) struct Session {
 /// Makes and judges the pool's connections.
 pub(super) struct Sessions {
     url: String,
+    doubt: Arc<Doubt>,
+}
+
+/// What is thought of connections that nobody uses: when one of them turns out to have ended, so may have all that were not
+/// used since.
+struct Doubt {
+    /// When this was made.
+    epoch: Instant,
+    /// Microseconds since then, of the last time.
+    raised: AtomicU64,
+}
+
+impl Default for Doubt {
+    fn default() -> Self {
+        Self { epoch: Instant::now(), raised: AtomicU64::new(0) }
+    }
+}
+
+impl Doubt {
+    fn raise(&self) {
+        self.raised.fetch_max(self.micros(Instant::now()), Ordering::Relaxed);
+    }
+
+    fn concerns(&self, used: Instant) -> bool {
+        self.micros(used) <= self.raised.load(Ordering::Relaxed)
+    }
+
+    fn micros(&self, time: Instant) -> u64 {
+        // From 1 on: 0 is never.
+        u64::try_from(time.saturating_duration_since(self.epoch).as_micros())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
+    }
 }
 
 impl ManageConnection for Sessions {
@@ -259,10 +325,19 @@ impl ManageConnection for Sessions {
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
-        if session.used.elapsed() < TRUSTED_FOR {
-            return Ok(());
+        let ended = farewell(&mut session.connection).or_else(|| {
+            if session.used.elapsed() < TRUSTED_FOR && !self.doubt.concerns(session.used) {
+                return None;
+            }
+            session.connection.batch_execute("SELECT 1").err()
+        });
+        match ended {
+            None => Ok(()),
+            Some(error) => {
+                self.doubt.raise();
+                Err(Self::Error::QueryError(error))
+            }
         }
-        session.connection.batch_execute("SELECT 1").map_err(Self::Error::QueryError)
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
@@ -280,6 +355,13 @@ impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Complaints {
     fn handle_error(&self, error: diesel::r2d2::Error) {
         slog::debug!(self.logger, "the pool could not make a connection"; "error" => %error);
     }
+}
+
+/// Why Postgres has ended an idle session, when it has: it says so and closes the connection, which can be seen without
+/// asking. A restore of the database and a restart end all of them at once, and nobody's request is to be told of that.
+fn farewell(connection: &mut PgConnection) -> Option<DieselError> {
+    // The first look may read the last words only, the second one the end behind them. Nobody listens for notifications.
+    (0..2).find_map(|_| connection.notifications_iter().next()?.err())
 }
 
 /// Opens a connection outside the pool.

@@ -4,7 +4,7 @@
 use std::{
     mem::Discriminant,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use diesel::PgConnection;
@@ -171,17 +171,23 @@ impl Conclusions {
     }
 }
 
-fn look(connection: &mut Option<PgConnection>, database: &Database, deadline: Duration) -> Verdict {
-    let connection = match connection {
-        Some(connection) => connection,
-        None => match connect(database, deadline) {
-            Ok(fresh) => connection.insert(fresh),
+fn look(kept: &mut Option<PgConnection>, database: &Database, deadline: Duration) -> Verdict {
+    let begun = Instant::now();
+    let verdict = |pending| if pending == 0 { Verdict::Up } else { Verdict::Behind(pending) };
+    if let Some(connection) = kept {
+        match schema::count_pending(connection) {
+            Ok(pending) => return verdict(pending),
+            // That it was ended while nobody used it says nothing of Postgres now, and shows at once. A Postgres that is silent
+            // takes its time.
+            Err(_) if begun.elapsed() < deadline / 2 => *kept = None,
             Err(error) => return Verdict::Down(error.to_string()),
+        }
+    }
+    match connect(database, deadline) {
+        Ok(fresh) => match schema::count_pending(kept.insert(fresh)) {
+            Ok(pending) => verdict(pending),
+            Err(error) => Verdict::Down(error.to_string()),
         },
-    };
-    match schema::count_pending(connection) {
-        Ok(0) => Verdict::Up,
-        Ok(pending) => Verdict::Behind(pending),
         Err(error) => Verdict::Down(error.to_string()),
     }
 }
