@@ -17,8 +17,12 @@ use crate::process::Program;
 
 const THEIRS: &str = "homeport-bench-watch";
 
-/// How long Compose is given to set up its watches, which it does not announce to a program.
-const WATCHES: Duration = Duration::from_secs(3);
+/// How long Compose is given to notice a program before it is handed another: it does not announce when it has set up its
+/// watches, and what was there before is never noticed.
+const NOTICED: Duration = Duration::from_secs(10);
+
+/// How many programs it is handed before it is taken for one that watches nothing.
+const HANDED: u32 = 12;
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
     let (ours, theirs) = (Ours::start(bench).await?, Theirs::start(bench).await);
@@ -154,8 +158,30 @@ impl Theirs {
             .env("HOMEPORT_SERVICE_IMAGE", format!("{PROJECT}/service:dev"));
         quiet(&compose.clone().args(["up", "--detach", "--wait"]).args(running_services().await?)).await?;
         let watch = Background::start(compose.clone().args(["watch", "--no-up", "service"]));
-        tokio::time::sleep(WATCHES).await;
-        Ok(Self { checkout, port: ports[0].1, compose, synchronised: made.join("synchronised"), watch })
+        let theirs =
+            Self { checkout, port: ports[0].1, compose, synchronised: made.join("synchronised"), watch };
+        match theirs.watches().await {
+            Ok(()) => Ok(theirs),
+            Err(why) => {
+                theirs.end().await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Hands programs over until one is served.
+    async fn watches(&self) -> Result<(), NotMeasured> {
+        self.checkout.edit("before all")?;
+        self.build().await?;
+        let mut last = String::new();
+        for _ in 0..HANDED {
+            self.hand_over()?;
+            match served(self.port, "before all", NOTICED).await {
+                Ok(_) => return Ok(()),
+                Err(why) => last = why,
+            }
+        }
+        Err(format!("`docker compose watch` notices nothing: {last}"))
     }
 
     async fn build(&self) -> Result<(), NotMeasured> {
