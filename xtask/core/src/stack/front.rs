@@ -4,14 +4,20 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::model::{MountSource, Port, Protocol, Service, ServiceName, Stack};
+use super::model::{Condition, MountSource, Port, Protocol, Service, ServiceName, Stack};
 
 impl Stack {
     /// The stack as `dev` runs it in the foreground: it holds the ports of every service that can be fronted, among
     /// those `wanted` (all when empty) with what they depend on.
     #[must_use]
     pub fn fronted(mut self, wanted: &BTreeSet<ServiceName>) -> Self {
-        let scope: BTreeSet<ServiceName> = self.with_dependencies(wanted).into_iter().cloned().collect();
+        let scope = self.with_dependencies(wanted);
+        // What is awaited to end serves nobody.
+        let serves = |name: &&ServiceName| {
+            let ends = |other: &Service| other.depends_on.get(*name) == Some(&Condition::Completed);
+            !self.services.values().any(ends)
+        };
+        let scope: BTreeSet<ServiceName> = scope.into_iter().filter(serves).cloned().collect();
         for (_, service) in self.services.iter_mut().filter(|(name, _)| scope.contains(name)) {
             if let Some(fronted) = service.fronted() {
                 *service = fronted;

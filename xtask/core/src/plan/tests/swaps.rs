@@ -195,6 +195,7 @@ fn only_what_is_built_here_and_speaks_http_is_fronted() {
         ("'127.0.0.1:8000:80'", "'127.0.0.1:8000:80/udp'"),
         ("'127.0.0.1:8000:80'", "'80'"),
         ("command: [serve]", "volumes: ['data:/data']"),
+        ("watcher: {", "watcher: {depends_on: {web: {condition: service_completed_successfully}}, "),
     ] {
         assert!(SITE.contains(what), "{what}");
         assert_eq!(fronts(&SITE.replace(what, with)), 0, "{with}");
