@@ -11,6 +11,7 @@ mod link;
 mod postgres;
 mod probe;
 mod schema;
+mod sessions;
 mod tables;
 mod visitors;
 mod writer;

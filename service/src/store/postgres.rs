@@ -5,7 +5,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,14 +13,17 @@ use std::{
 use diesel::{
     Connection, ConnectionError, PgConnection, QueryResult,
     connection::SimpleConnection,
-    r2d2::{ManageConnection, Pool, PooledConnection},
+    r2d2::{Pool, PooledConnection},
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use prometheus::{Histogram, IntGauge};
 use slog::Logger;
 use tokio::sync::{Notify, Semaphore};
 
-use super::error::{Dependency, StoreError};
+use super::{
+    error::{Dependency, StoreError},
+    sessions::{Doubt, Session, Sessions},
+};
 use crate::{
     config::Database,
     metrics::StoreMetrics,
@@ -29,10 +32,6 @@ use crate::{
 
 /// Connections that the writer's threads use: one commits while the other's batch gathers.
 pub(super) const WRITERS: u32 = 2;
-
-/// A connection unused for longer is tried before use: its Postgres, or the way to it, may have gone without a word
-/// meanwhile. Shorter than any restart.
-const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// The pool, whether Postgres is there, and how long anyone waits for it.
 pub(super) struct Postgres {
@@ -57,7 +56,7 @@ impl Postgres {
             .connection_timeout(database.deadline)
             .test_on_check_out(true)
             .error_handler(Box::new(Complaints { logger: logger.clone() }))
-            .build_unchecked(Sessions { url, doubt: Arc::clone(&doubt) });
+            .build_unchecked(Sessions::new(url, &doubt));
         let readers = database.pool_size.saturating_sub(WRITERS).max(1) as usize;
         Self {
             pool,
@@ -270,81 +269,6 @@ fn classify(error: &DieselError, session: &mut Session) -> StoreError {
     }
 }
 
-/// One connection of the pool.
-pub(super) struct Session {
-    connection: PgConnection,
-    used: Instant,
-    broken: bool,
-}
-
-/// Makes and judges the pool's connections.
-pub(super) struct Sessions {
-    url: String,
-    doubt: Arc<Doubt>,
-}
-
-/// What is thought of connections that nobody uses: when one of them turns out to have ended, so may have all that were not
-/// used since.
-struct Doubt {
-    /// When this was made.
-    epoch: Instant,
-    /// Microseconds since then, of the last time.
-    raised: AtomicU64,
-}
-
-impl Default for Doubt {
-    fn default() -> Self {
-        Self { epoch: Instant::now(), raised: AtomicU64::new(0) }
-    }
-}
-
-impl Doubt {
-    fn raise(&self) {
-        self.raised.fetch_max(self.micros(Instant::now()), Ordering::Relaxed);
-    }
-
-    fn concerns(&self, used: Instant) -> bool {
-        self.micros(used) <= self.raised.load(Ordering::Relaxed)
-    }
-
-    fn micros(&self, time: Instant) -> u64 {
-        // From 1 on: 0 is never.
-        u64::try_from(time.saturating_duration_since(self.epoch).as_micros())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1)
-    }
-}
-
-impl ManageConnection for Sessions {
-    type Connection = Session;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Session, Self::Error> {
-        let connection = PgConnection::establish(&self.url).map_err(Self::Error::ConnectionError)?;
-        Ok(Session { connection, used: Instant::now(), broken: false })
-    }
-
-    fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
-        let ended = farewell(&mut session.connection).or_else(|| {
-            if session.used.elapsed() < TRUSTED_FOR && !self.doubt.concerns(session.used) {
-                return None;
-            }
-            session.connection.batch_execute("SELECT 1").err()
-        });
-        match ended {
-            None => Ok(()),
-            Some(error) => {
-                self.doubt.raise();
-                Err(Self::Error::QueryError(error))
-            }
-        }
-    }
-
-    fn has_broken(&self, session: &mut Session) -> bool {
-        session.broken || std::thread::panicking()
-    }
-}
-
 /// The pool's complaints, at debug level: the probe says once that Postgres is away, the pool would say it without end.
 #[derive(Debug)]
 struct Complaints {
@@ -355,13 +279,6 @@ impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Complaints {
     fn handle_error(&self, error: diesel::r2d2::Error) {
         slog::debug!(self.logger, "the pool could not make a connection"; "error" => %error);
     }
-}
-
-/// Why Postgres has ended an idle session, when it has: it says so and closes the connection, which can be seen without
-/// asking. A restore of the database and a restart end all of them at once, and nobody's request is to be told of that.
-fn farewell(connection: &mut PgConnection) -> Option<DieselError> {
-    // The first look may read the last words only, the second one the end behind them. Nobody listens for notifications.
-    (0..2).find_map(|_| connection.notifications_iter().next()?.err())
 }
 
 /// Opens a connection outside the pool.
