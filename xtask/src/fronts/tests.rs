@@ -104,7 +104,7 @@ async fn the_container_that_serves_is_behind_its_front() {
         [(Role::Retired, first), (Role::Holder, second)].map(|(role, at)| container(role, healthy, at));
     assert_eq!(align(&[old.clone(), new.clone()]), Some(first));
     // Only when it is gone another one serves: first of all the one with the name.
-    assert_eq!(align(&[new.clone()]), Some(second));
+    assert_eq!(align(std::slice::from_ref(&new)), Some(second));
     assert_eq!(align(&[container(Role::Holder, ContainerState::Exited(0), second)]), None);
     assert!(front(&fronts).2, "another one may come");
     assert_eq!(align(&[old, new]), Some(second));

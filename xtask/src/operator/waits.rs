@@ -2,6 +2,7 @@
 //!
 //! Must not: decide what becomes of it.
 
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::StackOperator;
@@ -25,13 +26,13 @@ impl StackOperator<'_> {
         reporter: &StepReporter,
     ) -> Result<Effect, Failure> {
         let service = &self.stack.services[&seat.service];
-        let waited = match (&service.homeport.ready_path, service.fronts.first()) {
-            (Some(path), Some(front)) => self.await_ready(seat, path, front.target, reporter).await,
-            _ => {
-                let container = self.engine.container_id(&self.stack.project, seat).await?;
-                let waited = self.engine.await_healthy(&container, reporter).await?;
-                self.judge(&seat.service, &container, waited).await
-            }
+        let told_at = service.homeport.ready_path.as_ref().zip(service.fronts.first());
+        let waited = if let Some((path, front)) = told_at {
+            self.await_ready(seat, path, front.target, reporter).await
+        } else {
+            let container = self.engine.container_id(&self.stack.project, seat).await?;
+            let waited = self.engine.await_healthy(&container, reporter).await?;
+            self.judge(&seat.service, &container, waited).await
         };
         match waited {
             Ok(effect) => Ok(effect),
@@ -64,11 +65,11 @@ impl StackOperator<'_> {
                     "its port {port} leads nowhere; it must be on a network that reaches this machine"
                 ),
             };
-            while let Some(server) = server.filter(|_| look.standing != Standing::Unhealthy) {
+            let asked = server.filter(|_| look.standing != Standing::Unhealthy);
+            while let Some(server) = asked {
                 match ready(server, path).await {
                     Ok(()) => {
-                        let mut reached =
-                            self.reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
                         reached.push((seat.clone(), look.ports));
                         return Ok(Effect::changed().detail("ready"));
                     }
@@ -85,7 +86,7 @@ impl StackOperator<'_> {
                 return Err(self.with_log(Failure::new(Code::NotHealthy, message), name, &look.id).await);
             }
             reporter.message(said);
-            if begun.elapsed() > limits::READY_SOON || server.is_none() {
+            if begun.elapsed() > limits::READY_SOON || asked.is_none() {
                 tokio::time::sleep(limits::PROBE_PAUSE).await;
             }
         }

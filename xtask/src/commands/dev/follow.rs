@@ -37,9 +37,9 @@ impl Follower {
     /// Follows what happens from now on.
     pub(super) fn new(session: &Session) -> Self {
         let changed = Arc::new(Notify::new());
-        let (mut changes, noticed) = (session.engine.changes(&session.stack.project), Arc::clone(&changed));
+        let (mut events, noticed) = (session.engine.changes(&session.stack.project), Arc::clone(&changed));
         let watcher = tokio::spawn(async move {
-            while let Some(()) = changes.next().await {
+            while let Some(()) = events.next().await {
                 noticed.notify_one();
             }
         });

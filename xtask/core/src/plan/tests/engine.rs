@@ -88,7 +88,8 @@ impl World {
     /// Another version of the stack; what it needs and the old one did not can be had.
     pub(super) fn adopt(&mut self, stack: Stack) {
         self.files.clear();
-        self.repeats.retain(|name, _| stack.services.contains_key(name));
+        let repeats = |service: &Service| !service.homeport.repeat_for.is_empty();
+        self.repeats.retain(|name, _| stack.services.get(name).is_some_and(repeats));
         for (name, service) in &stack.services {
             if !service.homeport.repeat_for.is_empty() {
                 self.repeats.entry(name.clone()).or_insert_with(|| "work 1".to_owned());

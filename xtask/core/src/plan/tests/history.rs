@@ -30,6 +30,7 @@ struct Shape {
     configuration: u8,
     checked: bool,
     one_shot: bool,
+    repeats: bool,
     volume: Option<u8>,
     files: bool,
     reloads: bool,
@@ -87,6 +88,9 @@ impl Draft {
         extension.extend(shape.built.then_some("package: service"));
         extension.extend(shape.publishes.then_some("url_path: /"));
         extension.extend((shape.files && shape.reloads).then_some("reload: SIGHUP"));
+        // It is a one-shot by whoever waits for it.
+        let awaited = self.shapes[number + 1..].iter().any(|other| other.present && other.needs[number]);
+        extension.extend((shape.one_shot && shape.repeats && awaited).then_some("repeat_for: [./work]"));
         if !extension.is_empty() {
             let _ = writeln!(text, "    x-homeport: {{{}}}", extension.join(", "));
         }
@@ -122,12 +126,12 @@ fn shapes() -> impl Strategy<Value = Shape> {
         any::<bool>(),
         any::<bool>(),
     );
-    (what, how, any::<[bool; SERVICES]>(), any::<bool>()).prop_map(
+    (what, how, any::<[bool; SERVICES]>(), any::<(bool, bool)>()).prop_map(
         |(
             (present, image, built, configuration, checked),
             (one_shot, volume, files, reloads, publishes, network),
             needs,
-            waits_until_healthy,
+            (waits_until_healthy, repeats),
         )| Shape {
             present,
             image,
@@ -135,6 +139,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             configuration,
             checked,
             one_shot,
+            repeats,
             volume,
             files,
             reloads,
@@ -170,6 +175,8 @@ enum Event {
     Save(bool),
     /// Mounted files were saved.
     SaveFiles(u8),
+    /// What one-shots are repeated for was saved.
+    SaveWork(u8),
     /// `dev` runs it the other way, with its ports or without them.
     Front(bool),
     /// Everything that does not run, and networks without a container, were removed by somebody else.
@@ -198,6 +205,7 @@ fn befalling() -> impl Strategy<Value = Event> {
         1 => any::<Index>().prop_map(Event::LoseImage),
         1 => any::<bool>().prop_map(Event::Save),
         1 => any::<u8>().prop_map(Event::SaveFiles),
+        1 => any::<u8>().prop_map(Event::SaveWork),
         1 => any::<bool>().prop_map(Event::Front),
         1 => Just(Event::Prune),
     ]
@@ -247,6 +255,11 @@ fn befall(world: &mut World, draft: &mut Draft, event: &Event) {
         Event::SaveFiles(edit) => {
             for files in world.files.values_mut() {
                 *files = format!("files {edit}");
+            }
+        }
+        Event::SaveWork(edit) => {
+            for work in world.repeats.values_mut() {
+                *work = format!("work {edit}");
             }
         }
         Event::Front(fronted) => draft.fronted = *fronted,
