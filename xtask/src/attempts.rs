@@ -41,3 +41,43 @@ impl Attempts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::failure::Code;
+    use crate::images::Availability;
+    use crate::stack::{ImageReference, Source, parse};
+
+    #[test]
+    fn a_failure_stands_as_long_as_its_version_is_wanted() {
+        let source = Source {
+            text: "services: {web: {image: 'web:dev'}}",
+            path: Path::new("compose.yaml"),
+            directory: Path::new("/shop"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        let stack = parse(&source).expect("a stack").stack;
+        let web = ServiceName::new("web");
+        let built = |id: &str| {
+            let present =
+                Availability::Present { id: id.to_owned(), origin: "built".to_owned(), stale: None };
+            Observed { images: [(ImageReference::new("web:dev"), present)].into(), ..Observed::default() }
+        };
+        let version = |id: &str| built(id).version(&web, &stack.services[&web]).expect("its image is there");
+        let failure = Failure::new(Code::ContainerExited, "web ended with status 3");
+        let attempts = Attempts::default();
+        assert_eq!(attempts.standing(&stack, &built("one")), None);
+        attempts.failed(&web, version("one"), &failure);
+        assert_eq!(attempts.standing(&stack, &built("one")), Some(failure.clone()));
+        assert_eq!(attempts.standing(&stack, &built("two")), None);
+        assert_eq!(attempts.standing(&stack, &Observed::default()), None);
+        assert_eq!(attempts.clone().versions(), [(web.clone(), version("one"))].into());
+        attempts.succeeded(&web);
+        assert_eq!(attempts.standing(&stack, &built("one")), None);
+    }
+}

@@ -98,6 +98,47 @@ mod tests {
     }
 
     #[test]
+    fn work_is_another_when_a_file_or_its_name_is() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let text = "services: {once: {image: a, x-homeport: {repeat_for: [../work, ../more.sql]}}, \
+                    web: {image: a, depends_on: {once: {condition: service_completed_successfully}}}}";
+        let source = crate::stack::Source {
+            text,
+            path: Path::new("compose.yaml"),
+            directory: &root.path().join("compose"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        let stack = crate::stack::parse(&source).unwrap().stack;
+        let repeats = || {
+            let mut repeats = digest_repeats(&stack, root.path());
+            assert_eq!(repeats.len(), 1, "only what says so");
+            let once = repeats.remove(&ServiceName::new("once")).unwrap();
+            assert_eq!(once.told, "work, more.sql");
+            once.digest
+        };
+        // Also of what is not there.
+        let mut seen = vec![repeats()];
+        for (path, text) in
+            [("work/1/up.sql", "a"), ("work/1/up.sql", "b"), ("work/2/up.sql", ""), ("more.sql", "")]
+        {
+            write(path, text);
+            let digest = repeats();
+            assert!(!seen.contains(&digest), "{path}: {text:?}");
+            seen.push(digest);
+        }
+        write("work/2/up.sql~", "an editor's own");
+        write("work/2/up.sql", "");
+        assert_eq!(seen.last(), Some(&repeats()));
+    }
+
+    #[test]
     fn editors_own_files_do_not_count() {
         for path in ["/p/src/.main.rs.swp", "/p/src/main.rs~", "/p/src/.#main.rs", "/p/src/4913"] {
             assert!(is_editors_own(Path::new(path)), "{path}");

@@ -15,6 +15,7 @@ use crate::load::Load;
 use crate::program::{Planned, Running, event};
 
 const SWAPPED: &str = include_str!("stacks/swapped.yaml");
+const PREPARED: &str = include_str!("stacks/prepared.yaml");
 const WEB: &str = include_str!("stacks/web.rs");
 
 const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = [\"service\"]\n";
@@ -23,7 +24,11 @@ const DOCKERFILE: &str = "FROM scratch AS runtime\nUSER 1000:1000\nENTRYPOINT [\
 
 /// A checkout whose service says `one`.
 fn swapped(test: &str) -> Checkout {
-    let checkout = Checkout::small(test, SWAPPED).with_own_image("IMAGE");
+    built(test, SWAPPED)
+}
+
+fn built(test: &str, compose: &str) -> Checkout {
+    let checkout = Checkout::small(test, compose).with_own_image("IMAGE");
     checkout.write("Cargo.toml", WORKSPACE);
     checkout.write("Dockerfile", DOCKERFILE);
     checkout.write("service/Cargo.toml", MANIFEST);
@@ -193,6 +198,38 @@ fn a_service_that_ends_by_itself_is_told_to_whoever_asks() {
     save(&checkout, "two");
     run.until("saved to served in");
     assert_eq!(says(&checkout), "two");
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
+fn a_one_shot_runs_again_for_other_work_and_for_nothing_else() {
+    let checkout = built("prepared", PREPARED);
+    checkout.write("work/first", "one");
+    let mut run = start(&checkout);
+    let prepare = format!("{}-prepare", checkout.name());
+    let ids = || [&prepare, &web(&checkout)].map(|name| container_id(name));
+    let [ran, served] = ids();
+    save(&checkout, "two");
+    run.until("prepare is not run again for a new image: work is as it was when it ran");
+    run.until("saved to served in");
+    assert_eq!(says(&checkout), "two");
+    let [still, second] = ids();
+    assert_eq!(still, ran);
+    assert_ne!(second, served);
+    until("nothing is left to do", || foreground_plan(&checkout).is_empty().then_some(()));
+    // With other work and another version, it has ended before that version serves.
+    checkout.write("work/second", "two");
+    save(&checkout, "three");
+    run.until_line("the switch", |line| {
+        line.starts_with("done") && line.contains("switch web to its successor")
+    });
+    let [again, _] = ids();
+    assert_ne!(again, ran);
+    let ended = engine::container(&prepare).and_then(|container| container.state?.exit_code);
+    assert_eq!(ended, Some(0));
+    run.until("saved to served in");
+    assert_eq!(says(&checkout), "three");
     run.interrupt();
     run.end().expect(0);
 }

@@ -44,10 +44,11 @@ pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
         .containers
         .iter()
         .filter(|container| {
-            matches!(
+            let runs = matches!(
                 container.state,
                 ContainerState::Running(_) | ContainerState::Paused | ContainerState::Restarting
-            )
+            );
+            runs || container.role == Role::Retired
         })
         .cloned()
         .collect();

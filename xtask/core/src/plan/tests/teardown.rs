@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use super::engine::World;
 use super::{SHOP, service, settled, stack};
-use crate::plan::{Action, ContainerState, Keep, Plan, down, stop};
+use crate::plan::{Action, ContainerState, Keep, Plan, Role, down, stop};
 use crate::stack::ServiceName;
 
 fn grace(name: &ServiceName) -> Duration {
@@ -120,4 +120,8 @@ fn stop_keeps_containers_and_touches_only_those_that_run() {
     world.carry_out(&plan);
     assert_snapshot!(stop(&world.observe(), &grace), @"nothing to do");
     assert_eq!(world.containers.len(), 5);
+    // One that has made way for another has nothing to come back for.
+    world.plant("redis", ContainerState::Exited(0));
+    world.containers.last_mut().expect("planted").seen.role = Role::Retired;
+    assert_snapshot!(stop(&world.observe(), &grace), @"1  remove container redis  down");
 }
