@@ -49,11 +49,11 @@ impl Follower {
     /// Begins to follow containers that are new, those included that have ended meanwhile; and tells of those that ended
     /// by themselves.
     pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
-        let objects = session.engine.observe(&session.stack.project).await?;
+        let containers = session.engine.containers(&session.stack.project).await?;
         // One that ended, or was started again by hand, is not where it was.
-        session.fronts.align(&objects.containers);
+        session.fronts.align(&containers);
         session.fronts.explain(super::NOT_RUNNING);
-        for container in &objects.containers {
+        for container in &containers {
             let Some(started) = started(container) else { continue };
             let runs = matches!(container.state, ContainerState::Running(_));
             match self.followed.get_mut(&container.id) {
@@ -72,7 +72,7 @@ impl Follower {
             }
         }
         self.followed.retain(|id, followed| {
-            !followed.task.is_finished() || objects.containers.iter().any(|container| container.id == *id)
+            !followed.task.is_finished() || containers.iter().any(|container| container.id == *id)
         });
         Ok(())
     }
