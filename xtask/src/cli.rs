@@ -182,7 +182,7 @@ pub struct Load {
 }
 
 /// `dev`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Dev {
     /// Return once all is healthy.
@@ -214,9 +214,9 @@ pub struct Down {
 }
 
 /// `logs`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Logs {
-    /// Go on with new lines.
+    /// Go on with new lines until Ctrl-C, also of containers that are replaced, started again or made meanwhile.
     #[arg(short, long)]
     pub follow: bool,
     /// Only so many last lines of each service.

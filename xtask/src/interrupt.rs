@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once.
+//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once. Ctrl-\ ends it at once too.
+//! Ctrl-Z, for a program that has changed the terminal.
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +18,13 @@ pub fn watch(last_words: impl Fn() + Send + 'static) -> std::io::Result<Cancella
         use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut quit = signal(SignalKind::quit())?;
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = quit.recv() => end_at_once(&last_words),
                 }
                 second_ends(&fired, &last_words);
             }
@@ -44,8 +47,48 @@ pub fn stopped_at_once(left: &str, next: &str) -> Failure {
 
 fn second_ends(token: &CancellationToken, last_words: &impl Fn()) {
     if token.is_cancelled() {
-        last_words();
-        std::process::exit(Exit::Interrupted as i32);
+        end_at_once(last_words);
     }
     token.cancel();
+}
+
+fn end_at_once(last_words: &impl Fn()) -> ! {
+    last_words();
+    std::process::exit(Exit::Interrupted as i32);
+}
+
+/// At Ctrl-Z calls `leave`, stops, and calls `come_back` once a shell lets the program go on. From then on for as long as
+/// the program runs, because a signal that was taken over once cannot be given back.
+///
+/// # Errors
+/// When the system does not let a handler be installed.
+#[cfg(unix)]
+pub fn around_stops(
+    leave: impl Fn() + Send + 'static,
+    come_back: impl Fn() + Send + 'static,
+) -> std::io::Result<()> {
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+    tokio::spawn(async move {
+        while stop.recv().await.is_some() {
+            if is_a_job() {
+                leave();
+                // Unlike SIGTSTP it cannot be taken over: this is where the program stands still.
+                let _ = kill_process(getpid(), Signal::STOP);
+                come_back();
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Whether some shell could let this program go on. Of one that the terminal was opened with nobody would, and so the
+/// system itself lets no Ctrl-Z stop it (POSIX: orphaned process groups).
+#[cfg(unix)]
+fn is_a_job() -> bool {
+    use rustix::process::{getpgrp, getppid, getsid};
+    let session = getsid(None);
+    let of_session = |parent| getsid(Some(parent)).is_ok() && getsid(Some(parent)) == session;
+    session.is_ok_and(|leader| leader != getpgrp()) && getppid().is_some_and(of_session)
 }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 pub mod companion;
 pub mod doctor;
+pub mod following;
 pub mod fronts;
 pub mod images;
 pub mod interrupt;

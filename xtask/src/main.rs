@@ -16,7 +16,7 @@ use xtask::interrupt;
 use xtask::project::Project;
 use xtask::run_log::RunLog;
 use xtask::stack::ServiceName;
-use xtask::ui::{Screen, Settings, Terminal, print_text, show_failure};
+use xtask::ui::{Screen, Settings, Terminal, leave_terminal, print_text, show_failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -52,7 +52,11 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
     }
     let last_words = last_words(&cli.command);
     let format = cli.format;
-    let cancel = interrupt::watch(move || show_failure(format, &terminal, &last_words))
+    let last_words = move || {
+        leave_terminal();
+        show_failure(format, &terminal, &last_words);
+    };
+    let cancel = interrupt::watch(last_words)
         .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
     let name = command_name(&cli.command);
     let (events, receiver) = Events::channel();
@@ -80,6 +84,8 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
         exit: failure.as_ref().map_or(0, |failure| failure.code.exit() as u8),
     });
     screen.finish().await;
+    // A task that has not been ended yet may still hold it.
+    leave_terminal();
     failure.map_or(Ok(()), |failure| Err(failure.code))
 }
 

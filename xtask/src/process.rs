@@ -1,7 +1,8 @@
 //! The only room that starts processes: cargo, mmdebstrap, kind, psql, package managers.
 //!
 //! Architecture invariant: everything it starts ends with the task that started it, and with this program however that
-//! ends. A program gets a process group of its own, which is killed as a whole: cargo's compilers go with cargo.
+//! ends. A program gets a process group of its own, which is killed as a whole: cargo's compilers go with cargo. The one
+//! exception is what is a person's from then on, and is started [apart](Program::apart): a browser.
 //!
 //! Must not: know what the programs are for.
 
@@ -216,6 +217,25 @@ impl Program {
         let mut child =
             self.clone().at_terminal().spawn(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?;
         child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })
+    }
+
+    /// Starts it as a person's own: it says nothing here, and goes on when this program ends. Waits for its end, but leaves
+    /// it alone when it is waited for no longer.
+    ///
+    /// # Errors
+    /// When it is missing, cannot be started, or ends with a status other than 0.
+    pub async fn apart(&self) -> Result<(), ProcessError> {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(|source| self.not_started(source))?;
+        let status =
+            child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(ProcessError::Failed { program: self.line(), status, stderr: Vec::new() })
     }
 
     /// Becomes that program: the same process goes on as it, so that Ctrl-C, signals and the status are its own. Where

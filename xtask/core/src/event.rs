@@ -107,6 +107,12 @@ pub enum Event {
         /// The line, without its end.
         line: String,
     },
+    /// From now on a person sees the logs of one service only, or of all again; the run log keeps all.
+    LogsNarrowed {
+        /// Which service; `None` for all.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
     /// The stack as it stands: sent when a command has brought it there.
     Summary {
         /// One row a service.

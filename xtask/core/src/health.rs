@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::event::{ServiceReport, ServiceState};
 use crate::images::Availability;
 use crate::plan::{Container, ContainerState, Health, Observed};
-use crate::stack::{Condition, Port, Service, ServiceName, Stack};
+use crate::stack::{Port, Service, ServiceName, Stack};
 
 /// One row a service, in the order of their names, then one for each container that no service knows.
 pub fn reports(stack: &Stack, observed: &Observed, now: SystemTime) -> Vec<ServiceReport> {
@@ -61,8 +61,7 @@ fn report(
     });
     let service = as_made.as_ref().unwrap_or(service);
     let unserved = !service.fronts.is_empty() && !observed.dev_runs;
-    let one_shot =
-        stack.services.values().any(|other| other.depends_on.get(name) == Some(&Condition::Completed));
+    let one_shot = stack.is_one_shot(name);
     let (state, reason) = match (container, availability) {
         (Some(container), _) => (
             state_of(container, one_shot),

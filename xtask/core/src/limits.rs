@@ -83,6 +83,10 @@ pub const PARALLEL: usize = 16;
 /// within some milliseconds of each other. What comes later is gathered while the compiler runs, which begins again then.
 pub const GATHER_SAVES: Duration = Duration::from_millis(25);
 
+/// How often `dev` looks whether the terminal is its own to use, and in the state in which single keys are read: a person who
+/// brings it back to the foreground waits no longer for the first key. A look is three system calls.
+pub const TERMINAL_LOOK: Duration = Duration::from_millis(250);
+
 /// How long a second command waits for the project's lock before it says who holds it: a command that is just ending
 /// needs some hundred milliseconds.
 pub const PROJECT_LOCK: Duration = Duration::from_secs(2);

@@ -26,6 +26,7 @@ mod sweep;
 mod told;
 
 pub use build::{BuildReport, ImageBuild};
+pub use changes::{Change, Happening};
 pub use connect::{ConnectError, EngineVersion};
 pub use create::Blueprint;
 pub use endpoint::{Address, Certificates, Endpoint, EndpointError};

@@ -1,17 +1,20 @@
 //! `cargo xtask logs [-f] [NAME…]`: what the services said, in the order of time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures_util::future::ready;
-use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
+use futures_util::stream::{BoxStream, StreamExt as _};
 
 use super::Context;
 use crate::cli::{self, Level};
 use crate::engine::{Engine, LogLine, LogOptions};
 use crate::event::{Event, Events};
 use crate::failure::{Code, Failure};
-use crate::plan::{Container, ContainerId, ContainerState};
+use crate::following::{Following, Wanted, seconds};
+use crate::plan::{Container, ContainerId};
+use crate::session::Session;
+use crate::stack::ServiceName;
 use crate::ui::log_line;
 
 /// Runs `logs`.
@@ -25,8 +28,7 @@ pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure
         let known = session.stack.services.contains_key(name)
             || objects.containers.iter().any(|container| container.service == *name);
         if !known {
-            let names: Vec<&str> =
-                session.stack.services.keys().map(crate::stack::ServiceName::as_str).collect();
+            let names: Vec<&str> = session.stack.services.keys().map(ServiceName::as_str).collect();
             return Err(Failure::new(Code::Usage, format!("the stack has no service {name}"))
                 .hint(format!("it has {}", names.join(", "))));
         }
@@ -34,32 +36,37 @@ pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure
     let mut containers = objects.containers;
     containers
         .retain(|container| arguments.services.is_empty() || arguments.services.contains(&container.service));
-    let show = Show { events: &context.events, arguments };
+    let show = Show { events: context.events.clone(), arguments: arguments.clone() };
     let told = async {
-        let last = show.past(&session.engine, &containers).await;
-        if arguments.follow {
-            show.future(&session.engine, &containers, &last).await;
-        }
+        let known = show.past(&session.engine, &containers).await;
+        if arguments.follow { show.future(&session, known).await } else { Ok(()) }
     };
     // The end that a person chose is a good one.
-    context.cancel.run_until_cancelled(told).await;
-    Ok(())
+    context.cancel.run_until_cancelled(Box::pin(told)).await.unwrap_or(Ok(()))
 }
 
 /// What is shown, and where.
-struct Show<'a> {
-    events: &'a Events,
-    arguments: &'a cli::Logs,
+struct Show {
+    events: Events,
+    arguments: cli::Logs,
 }
 
-impl Show<'_> {
-    /// What was logged until now, the logs of all containers merged by time. Gives the time of each one's last line.
-    async fn past(&self, engine: &Engine, containers: &[Container]) -> BTreeMap<ContainerId, SystemTime> {
-        let since = self.arguments.since.and_then(|since| SystemTime::now().checked_sub(since));
+/// The containers whose logs were told, each with the time until which.
+type Known = BTreeMap<ContainerId, (ServiceName, SystemTime)>;
+
+impl Show {
+    /// What was logged until now, the logs of all containers merged by time.
+    async fn past(&self, engine: &Engine, containers: &[Container]) -> Known {
+        let now = SystemTime::now();
+        let since = self.arguments.since.and_then(|since| now.checked_sub(since));
+        // Nothing is told of what was left out here either.
+        let from = if self.arguments.tail == Some(0) { Some(now) } else { since };
+        let from = from.unwrap_or(SystemTime::UNIX_EPOCH);
         let options = LogOptions { follow: false, tail: self.arguments.tail, since: since.and_then(seconds) };
-        let mut last = BTreeMap::new();
+        let mut known = Known::new();
         let mut logs: Vec<Log> = Vec::new();
         for container in containers {
+            known.insert(container.id.clone(), (container.service.clone(), from));
             let mut lines = engine.logs(&container.id, &options);
             let next = lines.next().await;
             logs.push(Log { container, lines, next });
@@ -70,43 +77,31 @@ impl Show<'_> {
             .min_by_key(|log| log.next.as_ref().and_then(|line| line.at))
         {
             let Some(line) = log.next.take() else { break };
-            if let Some(at) = line.at {
-                last.insert(log.container.id.clone(), at);
+            if let (Some(at), Some((_, told))) = (line.at, known.get_mut(&log.container.id)) {
+                *told = at;
             }
-            self.line(log.container, line);
+            self.line(&log.container.service, line);
             log.next = log.lines.next().await;
         }
-        last
+        known
     }
 
-    /// What is logged from now on, as it comes; what was shown already is not shown again.
-    async fn future(
-        &self,
-        engine: &Engine,
-        containers: &[Container],
-        last: &BTreeMap<ContainerId, SystemTime>,
-    ) {
-        let now = SystemTime::now();
-        let mut lines = SelectAll::new();
-        // The engine would wait for one that was never started.
-        let running = |container: &&Container| matches!(container.state, ContainerState::Running(_));
-        for container in containers.iter().filter(running) {
-            let shown = last.get(&container.id).copied();
-            let options = LogOptions { follow: true, tail: None, since: seconds(shown.unwrap_or(now)) };
-            let log = engine.logs(&container.id, &options);
-            let new = log.filter(move |line| ready(line.at.is_none() || line.at > shown));
-            lines.push(new.map(move |line| (container, line)).boxed());
-        }
-        while let Some((container, line)) = lines.next().await {
-            self.line(container, line);
-        }
+    /// What is logged from now on, as it comes, of whichever containers then stand for the services; what was shown
+    /// already is not shown again. Ends only when the engine can no longer be asked.
+    async fn future(self, session: &Session, known: Known) -> Result<(), Failure> {
+        let services = self.arguments.services.iter().cloned().collect();
+        let wanted = Wanted { services, since: None };
+        let listener = Arc::new(move |service: &ServiceName, line: LogLine| self.line(service, line));
+        let mut following =
+            Following::begin(&session.engine, &session.stack.project, wanted, known, listener);
+        Err(following.broken().await.into())
     }
 
-    fn line(&self, container: &Container, line: LogLine) {
+    fn line(&self, service: &ServiceName, line: LogLine) {
         let found = self.arguments.grep.as_ref().is_none_or(|pattern| pattern.is_match(&line.text));
         let matters = self.arguments.level.is_none_or(|least| level(&line.text).is_some_and(|l| l >= least));
         if found && matters {
-            let service = container.service.to_string();
+            let service = service.to_string();
             self.events.send(Event::Log { service, stderr: line.stderr, line: line.text });
         }
     }
@@ -128,11 +123,6 @@ fn level(line: &str) -> Option<Level> {
         "error" | "erro" | "crit" | "critical" | "fatal" | "panic" => Some(Level::Error),
         _ => None,
     }
-}
-
-/// Whole seconds since the epoch, as the engine counts.
-fn seconds(time: SystemTime) -> Option<i32> {
-    i32::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
 #[cfg(test)]

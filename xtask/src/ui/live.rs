@@ -6,9 +6,10 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::LocalModes;
 
-use super::echo::QuietControls;
 use super::log_line;
+use super::modes::Off;
 use super::names::Names;
 use super::results;
 use super::screen::{Moment, Renderer, Settings, Streams};
@@ -52,16 +53,18 @@ pub(super) struct LiveRenderer {
     /// How many of the ended ones were not begun, because something that they need failed.
     skipped: usize,
     problems: BTreeMap<String, (Vec<String>, Vec<ProgressBar>)>,
+    /// The only service whose logs are shown, and the line at the bottom that says so.
+    only: Option<(String, ProgressBar)>,
     names: Names,
     started: Option<Instant>,
-    quiet: Option<QuietControls>,
+    quiet: Option<Off>,
 }
 
 impl LiveRenderer {
     pub(super) fn new(settings: Settings, streams: Streams) -> Self {
         let stderr = console::Term::buffered_stderr();
         let mut renderer = Self::on(settings, streams, ProgressDrawTarget::term(stderr, REDRAWS));
-        renderer.quiet = QuietControls::begin();
+        renderer.quiet = Some(Off::take(LocalModes::ECHOCTL));
         renderer
     }
 
@@ -77,6 +80,7 @@ impl LiveRenderer {
             total: 0,
             skipped: 0,
             problems: BTreeMap::new(),
+            only: None,
             started: None,
             quiet: None,
         }
@@ -88,7 +92,7 @@ impl LiveRenderer {
 
     /// Whether anything is redrawn at the moment.
     fn is_live(&self) -> bool {
-        !self.steps.is_empty() || !self.problems.is_empty()
+        !self.steps.is_empty() || !self.problems.is_empty() || self.only.is_some()
     }
 
     /// A line that stays, above what is redrawn. With nothing to redraw it is simply written, over what a key that was
@@ -135,16 +139,17 @@ impl LiveRenderer {
         self.streams.err.flush()
     }
 
-    /// A line of the redrawn part, in its place: steps first, then their count, then problems.
+    /// A line of the redrawn part, in its place: steps first, then their count, then problems, then whose logs are shown.
     fn add_bar(&self, place: Place) -> ProgressBar {
         let bar = ProgressBar::hidden();
         bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is ours"));
-        let problem = self.problems.values().find_map(|(_, bars)| bars.first());
-        match (place, &self.count, problem) {
-            (Place::Step, Some(before), _) | (Place::Step | Place::Count, _, Some(before)) => {
-                self.area.insert_before(before, bar)
-            }
-            _ => self.area.add(bar),
+        let count = self.count.as_ref().filter(|_| place < Place::Count);
+        let problem = || self.problems.values().find_map(|(_, bars)| bars.first());
+        let problem = || problem().filter(|_| place < Place::Problem);
+        let only = || self.only.as_ref().map(|(_, bar)| bar);
+        match count.or_else(problem).or_else(only) {
+            Some(before) => self.area.insert_before(before, bar),
+            None => self.area.add(bar),
         }
     }
 
@@ -269,7 +274,26 @@ impl LiveRenderer {
         true
     }
 
+    /// Shows the logs of one service only, and says so at the bottom for as long as that is so.
+    fn narrow(&mut self, to: Option<&str>) -> io::Result<()> {
+        if let Some((_, bar)) = self.only.take() {
+            bar.finish_and_clear();
+            self.area.remove(&bar);
+        }
+        let Some(service) = to else { return self.labelled(Role::Link, "·", words::NARROWED_TO_ALL) };
+        self.begin_area()?;
+        let bar = self.add_bar(Place::Only);
+        let style = self.style();
+        let name = style.paint(self.names.meet(service), &sanitize(service, false));
+        bar.set_message(format!("{} {name}{}", style.paint(Role::Link, "·"), words::NARROWED));
+        self.only = Some((service.to_owned(), bar));
+        Ok(())
+    }
+
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
+        if self.only.as_ref().is_some_and(|(only, _)| only != service) {
+            return Ok(());
+        }
         if self.settings.is_pretty() && log_line::is_good_probe(line) {
             return Ok(());
         }
@@ -289,11 +313,12 @@ impl LiveRenderer {
 }
 
 /// Where in the redrawn part a line stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Place {
     Step,
     Count,
     Problem,
+    Only,
 }
 
 impl Renderer for LiveRenderer {
@@ -352,6 +377,7 @@ impl Renderer for LiveRenderer {
                 self.line(&format!("{prefix} {}", sanitize(line, style.is_coloured())))
             }
             Event::Log { service, line, .. } => self.log(service, line),
+            Event::LogsNarrowed { to } => self.narrow(to.as_deref()),
             Event::Summary { services } => {
                 let lines = words::services(services).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
@@ -406,6 +432,9 @@ impl Renderer for LiveRenderer {
             lines
                 .iter()
                 .try_for_each(|line| self.line(&format!("  {}", sanitize(line, style.is_coloured()))))?;
+        }
+        if let Some((_, bar)) = self.only.take() {
+            bar.finish_and_clear();
         }
         self.area.clear()?;
         self.quiet = None;

@@ -3,10 +3,11 @@
 //!
 //! Progress and logs go to standard error, data to standard output. Must not: decide what happens, or ask the engine.
 
-mod echo;
 mod json;
+mod keyboard;
 mod live;
 pub mod log_line;
+mod modes;
 mod names;
 mod plain;
 mod question;
@@ -25,6 +26,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub use keyboard::Keyboard;
+pub use modes::{leave_terminal, return_to_terminal};
 pub use question::{agrees, can_ask};
 pub use screen::{Screen, Settings};
 pub use style::{Role, Style};

@@ -30,12 +30,14 @@ pub(super) struct PlainRenderer {
     streams: Streams,
     running: BTreeMap<StepId, Running>,
     names: Names,
+    /// The only service whose logs are shown.
+    only: Option<String>,
 }
 
 impl PlainRenderer {
     pub(super) fn new(settings: Settings, streams: Streams) -> Self {
         let names = Names::new(&settings.services);
-        Self { settings, streams, running: BTreeMap::new(), names }
+        Self { settings, streams, running: BTreeMap::new(), names, only: None }
     }
 
     fn style(&self) -> Style {
@@ -122,6 +124,9 @@ impl PlainRenderer {
     }
 
     fn log(&mut self, service: &str, line: &str) -> io::Result<()> {
+        if self.only.as_ref().is_some_and(|only| only != service) {
+            return Ok(());
+        }
         if self.settings.is_pretty() && log_line::is_good_probe(line) {
             return Ok(());
         }
@@ -169,6 +174,15 @@ impl Renderer for PlainRenderer {
             Event::Output { step: Some(step), .. } if self.running.contains_key(step) => Ok(()),
             Event::Output { source, line, .. } => self.line(&format!("{source} | {line}")),
             Event::Log { service, line, .. } => self.log(service, line),
+            Event::LogsNarrowed { to } => {
+                self.only.clone_from(to);
+                match to {
+                    Some(service) => {
+                        self.labelled(Role::Strong, "note", &format!("{service}{}", words::NARROWED))
+                    }
+                    None => self.labelled(Role::Strong, "note", words::NARROWED_TO_ALL),
+                }
+            }
             Event::Summary { services } => {
                 let lines = words::services(services).lines(self.data_style(), self.data_columns());
                 self.data(&lines)

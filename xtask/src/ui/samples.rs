@@ -23,7 +23,7 @@ macro_rules! kinds {
 }
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
-    StageFinished Note Warning Output Log
+    StageFinished Note Warning Output Log LogsNarrowed
     Summary LastMinute Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
@@ -234,6 +234,17 @@ fn texts() -> Vec<Sample> {
                 "service",
                 r#"{"timestamp":"2026-11-24T18:43:05.123456Z","level":"INFO","msg":"request","method":"GET","path":"/api/data","endpoint":"/api/data","status":200,"latency":0.00131,"ip":"127.0.0.1","request_id":"0192f","trace_id":"4bf9"}"#,
             ),
+        ),
+        after(
+            "logs narrowed to one",
+            vec![problem(), Event::LogsNarrowed { to: Some("redis".to_owned()) }, log("redis", "shown")],
+            log("prometheus", "left out"),
+        ),
+        alone("logs narrowed", Event::LogsNarrowed { to: Some("redis".to_owned()) }),
+        after(
+            "logs narrowed no more",
+            vec![Event::LogsNarrowed { to: Some("redis".to_owned()) }],
+            Event::LogsNarrowed { to: None },
         ),
         alone("problem", problem()),
         after(

@@ -11,6 +11,10 @@ use crate::doctor::{Finding, Need, Status};
 use crate::event::{Event, LastMinute, Outcome, ServiceReport, StageOutcome};
 use crate::quantity::{self, Unit};
 
+/// That only one service's logs are shown, after its name; and that it is so no longer.
+pub(super) const NARROWED: &str = " is the only one whose logs are shown; l shows the next, L all";
+pub(super) const NARROWED_TO_ALL: &str = "the logs of all services are shown";
+
 /// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -251,6 +255,7 @@ pub(super) fn planned(steps: usize) -> String {
 pub(super) fn services_of(event: &Event) -> Vec<&str> {
     match event {
         Event::StepStarted { service: Some(service), .. } | Event::Log { service, .. } => vec![service],
+        Event::LogsNarrowed { to: Some(service) } => vec![service],
         Event::Summary { services } => services.iter().map(|report| report.service.as_str()).collect(),
         _ => Vec::new(),
     }

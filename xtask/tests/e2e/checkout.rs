@@ -129,7 +129,15 @@ impl Checkout {
 
     /// A command line, not started yet.
     pub(crate) fn xtask(&self, arguments: &[&str]) -> Program {
-        let program = Program::new(&self.root, arguments);
+        self.in_environment(Program::new(&self.root, arguments))
+    }
+
+    /// A shell in the environment of its commands, not started yet.
+    pub(crate) fn shell(&self) -> Program {
+        self.in_environment(Program::other("sh", &self.root, &["-i"]))
+    }
+
+    fn in_environment(&self, program: Program) -> Program {
         let program = if self.named { program.env("HOMEPORT_PROJECT", &self.name) } else { program };
         self.environment.iter().fold(program, |program, (name, value)| program.env(name, value))
     }

@@ -9,7 +9,7 @@ use crate::program::{Running, event};
 
 const WATCHED: &str = include_str!("stacks/watched.yaml");
 
-fn watched(test: &str) -> Checkout {
+pub(crate) fn watched(test: &str) -> Checkout {
     let checkout = Checkout::small(test, WATCHED);
     checkout.write("compose/replaced/text", "one");
     checkout.write("compose/reloaded/text", "one");

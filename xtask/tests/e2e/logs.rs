@@ -1,7 +1,7 @@
 //! `logs`: in the order of time, filtered, followed without a line lost or twice.
 
 use crate::checkout::{Checkout, until};
-use crate::engine::{PROJECT_LABEL, Planted};
+use crate::engine::{self, PROJECT_LABEL, Planted};
 
 const SPOKEN: &str = include_str!("stacks/spoken.yaml");
 
@@ -29,13 +29,20 @@ fn logs_are_in_the_order_of_time_and_can_be_filtered() {
     assert!(refused.stderr().contains("--grep"), "{}", refused.stderr());
 }
 
-/// The engine would wait for one that was made and never started.
+/// One that was made and never started keeps nobody: the engine would wait for it.
 #[test]
-fn nothing_is_followed_that_does_not_run() {
+fn what_does_not_run_is_followed_once_it_does() {
     let checkout = Checkout::small("unstarted", SPOKEN);
     let labels = [(PROJECT_LABEL, checkout.name()), ("dev.homeport.service", "middle")];
-    let _planted = Planted::container(&format!("{}-middle", checkout.name()), &labels);
-    assert_eq!(checkout.run(&["logs", "-f"]).expect(0).stdout(), "");
+    let container = format!("{}-middle", checkout.name());
+    let _planted = Planted::container(&container, &labels);
+    assert_eq!(checkout.run(&["logs"]).expect(0).stdout(), "");
+    let mut run = checkout.start(&["logs", "-f"]);
+    run.until("cargo xtask logs");
+    engine::start_container(&container);
+    run.until("Ready to accept connections");
+    run.interrupt();
+    run.end().expect(0);
 }
 
 #[test]
@@ -62,4 +69,47 @@ fn what_was_said_before_and_after_is_followed_each_line_once() {
     let numbers: Vec<&str> = text.lines().filter(|line| line.starts_with("number")).collect();
     let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("number {number}")).collect();
     assert_eq!(numbers, expected, "none is missing, none is told twice");
+}
+
+/// Every line of a service, whichever containers it had meanwhile: each once, and in order.
+#[test]
+fn containers_that_come_and_go_are_followed_each_line_once() {
+    let checkout = Checkout::small("comes", SPOKEN);
+    checkout.edit(&[(
+        "trap 'exit 0' TERM; while :; do echo again; sleep 0.2; done\"]",
+        "trap 'echo last of $$V; exit 0' TERM; i=0; while :; do i=$$((i+1)); echo $$V number $$i; sleep 0.1 & wait $$!; done\"]\n    \
+         environment: {V: one}\n    stop_grace_period: 5s",
+    )]);
+    let compose = std::fs::read_to_string(checkout.root().join("compose/compose.yaml")).expect("it is there");
+    checkout.up();
+    let container = format!("{}-middle", checkout.name());
+    let mut run = checkout.start(&["logs", "-f", "middle"]);
+    run.until("one number 3");
+    // Another container.
+    checkout.write("compose/compose.yaml", &compose.replace("{V: one}", "{V: two}"));
+    checkout.up();
+    run.until("two number 3");
+    // The same one again.
+    engine::stop_container(&container, 5);
+    engine::start_container(&container);
+    run.until("last of two");
+    run.until("two number 3");
+    // None for a while, then a new one.
+    checkout.run(&["down"]).expect(0);
+    checkout.write("compose/compose.yaml", &compose.replace("{V: one}", "{V: three}"));
+    checkout.up();
+    run.until("three number 3");
+    run.interrupt();
+    let text = run.end().expect(0).stdout();
+    let lives: Vec<Vec<&str>> =
+        text.split("middle third\n").skip(1).map(|life| life.lines().collect()).collect();
+    assert_eq!(lives.len(), 4, "{text}");
+    for (life, name) in lives.iter().zip(["one", "two", "two", "three"]) {
+        let last = format!("last of {name}");
+        let (numbers, end) = life.split_at(life.iter().position(|line| *line == last).unwrap_or(life.len()));
+        let expected: Vec<String> =
+            (1..=numbers.len()).map(|number| format!("{name} number {number}")).collect();
+        assert_eq!(numbers, expected, "none is missing, none is told twice");
+        assert!(end.len() == 1 || name == "three", "its last words are told: {life:?}");
+    }
 }

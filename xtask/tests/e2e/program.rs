@@ -16,7 +16,7 @@ use xtask::engine::labels::RUN_VARIABLE;
 
 /// How long a program may take to say or end what is waited for. A full stack with its build takes half a minute on two
 /// idle cores; a machine that runs other tests beside is given ten times that.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The run that these tests belong to: what `cargo xtask test` calls it, else this process. All that the program makes
 /// carries it, so that a later run can take away what this one leaves when it is killed.
@@ -40,7 +40,12 @@ pub(crate) struct Program {
 impl Program {
     /// `xtask` with these arguments, in this directory.
     pub(crate) fn new(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        Self::other(env!("CARGO_BIN_EXE_xtask"), directory, arguments)
+    }
+
+    /// Another program, in the same environment: a shell that is to start `xtask`.
+    pub(crate) fn other(program: &str, directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let ours = name.to_string_lossy().starts_with("HOMEPORT_");
             if ours || ["CI", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR"].iter().any(|other| name == *other)
@@ -55,9 +60,7 @@ impl Program {
             .env(RUN_VARIABLE, &*RUN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own, as a shell gives to a job: Ctrl-C reaches it and not the tests.
-            .process_group(0);
+            .stderr(Stdio::piped());
         Self { command, line: format!("cargo xtask {}", arguments.join(" ")) }
     }
 
@@ -67,8 +70,15 @@ impl Program {
         self
     }
 
+    /// What is to be started, for a terminal to start it, and what it is called.
+    pub(crate) fn into_command(self) -> (Command, String) {
+        (self.command, self.line)
+    }
+
     /// Starts it.
     pub(crate) fn start(mut self) -> Running {
+        // A group of its own, as a shell gives to a job: Ctrl-C reaches it and not the tests.
+        self.command.process_group(0);
         let mut child =
             self.command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", self.line));
         let (sender, lines) = channel();

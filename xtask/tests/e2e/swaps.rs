@@ -23,7 +23,7 @@ const MANIFEST: &str = "[package]\nname = \"web\"\nedition = \"2024\"\n";
 const DOCKERFILE: &str = "FROM scratch AS runtime\nUSER 1000:1000\nENTRYPOINT [\"/web\"]\nFROM runtime AS release\nCOPY web /web\n";
 
 /// A checkout whose service says `one`.
-fn swapped(test: &str) -> Checkout {
+pub(crate) fn swapped(test: &str) -> Checkout {
     built(test, SWAPPED)
 }
 
@@ -46,7 +46,7 @@ fn save_edited(checkout: &Checkout, from: &str, to: &str) {
     checkout.write("service/src/main.rs", &WEB.replace(from, to));
 }
 
-fn url(checkout: &Checkout) -> String {
+pub(crate) fn url(checkout: &Checkout) -> String {
     format!("http://127.0.0.1:{}/", checkout.port())
 }
 
@@ -54,7 +54,7 @@ fn says(checkout: &Checkout) -> String {
     get(&url(checkout)).body
 }
 
-fn web(checkout: &Checkout) -> String {
+pub(crate) fn web(checkout: &Checkout) -> String {
     format!("{}-web", checkout.name())
 }
 

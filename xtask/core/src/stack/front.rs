@@ -26,6 +26,11 @@ impl Stack {
         self
     }
 
+    /// Whether others wait for it to complete: the file's own way of saying that it does not stay.
+    pub fn is_one_shot(&self, name: &ServiceName) -> bool {
+        self.services.values().any(|service| service.depends_on.get(name) == Some(&Condition::Completed))
+    }
+
     /// These services (all when empty) with everything they depend on; names that the stack does not have left out.
     pub fn with_dependencies<'a>(&'a self, wanted: &'a BTreeSet<ServiceName>) -> BTreeSet<&'a ServiceName> {
         let mut scope = BTreeSet::new();

@@ -194,7 +194,7 @@ impl<'a> Database<'a> {
 /// The stack's one-shot, to be run anew.
 fn migration() -> Wanted {
     let migrate = ServiceName::new(MIGRATE);
-    Wanted { services: [migrate.clone()].into(), recreate: [migrate].into() }
+    Wanted { services: [migrate.clone()].into(), recreate: [migrate].into(), ..Wanted::default() }
 }
 
 /// What is told where Postgres does not run.

@@ -1,123 +1,82 @@
-//! Follows the logs of a stack's containers, and notices when one ends or begins, whoever brought that about.
+//! What a `dev` that stays tells of its containers: their logs, and that one ended by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures_util::StreamExt as _;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-
-use crate::engine::LogOptions;
-use crate::event::Event;
+use crate::engine::LogLine;
+use crate::event::{Event, Events};
 use crate::failure::Failure;
+use crate::following::{Following, Listener, Wanted};
 use crate::limits;
 use crate::plan::{Container, ContainerId, ContainerState, Role};
 use crate::session::Session;
-use crate::stack::Condition;
+use crate::stack::ServiceName;
 
-/// The logs that are being followed, one task a container.
+/// The containers that are attended to.
 pub(super) struct Follower {
-    followed: BTreeMap<ContainerId, Followed>,
-    changed: Arc<Notify>,
-    watcher: JoinHandle<()>,
-    /// Seconds since the epoch.
-    since: i32,
-}
-
-struct Followed {
-    task: JoinHandle<()>,
-    /// When the container began; one that begins again is followed again.
-    started: i32,
-    /// Whether its end was told.
-    told: bool,
+    logs: Following,
+    /// Those that were seen: when each began, and whether its end was told.
+    seen: BTreeMap<ContainerId, (SystemTime, bool)>,
+    since: SystemTime,
 }
 
 impl Follower {
-    /// Follows what happens from now on.
-    pub(super) fn new(session: &Session) -> Self {
-        let changed = Arc::new(Notify::new());
-        let (mut events, noticed) = (session.engine.changes(&session.stack.project), Arc::clone(&changed));
-        let watcher = tokio::spawn(async move {
-            while let Some(()) = events.next().await {
-                noticed.notify_one();
-            }
-        });
-        Self { followed: BTreeMap::new(), changed, watcher, since: seconds(SystemTime::now()) }
+    /// Follows what is logged from now on.
+    pub(super) fn begin(session: &Session) -> Self {
+        let since = SystemTime::now();
+        let wanted = Wanted { since: Some(since), ..Wanted::default() };
+        let listener = listener(session.events.clone());
+        let logs =
+            Following::begin(&session.engine, &session.stack.project, wanted, BTreeMap::new(), listener);
+        Self { logs, seen: BTreeMap::new(), since }
     }
 
-    /// Begins to follow containers that are new, those included that have ended meanwhile; and tells of those that ended
-    /// by themselves.
+    /// Looks at the containers between two runs, and tells of those that ended by themselves.
     pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
         let containers = session.engine.containers(&session.stack.project).await?;
         // One that ended, or was started again by hand, is not where it was.
         session.fronts.align(&containers);
         session.fronts.explain(super::NOT_RUNNING);
         for container in &containers {
-            let Some(started) = started(container) else { continue };
+            let Some(began) = began(container) else { continue };
+            let known = self.seen.get(&container.id).filter(|(at, _)| *at == began);
             let runs = matches!(container.state, ContainerState::Running(_));
-            match self.followed.get_mut(&container.id) {
-                Some(followed)
-                    if followed.started == started
-                        && (runs || followed.told || !followed.task.is_finished()) => {}
-                Some(followed) if followed.started == started => {
-                    followed.told = true;
-                    tell_end(session, container);
-                }
-                _ if runs || started >= self.since => {
-                    let task = self.follow(session, container, started);
-                    self.followed.insert(container.id.clone(), Followed { task, started, told: false });
-                }
-                _ => {}
+            let told = known.is_some_and(|(_, told)| *told);
+            if !runs && !told && (known.is_some() || began >= self.since) {
+                tell_end(session, container);
             }
+            self.seen.insert(container.id.clone(), (began, !runs));
         }
-        self.followed.retain(|id, followed| {
-            !followed.task.is_finished() || containers.iter().any(|container| container.id == *id)
-        });
+        self.seen.retain(|id, _| containers.iter().any(|container| container.id == *id));
         Ok(())
     }
 
-    fn follow(&self, session: &Session, container: &Container, started: i32) -> JoinHandle<()> {
-        let options = LogOptions { follow: true, tail: None, since: Some(self.since.max(started)) };
-        let mut lines = session.engine.logs(&container.id, &options);
-        let service = container.service.to_string();
-        let (events, ended) = (session.events.clone(), Arc::clone(&self.changed));
-        tokio::spawn(async move {
-            while let Some(line) = lines.next().await {
-                events.send(Event::Log { service: service.clone(), stderr: line.stderr, line: line.text });
-            }
-            // The log ends a moment before the engine says that the container has.
-            tokio::time::sleep(limits::PROBE_PAUSE).await;
-            ended.notify_one();
-        })
-    }
-
-    /// Resolves when a container has begun or ended, is judged anew, or its log has ended.
+    /// Resolves when a container began or ended, was paused, or is judged anew.
     pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+        self.logs.changed().await;
     }
 
-    /// Follows nothing more.
-    pub(super) fn stop(self) {
-        self.watcher.abort();
-        for followed in self.followed.into_values() {
-            followed.task.abort();
-        }
+    /// Shows what is still on its way of what services have said, and follows nothing more.
+    pub(super) async fn stop(self) {
+        self.logs.rest(limits::ENGINE_SETTLES).await;
     }
+}
+
+/// Shows lines as they come.
+fn listener(events: Events) -> Listener {
+    Arc::new(move |service: &ServiceName, line: LogLine| {
+        events.send(Event::Log { service: service.to_string(), stderr: line.stderr, line: line.text });
+    })
 }
 
 /// That a container ended is worth telling, unless it is one that others wait for to complete, and it did.
 fn tell_end(session: &Session, container: &Container) {
     let name = &container.service;
-    let awaited = session
-        .stack
-        .services
-        .values()
-        .any(|service| service.depends_on.get(name) == Some(&Condition::Completed));
     match container.state {
         // It was let go.
         _ if container.role == Role::Retired => {}
-        ContainerState::Exited(0) if awaited => {}
+        ContainerState::Exited(0) if session.stack.is_one_shot(name) => {}
         ContainerState::Exited(status) => session.events.warning(format!(
             "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save starts it again"
         )),
@@ -126,12 +85,6 @@ fn tell_end(session: &Session, container: &Container) {
 }
 
 /// When a container last began.
-fn started(container: &Container) -> Option<i32> {
-    humantime::parse_rfc3339_weak(container.started_at.as_deref()?).ok().map(seconds)
-}
-
-/// Seconds since the epoch, as the engine counts.
-fn seconds(time: SystemTime) -> i32 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i32::try_from(since.as_secs()).unwrap_or(i32::MAX)
+fn began(container: &Container) -> Option<SystemTime> {
+    humantime::parse_rfc3339_weak(container.started_at.as_deref()?).ok()
 }

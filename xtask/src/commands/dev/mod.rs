@@ -1,7 +1,10 @@
 //! `cargo xtask dev`: the stack up; then its logs, and every save brought to where it runs.
 
 mod follow;
+mod keys;
 mod watch;
+
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -11,10 +14,13 @@ use crate::cli;
 use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
+use crate::pace::Pace;
 use crate::plan::Wanted;
 use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
 use crate::session::Session;
+use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
+use keys::{Asked, Keys};
 use watch::Burst;
 
 /// Runs `dev`.
@@ -52,7 +58,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
         detached(context, &session, &wanted, lock.before()).await
     } else {
         let session = in_foreground(session, &wanted);
-        foreground(context, session, &wanted, arguments.offline, lock.before()).await
+        foreground(context, session, &wanted, arguments, lock.before()).await
     };
     lock.finish(&ended);
     ended
@@ -93,18 +99,20 @@ async fn foreground(
     context: &Context,
     mut session: Session,
     wanted: &Wanted,
-    offline: bool,
+    arguments: &cli::Dev,
     before: Before,
 ) -> Result<(), Failure> {
     let (sender, mut saves) = mpsc::channel::<Burst>(1);
     let watcher = watch::start(session.project.root(), sender)?;
     let mut standing = Standing::default();
+    let mut keys = Keys::listen(context);
     // Before anything starts: what a service says at its start is shown too.
-    let mut logs = follow::Follower::new(&session);
+    let mut logs = follow::Follower::begin(&session);
     let first = session.bring_up(wanted, before).await;
     match first {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
+            keys.know(&up.services);
             context.events.send(Event::Summary { services: up.services });
             if let Some(failure) = &up.failure {
                 standing.complain(context, failure.code.as_str(), failure);
@@ -120,29 +128,32 @@ async fn foreground(
         }
         Err(failure) => return Err(failure),
     }
-    context.events.note("watching for saves; Ctrl-C stops the stack");
+    let keys_note = if keys.are_there() { ", ? shows the keys" } else { "" };
+    context.events.note(format!("watching for saves; Ctrl-C stops the stack{keys_note}"));
     loop {
         if let Err(failure) = logs.attend(&session).await {
             // Without this program their ports lead nowhere, so they stop with it as far as the engine still answers.
             let _ = stop(&session).await;
             return Err(failure);
         }
-        tokio::select! {
+        let errand = tokio::select! {
             () = context.cancel.cancelled() => break,
-            burst = saves.recv() => {
-                let Some(burst) = burst else { break };
-                apply(context, &mut session, wanted, offline, &burst, &mut standing).await;
-                if context.cancel.is_cancelled() {
-                    break;
-                }
-            }
-            () = logs.changed() => {}
+            burst = saves.recv() => match burst {
+                Some(burst) => Errand::Save(burst),
+                None => break,
+            },
+            (asked, since) = keys.asked() => Errand::Key(asked, since),
+            () = logs.changed() => continue,
+        };
+        run_errand(context, &mut session, wanted, arguments.offline, &errand, &mut standing, &keys).await;
+        if context.cancel.is_cancelled() {
+            break;
         }
     }
     drop(watcher);
     // What services say while they stop is worth seeing.
     let stopped = stop(&session).await;
-    logs.stop();
+    logs.stop().await;
     stopped
 }
 
@@ -170,49 +181,80 @@ impl Standing {
     }
 }
 
-/// Brings a save to where it runs. A fault is shown and stays in view; the last good version goes on serving.
-async fn apply(
+/// Why the stack is brought up again.
+#[derive(Debug)]
+enum Errand {
+    Save(Burst),
+    /// A key was pressed, then.
+    Key(Asked, Instant),
+}
+
+impl Errand {
+    /// What is wanted for it.
+    fn wanted(&self, session: &Session, wanted: &Wanted) -> Wanted {
+        match self {
+            Self::Save(_) => wanted.clone(),
+            Self::Key(Asked::Rebuild, _) => Wanted { rebuild: true, ..wanted.clone() },
+            Self::Key(Asked::Restart, _) => {
+                Wanted { recreate: built_here(session, wanted), ..wanted.clone() }
+            }
+        }
+    }
+
+    /// What is said at its good end; `pace` is of what changed, if anything did.
+    fn told(&self, pace: Option<Pace>) -> Option<String> {
+        let (since, what) = match self {
+            Self::Save(burst) => (burst.since, "saved to served"),
+            Self::Key(Asked::Restart, since) => (*since, "restarted"),
+            Self::Key(Asked::Rebuild, since) => (*since, "built and served"),
+        };
+        match (pace, self) {
+            (Some(pace), _) => {
+                let took = crate::ui::duration(pace.served.saturating_duration_since(since));
+                Some(format!("{what} in {took} ({pace})"))
+            }
+            (None, Self::Save(_)) => None,
+            (None, Self::Key(..)) => Some("nothing is other than before".to_owned()),
+        }
+    }
+}
+
+/// The services that stay and whose programs are built here: what `r` restarts.
+fn built_here(session: &Session, wanted: &Wanted) -> std::collections::BTreeSet<ServiceName> {
+    let scope = session.stack.with_dependencies(&wanted.services);
+    let is_built = |service: &Service| service.homeport.package.is_some();
+    let built =
+        session.stack.services.iter().filter(|(name, service)| scope.contains(name) && is_built(service));
+    built.filter(|(name, _)| !session.stack.is_one_shot(name)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Brings a save to where it runs, or does what a key asks for. A fault is shown and stays in view; the last good version
+/// goes on serving.
+async fn run_errand(
     context: &Context,
     session: &mut Session,
     wanted: &Wanted,
     offline: bool,
-    burst: &Burst,
+    errand: &Errand,
     standing: &mut Standing,
+    keys: &Keys,
 ) {
-    if burst.paths.iter().any(|path| path.starts_with(context.project.root().join("compose"))) {
-        match context.session(offline).await {
-            // Neither locked nor looked at: it may be another checkout's.
-            Ok(fresh) if fresh.stack.project != session.stack.project => {
-                let message = format!(
-                    "the project is called {} now, and {} runs",
-                    fresh.stack.project, session.stack.project
-                );
-                let failure =
-                    Failure::new(Code::ProjectBusy, message).hint("stop this `dev` and start it again");
-                return standing.complain(context, "compose", &failure);
-            }
-            Ok(fresh) => {
-                let kept = Session {
-                    told: session.told.clone(),
-                    fronts: session.fronts.clone(),
-                    leaving: session.leaving.clone(),
-                    attempts: session.attempts.clone(),
-                    ..fresh
-                };
-                *session = in_foreground(kept, wanted);
-            }
-            Err(failure) => return standing.complain(context, "compose", &failure),
-        }
+    let in_compose = context.project.root().join("compose");
+    if let Errand::Save(burst) = errand
+        && burst.paths.iter().any(|path| path.starts_with(&in_compose))
+        && let Err(failure) = read_again(context, session, wanted, offline).await
+    {
+        return standing.complain(context, "compose", &failure);
     }
-    match session.bring_up(wanted, Before::Ended).await {
+    match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
+            keys.know(&up.services);
             standing.settle(context);
             if let Some(failure) = &up.failure {
                 standing.complain(context, failure.code.as_str(), failure);
-            } else if let Some(pace) = up.pace {
-                let took = crate::ui::duration(pace.served.saturating_duration_since(burst.since));
-                context.events.note(format!("saved to served in {took} ({pace})"));
+            } else if let Some(told) = errand.told(up.pace) {
+                context.events.note(told);
             }
         }
         Err(failure) if failure.code == Code::Interrupted => {}
@@ -221,6 +263,31 @@ async fn apply(
             standing.complain(context, failure.code.as_str(), &failure);
         }
     }
+}
+
+/// Reads the Compose file anew.
+async fn read_again(
+    context: &Context,
+    session: &mut Session,
+    wanted: &Wanted,
+    offline: bool,
+) -> Result<(), Failure> {
+    let fresh = context.session(offline).await?;
+    // Neither locked nor looked at: it may be another checkout's.
+    if fresh.stack.project != session.stack.project {
+        let message =
+            format!("the project is called {} now, and {} runs", fresh.stack.project, session.stack.project);
+        return Err(Failure::new(Code::ProjectBusy, message).hint("stop this `dev` and start it again"));
+    }
+    let kept = Session {
+        told: session.told.clone(),
+        fronts: session.fronts.clone(),
+        leaving: session.leaving.clone(),
+        attempts: session.attempts.clone(),
+        ..fresh
+    };
+    *session = in_foreground(kept, wanted);
+    Ok(())
 }
 
 /// What whoever asks for a service is told when it does not run and nothing is on its way.

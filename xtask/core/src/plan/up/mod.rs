@@ -53,6 +53,8 @@ pub struct Wanted {
     pub services: BTreeSet<ServiceName>,
     /// These services are replaced although nothing about them changed.
     pub recreate: BTreeSet<ServiceName>,
+    /// What is built here is built although no source of it is known to have changed.
+    pub rebuild: bool,
 }
 
 /// Plans what brings `stack` up from what is `observed`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanError, Wanted};
 use crate::plan::{Container, NetworkSeen, Observed, Version};
-use crate::stack::{Condition, ImageReference, Network, NetworkName, Service, ServiceName, Stack};
+use crate::stack::{ImageReference, Network, NetworkName, Service, ServiceName, Stack};
 
 /// What every pass looks at.
 pub(super) struct Scope<'a> {
@@ -82,8 +82,7 @@ impl<'a> Scope<'a> {
 
     /// Whether others wait for it to complete: the file's own way of saying that it does not stay.
     pub(super) fn is_one_shot(&self, name: &ServiceName) -> bool {
-        let mut services = self.stack.services.values();
-        services.any(|service| service.depends_on.get(name) == Some(&Condition::Completed))
+        self.stack.is_one_shot(name)
     }
 
     /// Whether it is a one-shot that has done its work, which a new image would not do otherwise.
@@ -113,9 +112,10 @@ impl<'a> Scope<'a> {
 
     /// The workspace package that makes an image, and why it is to be built; `None` when it need not be.
     pub(super) fn build(&self, image: &ImageReference) -> Option<(&'a str, &'a str)> {
-        let cause = self.observed.stale_builds.get(image)?;
+        let asked = self.wanted.rebuild.then_some("asked for");
+        let cause = self.observed.stale_builds.get(image).map(String::as_str).or(asked)?;
         let mut makers = self.stack.services.values().filter(|service| service.image == *image);
-        makers.find_map(|service| Some((service.homeport.package.as_deref()?, cause.as_str())))
+        makers.find_map(|service| Some((service.homeport.package.as_deref()?, cause)))
     }
 }
 

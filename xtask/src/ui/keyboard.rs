@@ -1,0 +1,113 @@
+//! Single keys of a person at the terminal, each as it is pressed. Ctrl-C and Ctrl-Z stay the terminal's own.
+//!
+//! Must not: know what a key is for, or read while another process group has the terminal (a job in the background that
+//! does is stopped for it: SIGTTIN).
+
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Weak};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::termios::LocalModes;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::modes::{Off, is_ours};
+use super::{Terminal, can_ask};
+use crate::limits;
+
+/// A keyboard that is listened to. Dropped, the terminal is as it was.
+#[derive(Debug)]
+pub struct Keyboard {
+    keys: UnboundedReceiver<char>,
+    _off: Arc<Off>,
+}
+
+impl Keyboard {
+    /// Begins to listen. `None` where nobody is: standard input and error have to be one terminal, and no CI job's.
+    pub fn open(terminal: &Terminal) -> Option<Self> {
+        if !terminal.live || !can_ask() || !is_one_terminal() {
+            return None;
+        }
+        let off = Arc::new(Off::take(LocalModes::ICANON | LocalModes::ECHO));
+        let (sender, keys) = mpsc::unbounded_channel();
+        let held = Arc::downgrade(&off);
+        // A thread of its own: it waits in the system for as long as nobody presses a key.
+        let reader = std::thread::Builder::new().name("keyboard".to_owned());
+        reader.spawn(move || read(&held, &sender)).ok()?;
+        Some(Self { keys, _off: off })
+    }
+
+    /// The next key. Never resolves once the terminal is gone.
+    pub async fn key(&mut self) -> char {
+        match self.keys.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether standard input and standard error are the same device.
+fn is_one_terminal() -> bool {
+    let device = |stream: BorrowedFd<'_>| rustix::fs::fstat(stream).ok().map(|stat| stat.st_rdev);
+    device(rustix::stdio::stdin()) == device(rustix::stdio::stderr())
+}
+
+fn read(off: &Weak<Off>, keys: &UnboundedSender<char>) {
+    let stdin = rustix::stdio::stdin();
+    let look = Timespec { tv_sec: 0, tv_nsec: limits::TERMINAL_LOOK.subsec_nanos().into() };
+    let mut bytes = [0; 64];
+    while let Some(off) = off.upgrade() {
+        let ours = off.hold();
+        drop(off);
+        if !ours {
+            std::thread::sleep(limits::TERMINAL_LOOK);
+            continue;
+        }
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&look)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            // It may have been put into the background meanwhile.
+            Ok(_) if !is_ours() => continue,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        match rustix::io::read(stdin, &mut bytes) {
+            Ok(0) => return,
+            Ok(count) => {
+                if let Some(key) = single(&bytes[..count]) {
+                    let _ = keys.send(key);
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The key that was pressed. What came with others at once is nobody's command: a key that sends a sequence (an arrow), or
+/// a text that was pasted.
+fn single(bytes: &[u8]) -> Option<char> {
+    let mut characters = std::str::from_utf8(bytes).ok()?.chars();
+    let first = characters.next().filter(|key| !key.is_control())?;
+    characters.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_key_alone_is_one() {
+        let table: [(&[u8], Option<char>); 7] = [
+            (b"q", Some('q')),
+            (b"?", Some('?')),
+            ("é".as_bytes(), Some('é')),
+            (b"\x1b[A", None),
+            (b"quit", None),
+            (b"\x04", None),
+            (b"\xff", None),
+        ];
+        for (bytes, key) in table {
+            assert_eq!(single(bytes), key, "{bytes:?}");
+        }
+    }
+}
