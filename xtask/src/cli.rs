@@ -28,7 +28,7 @@ pub enum Command {
     /// Stop the stack and remove its containers and network; data is kept.
     Down(Down),
     /// What runs, and why it is or is not healthy; what was asked of it in the last minute.
-    Status,
+    Status(Status),
     /// A page with pictures of what the stack did: traffic, latency, errors, restarts, alerts, start-up times.
     Report(Report),
     /// The services' logs.
@@ -191,6 +191,9 @@ pub struct Dev {
     /// Print the plan and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Tell where the time of the start went, once it is over.
+    #[arg(long)]
+    pub profile: bool,
     /// Fetch nothing: only images of the engine's store and of bundles.
     #[arg(long)]
     pub offline: bool,
@@ -200,6 +203,14 @@ pub struct Dev {
     /// Only these services and what they depend on.
     #[arg(value_parser = service)]
     pub services: Vec<ServiceName>,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Where the time of the last start went instead: the chain of steps that it was as long as.
+    #[arg(long)]
+    pub start: bool,
 }
 
 /// `down`

@@ -25,7 +25,7 @@ pub mod ui;
 
 // What decides, and the engine, are crates of their own. Seen from here they are rooms like the others.
 pub use xtask_core::{
-    bench, checks, dashboards, database, event, execute, failure, health, limits, plan, quantity, report,
-    scan, stack, testing,
+    bench, checks, dashboards, database, event, execute, failure, health, limits, plan, profile, quantity,
+    report, scan, stack, testing,
 };
 pub use xtask_engine as engine;

@@ -68,8 +68,15 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
         command: name.to_owned(),
         directory: project.root().display().to_string(),
     });
-    let context =
-        Context { project, events: events.clone(), cancel, format: cli.format, terminal, in_turn: false };
+    let context = Context {
+        project,
+        events: events.clone(),
+        cancel,
+        format: cli.format,
+        terminal,
+        begun,
+        in_turn: false,
+    };
     let result = tokio::select! {
         result = dispatch(&context, &cli.command) => result,
         () = reader_gone.cancelled() => Ok(()),
@@ -112,7 +119,7 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Dev(arguments) => dev::run(context, arguments).await,
         Command::Down(arguments) => down::run(context, arguments).await,
-        Command::Status => status::run(context).await,
+        Command::Status(arguments) => status::run(context, arguments).await,
         Command::Report(arguments) => report::run(context, arguments).await,
         Command::Logs(arguments) => logs::run(context, arguments).await,
         Command::Db(command) => db::run(context, command).await,
@@ -166,7 +173,7 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
                 .collect();
             settings.log_names = arguments.services.len() != 1 || terminal.stdout_is_terminal;
         }
-        Command::Status | Command::Doctor { .. } => settings.data_on_stdout = true,
+        Command::Status(_) | Command::Doctor { .. } => settings.data_on_stdout = true,
         _ => {}
     }
     settings
@@ -193,7 +200,7 @@ fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Dev(_) => "dev",
         Command::Down(_) => "down",
-        Command::Status => "status",
+        Command::Status(_) => "status",
         Command::Report(_) => "report",
         Command::Logs(_) => "logs",
         Command::Db(_) => "db",

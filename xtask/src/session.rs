@@ -3,7 +3,7 @@
 //! Must not: know which command it is.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::try_join_all;
@@ -22,6 +22,7 @@ use crate::limits;
 use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
+use crate::profile::{Pass, Profile};
 use crate::project::{Before, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
 use crate::stack::{ServiceName, Stack};
 
@@ -52,6 +53,10 @@ pub struct Session {
     pub leaving: Leaving,
     /// The versions that were tried in vain.
     pub attempts: Attempts,
+    /// When the command began.
+    pub begun: Instant,
+    /// The plans that were carried out to bring the stack up last.
+    pub passes: Arc<Mutex<Vec<Pass>>>,
 }
 
 impl Session {
@@ -154,6 +159,7 @@ impl Session {
         let begun = Instant::now();
         let operator = StackOperator::new(self, observed);
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
+        self.passes().push(Pass::of(plan.announced(), &report, begun, self.begun));
         if report.cancelled {
             return Err(stopped());
         }
@@ -166,6 +172,7 @@ impl Session {
     /// # Errors
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
     pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Failure> {
+        self.passes().clear();
         let mut observed = self.observe().await?;
         let plan = self.plan_up(&observed, wanted)?;
         let carried_out = self.bring_about(&plan, &observed).await;
@@ -197,6 +204,15 @@ impl Session {
         let unwell = unwell(&self.stack, &wanted.services, &services);
         let failure = not_well(&unwell).or_else(|| self.attempts.standing(&self.stack, &observed));
         Ok(BroughtUp { pace: pace.filter(|_| changed), failure, services })
+    }
+
+    /// Where the time went when the stack was brought up last; `None` when nothing was done.
+    pub fn profile(&self) -> Option<Profile> {
+        Profile::of(&self.passes())
+    }
+
+    fn passes(&self) -> MutexGuard<'_, Vec<Pass>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the stack down from whatever is there; returns what there was.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::finding::Finding;
+use crate::profile::Profile;
 use crate::testing::SuiteReport;
 use crate::testing::coverage::RoomCoverage;
 
@@ -117,6 +118,15 @@ pub enum Event {
     Summary {
         /// One row a service.
         services: Vec<ServiceReport>,
+    },
+    /// Where the time of a start went (`dev --profile`, `status --start`).
+    StartProfiled {
+        /// When it began, as RFC 3339 text, when it is not the one just now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+        /// The chain of steps that it was as long as, and the others.
+        #[serde(flatten)]
+        profile: Profile,
     },
     /// What was asked of the service in the last minute, after the summary (`status`).
     LastMinute {

@@ -95,6 +95,17 @@ pub struct Report {
     pub cancelled: bool,
     /// The steps that have changed something.
     pub done: BTreeMap<StepId, Done>,
+    /// The steps that were begun.
+    pub spent: BTreeMap<StepId, Spent>,
+}
+
+/// When a step was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// When it began.
+    pub began: Instant,
+    /// When it ended, however it did.
+    pub ended: Instant,
 }
 
 /// A step that has changed something.
@@ -204,7 +215,7 @@ fn verdict(step: &Step, states: &BTreeMap<StepId, State>) -> Verdict {
     Verdict::Run
 }
 
-type StepResult = (Option<Result<Effect, Failure>>, Duration);
+type StepResult = (Option<Result<Effect, Failure>>, Spent);
 
 /// One step's operation; `None` when it was cancelled.
 async fn run_step(
@@ -238,7 +249,7 @@ async fn run_step(
         result = work => Some(result),
         () = cancel.cancelled() => None,
     };
-    (id, (result, started.elapsed()))
+    (id, (result, Spent { began: started, ended: Instant::now() }))
 }
 
 /// Tells a test that this is the place, and stays there.
@@ -250,10 +261,11 @@ pub async fn stand_still(reporter: &StepReporter) {
 fn conclude(
     id: StepId,
     step: &Step,
-    (result, took): StepResult,
+    (result, spent): StepResult,
     events: &Events,
     report: &mut Report,
 ) -> State {
+    report.spent.insert(id, spent);
     let (state, outcome) = match result {
         Some(Ok(effect)) if effect.changed => {
             report.done.insert(id, Done { at: Instant::now(), built: effect.built });
@@ -274,7 +286,7 @@ fn conclude(
             (State::Lost, Outcome::Failed { message })
         }
     };
-    finish(events, id, step, outcome, took);
+    finish(events, id, step, outcome, spent.ended.saturating_duration_since(spent.began));
     state
 }
 

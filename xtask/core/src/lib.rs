@@ -15,6 +15,7 @@ pub mod health;
 pub mod images;
 pub mod limits;
 pub mod plan;
+pub mod profile;
 pub mod quantity;
 pub mod report;
 pub mod scan;

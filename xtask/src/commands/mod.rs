@@ -21,6 +21,7 @@ mod tools;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,8 @@ pub struct Context {
     pub format: Format,
     /// What is written to.
     pub terminal: Terminal,
+    /// When the command began.
+    pub begun: Instant,
     /// Whether answers take their turn among the events, for a command that runs others at once.
     pub in_turn: bool,
 }
@@ -101,6 +104,8 @@ impl Context {
             fronts: Fronts::default(),
             leaving: Leaving::default(),
             attempts: Attempts::default(),
+            begun: self.begun,
+            passes: Arc::default(),
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
     }

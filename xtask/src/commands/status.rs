@@ -1,10 +1,13 @@
 //! `cargo xtask status`: what runs, and why it is or is not healthy; what was asked of it in the last minute.
 
 use super::Context;
+use crate::cli;
 use crate::event::{Event, LastMinute, ServiceReport};
 use crate::failure::Failure;
 use crate::limits;
+use crate::profile;
 use crate::prometheus::{AskError, Prometheus, SERVICE};
+use crate::run_log;
 use crate::stack::{ServiceName, Stack};
 
 /// The figures, by the rules that record them (compose/prometheus/service.rules.yml): asked for at once, so that they are of
@@ -18,7 +21,11 @@ const P95: &str = "service:app_request_latency_seconds:p95_1m";
 /// # Errors
 /// When the Compose file is wrong or the engine does not answer. Services that are not well are an answer, no failure; nor
 /// is a Prometheus that does not answer.
-pub async fn run(context: &Context) -> Result<(), Failure> {
+pub async fn run(context: &Context, arguments: &cli::Status) -> Result<(), Failure> {
+    if arguments.start {
+        last_start(context);
+        return Ok(());
+    }
     let (session, missing) = context.session_as_found(true).await?;
     if !missing.is_empty() {
         let missing = missing.join(", ");
@@ -33,6 +40,19 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
         context.events.send(Event::LastMinute { figures });
     }
     Ok(())
+}
+
+/// Where the time of the last start went that had something to do, from its run log.
+fn last_start(context: &Context) {
+    match run_log::newest(&context.project.scratch(), "dev").find_map(|log| profile::read(&log)) {
+        Some(start) => {
+            let profile::Start { at, profile } = start;
+            context.events.send(Event::StartProfiled { at: Some(at), profile });
+        }
+        None => context.events.note(
+            "no run log under target/homeport/runs tells of a start that had something to do and came to its end",
+        ),
+    }
 }
 
 /// `None` for a stack that has no Prometheus.

@@ -382,6 +382,10 @@ impl Renderer for LiveRenderer {
                 let lines = words::services(services).lines(self.data_style(), self.data_columns());
                 self.data(&lines)
             }
+            Event::StartProfiled { at, profile } => {
+                let lines = results::start(at.as_deref(), profile, self.data_style(), self.data_columns());
+                self.data(&lines)
+            }
             Event::LastMinute { figures } => self.data(&[words::last_minute(figures, self.data_style())]),
             Event::Diagnosis { findings } => {
                 let lines = words::diagnosis(findings, self.data_style(), self.data_columns());

@@ -1,10 +1,14 @@
-//! The wording of what tests said and of how much they reach: tables.
+//! The wording of what tests said, of how much they reach, and of where the time of a start went: tables.
 //!
 //! Must not: write, or judge.
+
+use std::time::Duration;
 
 use super::style::{Role, Style};
 use super::table::{Cell, Table};
 use super::words::duration;
+use crate::profile::Profile;
+use crate::quantity::{self, Unit};
 use crate::testing::coverage::{LEAST, RoomCoverage};
 use crate::testing::{CaseOutcome, SuiteReport, slowest};
 
@@ -42,6 +46,59 @@ pub(super) fn tests(suites: &[SuiteReport], style: Style, columns: Option<usize>
     }
     lines.push(String::new());
     lines.extend(table.lines(style, columns));
+    lines
+}
+
+/// A step that worked for less is not worth a row beside those that a start waits for.
+const BRIEF: Duration = Duration::from_millis(20);
+
+/// Where the time of a start went: a row a step of the chain that it was as long as, then the other steps.
+pub(super) fn start(
+    at: Option<&str>,
+    profile: &Profile,
+    style: Style,
+    columns: Option<usize>,
+) -> Vec<String> {
+    let seconds = |time: Duration| quantity::text(time.as_secs_f64(), Unit::Seconds);
+    let of = at.map(|at| format!(" of {at}")).unwrap_or_default();
+    let mut lines = vec![style.paint(
+        Role::Strong,
+        &format!(
+            "start{of}: ready after {}, of which {} until the first step; what it waited for, one after the other:",
+            seconds(profile.took),
+            seconds(profile.before)
+        ),
+    )];
+    let mut table = Table::new(["STEP", "WORKED", "ENDED AT", "WAITED"]);
+    for link in &profile.path {
+        let waited = link.waited.as_ref().map(|waited| format!("{} for {}", seconds(waited.time), waited.on));
+        table.row([
+            Cell::new(Role::Strong, &link.step),
+            Cell::plain(seconds(link.worked)),
+            Cell::plain(seconds(link.until)),
+            Cell::plain(waited.unwrap_or_default()),
+        ]);
+    }
+    lines.extend(table.lines(style, columns));
+    let (told, brief): (Vec<_>, Vec<_>) = profile.others.iter().partition(|other| other.worked >= BRIEF);
+    let mut table = Table::new(["OTHER STEP", "WORKED", "ENDED AT", "COULD HAVE ENDED LATER BY"]);
+    for other in told {
+        table.row([
+            Cell::plain(&other.step),
+            Cell::plain(seconds(other.worked)),
+            Cell::plain(seconds(other.until)),
+            Cell::plain(seconds(other.slack)),
+        ]);
+    }
+    if !table.is_empty() {
+        lines.push(String::new());
+        lines.extend(table.lines(style, columns));
+    }
+    if !brief.is_empty() {
+        let steps = if brief.len() == 1 { "1 step".to_owned() } else { format!("{} steps", brief.len()) };
+        let brief = format!("and {steps} of less than {}", seconds(BRIEF));
+        lines.push(style.paint(Role::Faint, &brief));
+    }
     lines
 }
 

@@ -8,6 +8,7 @@ use crate::event::{
     Event, LastMinute, Outcome, PlannedStep, Progress, ServiceReport, ServiceState, StageOutcome, StepId,
 };
 use crate::failure::{Code, Failure};
+use crate::profile::{Link, Other, Profile, Waited};
 use crate::testing::coverage::RoomCoverage;
 use crate::testing::{Case, CaseOutcome, Program, SuiteReport};
 
@@ -24,7 +25,7 @@ macro_rules! kinds {
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
     StageFinished Note Warning Output Log LogsNarrowed
-    Summary LastMinute Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
+    Summary StartProfiled LastMinute Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
     Unavailable);
@@ -264,6 +265,35 @@ fn texts() -> Vec<Sample> {
     ]
 }
 
+fn profile() -> Profile {
+    let time = Duration::from_millis;
+    let link = |step: &str, worked, until, waited: Option<(&str, u64)>| Link {
+        step: step.to_owned(),
+        worked: time(worked),
+        until: time(until),
+        waited: waited.map(|(on, waited)| Waited { on: on.to_owned(), time: time(waited) }),
+    };
+    let other = |step: &str, worked, until, slack| Other {
+        step: step.to_owned(),
+        worked: time(worked),
+        until: time(until),
+        slack: time(slack),
+    };
+    Profile {
+        took: time(2_700),
+        before: time(100),
+        path: vec![
+            link("start container postgres", 50, 150, None),
+            link("await postgres healthy", 2_100, 2_250, None),
+            link("start container service", 450, 2_700, Some(("await postgres healthy", 1_850))),
+        ],
+        others: vec![
+            other("await redis healthy", 100, 400, 1_860),
+            other("create container redis", 9, 300, 1_860),
+        ],
+    }
+}
+
 fn ends() -> Vec<Sample> {
     vec![
         alone("summary", Event::Summary { services: reports() }),
@@ -294,6 +324,11 @@ fn ends() -> Vec<Sample> {
                     why: "Prometheus cannot be asked: service prometheus is exited".to_owned(),
                 },
             },
+        ),
+        alone("start profiled", Event::StartProfiled { at: None, profile: profile() }),
+        alone(
+            "start profiled, an earlier one",
+            Event::StartProfiled { at: Some("2026-11-25T16:00:00.500Z".to_owned()), profile: profile() },
         ),
         alone("diagnosis", Event::Diagnosis { findings: findings() }),
         alone("tested", Event::Tested { suites: suites() }),

@@ -85,8 +85,7 @@ async fn stack(context: &Context) -> Result<(), Failure> {
             "`cargo xtask down --volumes` removes it now, or `HOMEPORT_PROJECT=NAME` with free ports runs the stage beside it",
         ));
     }
-    let arguments =
-        cli::Dev { detach: true, dry_run: false, offline: false, fix: false, services: Vec::new() };
+    let arguments = cli::Dev { detach: true, ..cli::Dev::default() };
     let up = dev::run(context, &arguments).await;
     let gone = down::run(context, &cli::Down { volumes: true, verify: true }).await;
     up.and(gone)

@@ -55,7 +55,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     let command = if arguments.detach { "dev --detach" } else { FOREGROUND_DEV };
     let lock = lock(&context.project, &session.stack.project, command).await?;
     let ended = if arguments.detach {
-        detached(context, &session, &wanted, lock.before()).await
+        detached(context, &session, &wanted, arguments.profile, lock.before()).await
     } else {
         let session = in_foreground(session, &wanted);
         foreground(context, session, &wanted, arguments, lock.before()).await
@@ -73,11 +73,23 @@ async fn detached(
     context: &Context,
     session: &Session,
     wanted: &Wanted,
+    profiled: bool,
     before: Before,
 ) -> Result<(), Failure> {
     let up = session.bring_up(wanted, before).await?;
     context.events.send(Event::Summary { services: up.services });
+    if profiled {
+        tell_profile(context, session);
+    }
     up.failure.map_or(Ok(()), Err)
+}
+
+/// Where the time of the start went.
+fn tell_profile(context: &Context, session: &Session) {
+    match session.profile() {
+        Some(profile) => context.events.send(Event::StartProfiled { at: None, profile }),
+        None => context.events.note("nothing had to be done, so there is nothing to profile"),
+    }
 }
 
 async fn dry_run(context: &Context, session: &Session, wanted: &Wanted) -> Result<(), Failure> {
@@ -114,6 +126,9 @@ async fn foreground(
             session.fronts.explain(NOT_RUNNING);
             keys.know(&up.services);
             context.events.send(Event::Summary { services: up.services });
+            if arguments.profile {
+                tell_profile(context, &session);
+            }
             if let Some(failure) = &up.failure {
                 standing.complain(context, failure.code.as_str(), failure);
             }
