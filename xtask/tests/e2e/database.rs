@@ -140,6 +140,43 @@ fn data_is_thrown_away_only_when_that_was_agreed_to() {
     checkout.run(&["db", "save", "held"]).expect(0);
 }
 
+/// What an init script makes beside data, and a person by hand, is there after all data was thrown away. What the
+/// application's role made itself is its migrations' to make again.
+#[test]
+fn what_the_server_was_given_outlives_a_reset() {
+    let checkout = Checkout::full("db-given");
+    checkout.run(&["dev", "--detach", "migrate"]).expect(0);
+    let as_superuser = |sql: &str| {
+        let script =
+            format!("psql -v ON_ERROR_STOP=1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\" -c \"{sql}\"");
+        engine::run_in(&format!("{}-postgres", checkout.name()), &["sh", "-c", &script]);
+    };
+    as_superuser("CREATE SCHEMA words AUTHORIZATION CURRENT_USER");
+    as_superuser("CREATE EXTENSION pg_trgm SCHEMA words");
+    as_superuser("CREATE EXTENSION hstore");
+    ask(&checkout, "CREATE EXTENSION citext");
+    let role = ask(&checkout, "SELECT current_user").trim_end().to_owned();
+    as_superuser(&format!("ALTER ROLE {role} IN DATABASE app SET statement_timeout = '7s'"));
+    as_superuser("ALTER DATABASE app SET lock_timeout = '3s'");
+    let given = || {
+        ask(
+            &checkout,
+            "SELECT extname, extnamespace::regnamespace, pg_get_userbyid(extowner) FROM pg_extension ORDER BY extname; \
+             SHOW statement_timeout; SHOW lock_timeout",
+        )
+    };
+    let before = given();
+    assert!(before.contains("citext|") && before.ends_with("7s\n3s\n"), "{before}");
+
+    checkout.run(&["db", "reset", "--yes"]).expect(0);
+    let expected: String =
+        before.lines().filter(|line| !line.starts_with("citext|")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(given(), expected);
+    checkout.run(&["db", "save", "given"]).expect(0);
+    checkout.run(&["db", "restore", "given", "--yes"]).expect(0);
+    assert_eq!(given(), expected);
+}
+
 #[test]
 fn a_stale_snapshot_is_named_before_it_is_used() {
     const LAST: &str = "20260101000002";

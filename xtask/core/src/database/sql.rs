@@ -79,9 +79,24 @@ pub fn prepare(target: &Target, snapshot: &str) -> String {
     [begin(), copy(snapshot, &target.superuser), like(&target.database)].concat()
 }
 
-/// Makes an empty database beside the application's, with that one's owner, rights and settings.
-pub fn prepare_empty(target: &Target) -> String {
-    [begin(), format!("CREATE DATABASE {FRESH};\n"), like(&target.database)].concat()
+/// In the application's database, by the superuser: the statements that make the extensions which its role has not made
+/// itself. An init script made them, or a person; what the role made, migrations make again.
+pub fn extensions(target: &Target) -> String {
+    format!(
+        "SELECT CASE WHEN nspname IN ('public', 'pg_catalog') THEN '' ELSE \
+         format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION %I; ', nspname, pg_get_userbyid(nspowner)) END \
+         || format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L;', extname, nspname, extversion) \
+         FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace \
+         WHERE pg_get_userbyid(extowner) <> {} ORDER BY pg_extension.oid;\n",
+        literal(&target.role)
+    )
+}
+
+/// Makes an empty database beside the application's, with that one's owner, rights and settings, and what these
+/// [`extensions`] make.
+pub fn prepare_empty(target: &Target, extensions: &str) -> String {
+    let (create, enter) = (format!("CREATE DATABASE {FRESH};\n"), format!("\\connect {FRESH}\n"));
+    [begin(), create, like(&target.database), enter, extensions.to_owned()].concat()
 }
 
 /// Puts what was prepared into the place of the application's database.
@@ -140,7 +155,7 @@ fn copy(from: &str, owner: &str) -> String {
     )
 }
 
-/// Gives the fresh database the owner, the rights and the settings of another.
+/// Gives the fresh database the owner, the rights and the settings of another, those for single roles included.
 fn like(database: &str) -> String {
     let (of, fresh) = (literal(database), literal(FRESH));
     format!(
@@ -151,9 +166,9 @@ fn like(database: &str) -> String {
          CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
          FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) \
          WHERE datname = {of} AND grantee <> datdba \\gexec\n\
-         INSERT INTO pg_db_role_setting SELECT fresh.oid, 0, setconfig \
+         INSERT INTO pg_db_role_setting SELECT fresh.oid, setrole, setconfig \
          FROM pg_db_role_setting, pg_database AS old, pg_database AS fresh \
-         WHERE setdatabase = old.oid AND setrole = 0 AND old.datname = {of} AND fresh.datname = {fresh};\n"
+         WHERE setdatabase = old.oid AND old.datname = {of} AND fresh.datname = {fresh};\n"
     )
 }
 
@@ -172,7 +187,7 @@ mod tests {
             role: "web".to_owned(),
             migrates: false,
         };
-        for script in [prepare(&target, "x"), prepare_empty(&target), swap(&target)] {
+        for script in [prepare(&target, "x"), prepare_empty(&target, ""), swap(&target)] {
             for raw in ["s'h\"op", "o'\"wner"] {
                 assert!(!script.contains(raw), "{raw} is not quoted in\n{script}");
             }

@@ -108,7 +108,8 @@ async fn migrate(database: &Database<'_>, before: Before) -> Result<(), Failure>
 async fn reset(database: &Database<'_>, yes: bool, before: Before) -> Result<(), Failure> {
     let what = format!("all data of database {} is thrown away", database.target.database);
     consent::ask(database.context, yes, &what, "cargo xtask db reset --yes").await?;
-    let script = sql::prepare_empty(&database.target);
+    let extensions = database.in_application(&sql::extensions(&database.target)).await?;
+    let script = sql::prepare_empty(&database.target, &extensions);
     database.replace("make an empty database", &script, database.target.migrates, before).await
 }
 

@@ -64,6 +64,11 @@ impl<'a> Database<'a> {
         self.psql(&self.target.superuser, sql::MAINTENANCE, false, text).await
     }
 
+    /// Gives a script to psql as the superuser, in the application's database; what it answers.
+    pub(super) async fn in_application(&self, text: &str) -> Result<String, Failure> {
+        self.psql(&self.target.superuser, &self.target.database, false, text).await
+    }
+
     /// Gives a script to psql as the application's role, in its database, all of it or nothing.
     pub(super) async fn as_application(&self, text: &str) -> Result<String, Failure> {
         self.psql(&self.target.role, &self.target.database, true, text).await
