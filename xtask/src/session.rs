@@ -282,12 +282,14 @@ impl Session {
         }
     }
 
-    /// One row a service, as things stand.
+    /// One row a service, as things stand in this checkout.
     ///
     /// # Errors
     /// As for [`Session::observe`].
     pub async fn reports(&self) -> Result<Vec<ServiceReport>, Failure> {
-        let observed = self.observe().await?;
+        let (observed, has_none) = tokio::try_join!(self.observe(), self.has_no_stack())?;
+        let containers = if has_none { Vec::new() } else { observed.containers };
+        let observed = Observed { containers, ..observed };
         Ok(reports(&self.stack, &observed, SystemTime::now()))
     }
 }

@@ -91,6 +91,10 @@ pub const TERMINAL_LOOK: Duration = Duration::from_millis(250);
 /// needs some hundred milliseconds.
 pub const PROJECT_LOCK: Duration = Duration::from_secs(2);
 
+/// How long the first `dev` of a checkout waits while another checkout's decides what it is called: that asks the engine two
+/// questions at once, which a healthy one answers within milliseconds.
+pub const CHECKOUT_DECIDES: Duration = ENGINE_ANSWER;
+
 /// How many run logs are kept; each is some kilobytes, and a person looks at the last few.
 pub const RUN_LOGS: usize = 50;
 

@@ -23,6 +23,9 @@ use crate::ui::log_line;
 /// When the Compose file is wrong, the engine does not answer, or a name is neither a service nor has a container.
 pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure> {
     let (session, _) = context.session_as_found(true).await?;
+    if context.unless_stopped(Box::pin(session.has_no_stack())).await? {
+        return Ok(());
+    }
     let objects = session.engine.observe(&session.stack.project).await?;
     for name in &arguments.services {
         let known = session.stack.services.contains_key(name)

@@ -34,7 +34,8 @@ use crate::fronts::Fronts;
 use crate::images::Sources;
 use crate::leaving::Leaving;
 use crate::project::{
-    Added, PROJECT_VARIABLE, Project, Surroundings, ensure_environment, is_undecided, other_checkout,
+    Added, Decided, PROJECT_VARIABLE, Project, Register, Surroundings, ensure_environment, is_undecided,
+    other_checkout,
 };
 use crate::session::Session;
 use crate::stack::Stack;
@@ -128,9 +129,18 @@ impl Context {
     /// # Errors
     /// When a file cannot be read or written.
     pub async fn make_credentials(&self) -> Result<Vec<Added>, Failure> {
-        let surroundings =
-            if is_undecided(&self.project)? { self.surroundings().await } else { Surroundings::default() };
+        let (register, surroundings) = if is_undecided(&self.project)? {
+            // Held until it is decided: whoever comes at the same time sees what was.
+            let register = self.register().await;
+            let others = register.as_ref().map(|register| register.others(&self.project));
+            (register, self.surroundings(others.unwrap_or_default()).await)
+        } else {
+            (None, Surroundings::default())
+        };
         let added = ensure_environment(&self.project, &surroundings)?;
+        if let Some(Err(error)) = register.map(|register| register.enter(&self.project)) {
+            self.note_unregistered(&error);
+        }
         if !added.is_empty() {
             let path = self.project.environment_file();
             let names: Vec<&str> = added.iter().map(|added| added.name.as_str()).collect();
@@ -149,19 +159,35 @@ impl Context {
         Self { events, in_turn: true, ..self.clone() }
     }
 
-    /// The projects of other checkouts, and the ports that containers publish. Where no engine answers, nothing runs.
-    async fn surroundings(&self) -> Surroundings {
-        let Ok(engine) = Engine::connect().await else { return Surroundings::default() };
-        let (checkouts, published) = tokio::join!(engine.checkouts(), engine.published_ports());
+    /// The register of checkouts; `None` where there can be none.
+    async fn register(&self) -> Option<Register> {
+        let path = Register::path()?;
+        Register::open(&path).await.inspect_err(|error| self.note_unregistered(error)).ok()
+    }
+
+    fn note_unregistered(&self, error: &std::io::Error) {
+        let path = Register::path().unwrap_or_default();
+        self.events.note(format!(
+            "this checkout cannot be entered in {}: {error}; another one whose first `dev` comes at the same time may take \
+             the same name",
+            path.display()
+        ));
+    }
+
+    /// The projects and ports of other checkouts, and the ports that containers publish. Where no engine answers, nothing
+    /// runs.
+    async fn surroundings(&self, others: Decided) -> Surroundings {
+        let Decided { mut projects, ports: mut published } = others;
+        let Ok(engine) = Engine::connect().await else { return Surroundings { projects, published } };
+        let (checkouts, of_containers) = tokio::join!(engine.checkouts(), engine.published_ports());
         let mut directories: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
         for (project, directory) in checkouts.unwrap_or_default() {
             directories.entry(project).or_default().insert(directory);
         }
         directories.retain(|_, directories| other_checkout(&self.project, directories).is_some());
-        Surroundings {
-            projects: directories.into_keys().collect(),
-            published: published.unwrap_or_default().into_iter().map(|published| published.port).collect(),
-        }
+        projects.extend(directories.into_keys());
+        published.extend(of_containers.unwrap_or_default().into_iter().map(|published| published.port));
+        Surroundings { projects, published }
     }
 
     /// Prints what the command answers with.

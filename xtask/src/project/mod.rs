@@ -8,6 +8,7 @@ mod lock;
 mod migrations;
 mod mounted_files;
 mod place;
+mod register;
 mod reloads;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, digest_repeats, is_editors_own};
 pub use place::{Surroundings, other_checkout};
+pub use register::{Decided, Register};
 pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
@@ -70,6 +72,11 @@ impl Project {
     /// Its top directory, absolute.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// A digest of its top directory, in hexadecimal digits: what tells one checkout from another where a path cannot stand.
+    pub fn directory_digest(&self) -> String {
+        place::digest(&self.root)
     }
 
     /// The Compose file.

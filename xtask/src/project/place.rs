@@ -67,8 +67,7 @@ impl Place {
         }
         let plain = format!("{default}-{}", self.name);
         if self.name.is_empty() || others.contains(&plain) {
-            let digest = hex(&Sha256::digest(self.directory.as_os_str().as_encoded_bytes()));
-            return format!("{}-{}", plain.trim_end_matches('-'), &digest[..6]);
+            return format!("{}-{}", plain.trim_end_matches('-'), &digest(&self.directory)[..6]);
         }
         plain
     }
@@ -76,16 +75,21 @@ impl Place {
     /// The first of `count` ports that stand together and are all free. Where it looks first follows from the path, so that
     /// a checkout whose file was lost is likely to get the same.
     pub(super) fn ports(&self, count: u16, is_free: &dyn Fn(u16) -> bool) -> u16 {
-        let digest = Sha256::digest(self.directory.as_os_str().as_encoded_bytes());
+        let digest = digest(&self.directory);
         let (step, blocks) = match count.div_ceil(BLOCK) {
             0 | 1 => (BLOCK, BLOCKS),
             many => (BLOCK * many, BLOCKS / many),
         };
-        let start = u16::from_be_bytes([digest[0], digest[1]]) % blocks;
+        let start = u16::from_str_radix(&digest[..4], 16).unwrap_or_default() % blocks;
         let base = |block: u16| FIRST_PORT + (start + block) % blocks * step;
         let free = |first: &u16| (*first..*first + count).all(is_free);
         (0..blocks).map(base).find(free).unwrap_or(base(0))
     }
+}
+
+/// A digest of a directory's path, in hexadecimal digits.
+pub(super) fn digest(directory: &Path) -> String {
+    hex(&Sha256::digest(directory.as_os_str().as_encoded_bytes()))
 }
 
 /// Whether a `.git` that is a file names one of several worktrees of a repository (gitrepository-layout(5)); a submodule's

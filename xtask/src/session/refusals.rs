@@ -3,13 +3,14 @@
 //! Must not: change anything.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::Session;
 use crate::doctor::{PortState, ports};
 use crate::engine::PublishedPort;
 use crate::failure::{Code, Failure};
 use crate::plan::{Action, Plan};
-use crate::project::{PROJECT_VARIABLE, Project, holder, other_checkout};
+use crate::project::{PROJECT_VARIABLE, Project, holder, is_undecided, other_checkout};
 use crate::stack::{MountSource, Service, ServiceName, Stack};
 
 /// How many ports above one that is taken are looked at: two stacks side by side take five.
@@ -22,18 +23,43 @@ impl Session {
     /// # Errors
     /// When there is such a checkout, or the engine does not answer.
     pub async fn refuse_another_checkouts(&self) -> Result<(), Failure> {
-        if Project::is_named_by_environment() {
-            return Ok(());
-        }
-        let name = self.stack.project.as_str();
-        let of_project = self.engine.checkouts().await?.into_iter().filter(|(project, _)| project == name);
-        let directories = of_project.map(|(_, directory)| directory).collect();
-        let Some(other) = other_checkout(&self.project, &directories) else { return Ok(()) };
+        let name = &self.stack.project;
+        let Some(other) = self.other_checkout().await? else { return Ok(()) };
         let message = format!("project {name} is that of another checkout, {}", other.display());
         Err(Failure::new(Code::ProjectForeign, message).hint(format!(
             "for a project of its own, remove {PROJECT_VARIABLE} and the ports from compose/.env and run `cargo xtask \
              dev`, which chooses others; or work on that one: {PROJECT_VARIABLE}={name} before the command"
         )))
+    }
+
+    /// The other checkout that has made what there is of this project, if one has. Whoever names the project in the
+    /// environment means that one.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn other_checkout(&self) -> Result<Option<PathBuf>, Failure> {
+        if Project::is_named_by_environment() {
+            return Ok(None);
+        }
+        let name = self.stack.project.as_str();
+        let of_project = self.engine.checkouts().await?.into_iter().filter(|(project, _)| project == name);
+        let directories = of_project.map(|(_, directory)| directory).collect();
+        Ok(other_checkout(&self.project, &directories).map(Path::to_owned))
+    }
+
+    /// What a command that only looks has to look at instead of another checkout's stack: nothing, and it says whose that is.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn has_no_stack(&self) -> Result<bool, Failure> {
+        let Some(other) = self.other_checkout().await? else { return Ok(false) };
+        let next = if is_undecided(&self.project)? { "; `cargo xtask dev` makes one beside it" } else { "" };
+        self.events.note(format!(
+            "this checkout has no stack: project {} is that of another one, {}{next}",
+            self.stack.project,
+            other.display()
+        ));
+        Ok(true)
     }
 
     /// Refuses a plan that cannot be carried out on this machine, before anything is touched.

@@ -58,6 +58,8 @@ impl Program {
             .current_dir(directory)
             .env("CARGO_MANIFEST_DIR", directory)
             .env(RUN_VARIABLE, &*RUN)
+            // What is kept from run to run for this user is none of a test's.
+            .env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -58,8 +58,21 @@ fn two_clones_run_at_once_and_neither_touches_the_other() {
     assert_eq!(address(&first), format!("127.0.0.1:{port}"), "the first one has what the file says");
     let container = container_id(&store(&first));
 
-    // Nothing is decided yet, and the name that it would have is taken.
+    // Nothing is decided yet, and the name that it would have is taken. What runs is not shown as its own.
     let second = Checkout::found(&directory.path().join("second"), format!("{project}-second"), Some(&first));
+    let told = format!(
+        "this checkout has no stack: project {project} is that of another one, {}",
+        first.root().display()
+    );
+    let status = second.run(&["status", "--format", "json"]).expect(0);
+    assert_eq!(status.event("summary")["services"][0]["state"], "absent");
+    let notes = status.events_of("note");
+    let said = |note: &serde_json::Value| note["text"].as_str().is_some_and(|note| note.starts_with(&told));
+    assert!(notes.iter().any(said), "{notes:?}");
+    let logs = second.run(&["logs"]).expect(0);
+    assert_eq!(logs.stdout(), "");
+    assert!(logs.stderr().contains(&told), "{}", logs.stderr());
+    assert!(!first.run(&["logs"]).expect(0).stdout().is_empty(), "the first one has said something");
     let run = second.run(&["down", "--volumes"]).expect(4);
     assert!(run.stderr().contains("error[project-foreign]"), "{}", run.stderr());
     assert_eq!(container_id(&store(&first)), container, "it was left alone");
@@ -92,6 +105,44 @@ fn two_clones_run_at_once_and_neither_touches_the_other() {
     assert!(run.stderr().contains(&told), "{told:?} is not in\n{}", run.stderr());
     assert_eq!(container_id(&store(&second)), container);
     std::fs::write(&environment, text).expect("it can be written");
+}
+
+#[test]
+fn two_that_decide_at_once_take_two_names() {
+    let (directory, project, port) = (somewhere(), name("at-once"), free_port());
+    for clone in ["first", "second", "third"] {
+        write_stack(&directory.path().join(clone), &project, port);
+        git(&directory.path().join(clone), &["init", "--quiet"]);
+    }
+    // It has decided, and the engine has nothing of it yet.
+    let first = Checkout::found(&directory.path().join("first"), project.clone(), None);
+    let mut deciding = first.xtask(&["dev", "--detach"]).env("HOMEPORT_HALT", "before:1").start();
+    deciding.until("halted");
+    let found = |clone: &str| {
+        Checkout::found(&directory.path().join(clone), format!("{project}-{clone}"), Some(&first))
+    };
+    let (second, third) = (found("second"), found("third"));
+    let runs_at_once = [second.start(&["dev", "--detach"]), third.start(&["dev", "--detach"])];
+    for (run, checkout) in runs_at_once.into_iter().zip([&second, &third]) {
+        let ended = run.end().expect(0);
+        let told = format!("this checkout is project {}\n", checkout.name());
+        assert!(ended.stderr().contains(&told), "{}", ended.stderr());
+        assert!(runs(&store(checkout)));
+    }
+    deciding.interrupt();
+    deciding.end().expect(130);
+    first.up();
+    let addresses = [address(&first), address(&second), address(&third)];
+    assert_eq!(addresses[0], format!("127.0.0.1:{port}"));
+    assert_ne!(addresses[1], addresses[2]);
+
+    // One that is down keeps its name and its ports.
+    first.run(&["down", "--volumes"]).expect(0);
+    write_stack(&directory.path().join("fourth"), &project, port);
+    git(&directory.path().join("fourth"), &["init", "--quiet"]);
+    let fourth = found("fourth");
+    fourth.up();
+    assert!(runs(&store(&fourth)));
 }
 
 #[test]

@@ -8,13 +8,11 @@ mod nodes;
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
 use xtask::process::{ProcessError, Program};
 use xtask::project::Project;
-use xtask::stack::hex;
 
 pub use images::{NodeImage, NodeImages};
 pub use nodes::Node;
@@ -68,7 +66,7 @@ impl Kind {
 
     /// What [`DIRECTORY_LABEL`] says of a cluster that this checkout makes.
     pub fn directory(&self) -> String {
-        hex(&Sha256::digest(self.project.root().as_os_str().as_encoded_bytes())[..8])
+        self.project.directory_digest()[..16].to_owned()
     }
 
     /// The node that runs everything.
