@@ -359,6 +359,9 @@ pub enum LastMinute {
     Measured {
         /// Requests of people a second; probes and scrapes do not count.
         requests_per_second: f64,
+        /// How many requests beside those no rate tells of: a rate begins with the second value of a counter, and these
+        /// made the first one. They came before Prometheus first looked, or were the first of their kind.
+        requests_before_rate: u64,
         /// The part of them that was answered with 5xx, 0 to 1; nothing when nobody asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         error_ratio: Option<f64>,

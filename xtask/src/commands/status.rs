@@ -6,13 +6,14 @@ use crate::event::{Event, LastMinute, ServiceReport};
 use crate::failure::Failure;
 use crate::limits;
 use crate::profile;
-use crate::prometheus::{AskError, Prometheus, SERVICE};
+use crate::prometheus::{AskError, Prometheus, SERVICE, Series};
 use crate::run_log;
 use crate::stack::{ServiceName, Stack};
 
 /// The figures, by the rules that record them (compose/prometheus/service.rules.yml): asked for at once, so that they are of
 /// one moment.
 const RATE: &str = "service:app_requests:rate1m";
+const NEW: &str = "service:app_requests:new1m";
 const ERRORS: &str = "service:app_request_errors:ratio_rate1m";
 const P95: &str = "service:app_request_latency_seconds:p95_1m";
 
@@ -60,22 +61,58 @@ async fn last_minute(stack: &Stack, services: &[ServiceReport]) -> Option<LastMi
     stack.services.get(&ServiceName::new(SERVICE))?;
     let asked = async {
         let prometheus = Prometheus::of(stack, services, limits::LAST_MINUTE)?;
-        let series = prometheus.instant(&format!("{{__name__=~\"{RATE}|{ERRORS}|{P95}\"}}"), None).await?;
-        let figure = |name: &str| {
-            let found = series.iter().find(|series| series.label("__name__") == name)?;
-            found.points.first().map(|point| point.value).filter(|value| value.is_finite())
-        };
-        Ok::<_, AskError>(match figure(RATE) {
-            Some(requests_per_second) => LastMinute::Measured {
-                requests_per_second,
-                error_ratio: figure(ERRORS),
-                p95_seconds: figure(P95),
-            },
-            None => LastMinute::Unknown {
-                why: "Prometheus has no figures of the service: it is away, or was never asked for anything"
-                    .to_owned(),
-            },
-        })
+        let names = [RATE, NEW, ERRORS, P95].join("|");
+        let series = prometheus.instant(&format!("{{__name__=~\"{names}\"}}"), None).await?;
+        Ok::<_, AskError>(figures(&series))
     };
     Some(asked.await.unwrap_or_else(|error| LastMinute::Unknown { why: error.to_string() }))
+}
+
+fn figures(series: &[Series]) -> LastMinute {
+    let figure = |name: &str| {
+        let found = series.iter().find(|series| series.label("__name__") == name)?;
+        found.points.first().map(|point| point.value).filter(|value| value.is_finite())
+    };
+    let (rate, new) = (figure(RATE), figure(NEW));
+    if rate.is_none() && new.is_none() {
+        let why = "Prometheus has no figures of the service: it is away, or was never asked for anything";
+        return LastMinute::Unknown { why: why.to_owned() };
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, far below 2^52")]
+    LastMinute::Measured {
+        requests_per_second: rate.unwrap_or_default(),
+        requests_before_rate: new.unwrap_or_default().round() as u64,
+        error_ratio: figure(ERRORS),
+        p95_seconds: figure(P95),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::Point;
+
+    /// Series of these values.
+    fn measured(values: &[(&str, f64)]) -> LastMinute {
+        let series = values.iter().map(|(name, value)| Series {
+            labels: [("__name__".to_owned(), (*name).to_owned())].into(),
+            points: vec![Point { at: 0.0, value: *value }],
+        });
+        figures(&series.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_no_rate_tells_of_is_known_beside_it() {
+        let figures = |requests_per_second, requests_before_rate, error_ratio| LastMinute::Measured {
+            requests_per_second,
+            requests_before_rate,
+            error_ratio,
+            p95_seconds: None,
+        };
+        assert_eq!(measured(&[(RATE, 0.0), (NEW, 60.0)]), figures(0.0, 60, None));
+        assert_eq!(measured(&[(NEW, 60.0)]), figures(0.0, 60, None), "one look makes no rate");
+        assert_eq!(measured(&[(RATE, 2.0), (NEW, 0.0), (ERRORS, 0.5)]), figures(2.0, 0, Some(0.5)));
+        assert_eq!(measured(&[(RATE, 0.0), (ERRORS, f64::NAN)]), figures(0.0, 0, None));
+        assert!(matches!(measured(&[]), LastMinute::Unknown { .. }));
+    }
 }

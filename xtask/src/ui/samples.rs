@@ -302,6 +302,7 @@ fn ends() -> Vec<Sample> {
             Event::LastMinute {
                 figures: LastMinute::Measured {
                     requests_per_second: 41.9,
+                    requests_before_rate: 1,
                     error_ratio: Some(0.0123),
                     p95_seconds: Some(0.0042),
                 },
@@ -312,6 +313,18 @@ fn ends() -> Vec<Sample> {
             Event::LastMinute {
                 figures: LastMinute::Measured {
                     requests_per_second: 0.0,
+                    requests_before_rate: 0,
+                    error_ratio: None,
+                    p95_seconds: None,
+                },
+            },
+        ),
+        alone(
+            "last minute, before the first look",
+            Event::LastMinute {
+                figures: LastMinute::Measured {
+                    requests_per_second: 0.0,
+                    requests_before_rate: 60,
                     error_ratio: None,
                     p95_seconds: None,
                 },

@@ -141,20 +141,31 @@ pub(super) fn last_minute(figures: &LastMinute, style: Style) -> String {
             format!("{label} {}", style.paint(Role::Caution, &sanitize(&format!("unknown; {why}"), false)))
         }
         // A rate that rounds to nothing is one request that is almost a minute ago.
-        LastMinute::Measured { requests_per_second, .. } if *requests_per_second == 0.0 => {
-            format!("{label} no requests")
+        LastMinute::Measured { requests_per_second, requests_before_rate, .. }
+            if *requests_per_second == 0.0 =>
+        {
+            match requests_before_rate {
+                0 => format!("{label} no requests"),
+                new => format!("{label} {}, too new for a rate", requests(*new)),
+            }
         }
-        LastMinute::Measured { requests_per_second, error_ratio, p95_seconds } => {
+        LastMinute::Measured { requests_per_second, requests_before_rate, error_ratio, p95_seconds } => {
             let errors = error_ratio.map(|ratio| {
                 let role = if ratio > 0.0 { Role::Bad } else { Role::Good };
                 style.paint(role, &format!("{} errors", quantity::text(ratio, Unit::Ratio)))
             });
             let p95 = p95_seconds.map(|seconds| format!("p95 {}", quantity::text(seconds, Unit::Seconds)));
             let rate = quantity::text(*requests_per_second, Unit::RequestsPerSecond);
-            let parts: Vec<String> = std::iter::once(rate).chain(errors).chain(p95).collect();
+            let new = Some(*requests_before_rate).filter(|new| *new > 0);
+            let new = new.map(|new| format!("beside {} too new for a rate", requests(new)));
+            let parts: Vec<String> = std::iter::once(rate).chain(errors).chain(p95).chain(new).collect();
             format!("{label} {}", parts.join(", "))
         }
     }
+}
+
+fn requests(count: u64) -> String {
+    if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
 }
 
 /// Findings of the doctor: a table, then what each that is not well means and what mends it.
@@ -254,8 +265,9 @@ pub(super) fn planned(steps: usize) -> String {
 /// The service an event is about, for its colour and the width of its name.
 pub(super) fn services_of(event: &Event) -> Vec<&str> {
     match event {
-        Event::StepStarted { service: Some(service), .. } | Event::Log { service, .. } => vec![service],
-        Event::LogsNarrowed { to: Some(service) } => vec![service],
+        Event::StepStarted { service: Some(service), .. }
+        | Event::Log { service, .. }
+        | Event::LogsNarrowed { to: Some(service) } => vec![service],
         Event::Summary { services } => services.iter().map(|report| report.service.as_str()).collect(),
         _ => Vec::new(),
     }

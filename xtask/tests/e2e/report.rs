@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::browser::{Browser, Scheme};
 use crate::checkout::{Checkout, until};
 use crate::engine;
+use crate::http;
 use crate::traffic::Traffic;
 
 /// A phone held upright, and a laptop's window.
@@ -67,6 +68,21 @@ fn status_tells_the_last_minute(checkout: &Checkout) {
     );
 }
 
+/// While nobody looks, somebody asks.
+fn what_came_before_the_first_look_counts(checkout: &Checkout, base: &str, path: &Path) {
+    let prometheus = format!("{}-prometheus", checkout.name());
+    engine::stop_container(&prometheus, 30);
+    for _ in 0..7 {
+        assert_eq!(http::get(&format!("{base}/api/visitors")).status, 200);
+    }
+    engine::start_container(&prometheus);
+    until("the page counts them", || {
+        report(checkout, path)
+            .contains("<th scope=\"row\">Requests</th><td class=\"figure\">7</td>")
+            .then_some(())
+    });
+}
+
 fn a_browser_shows_all_of_it(browser: &Browser, page: &Path) {
     let (document, complaints) = browser.open(page, &[]);
     assert_eq!(complaints, Vec::<String>::new(), "whatever is fetched or run is refused, and told here");
@@ -102,6 +118,7 @@ fn what_prometheus_has_seen_is_told_by_status_and_shown_by_a_page() {
     let path = directory.path().join("report.html");
     let base = format!("http://127.0.0.1:{}", checkout.variable("HOMEPORT_SERVICE_PORT"));
 
+    what_came_before_the_first_look_counts(&checkout, &base, &path);
     let traffic = Traffic::start(&base, 2);
     status_tells_the_last_minute(&checkout);
     until("every picture has data", || {

@@ -126,7 +126,10 @@ fn worst_minute(report: &Report) -> Figure {
     };
     let failed = most(&errors).filter(|point| point.value > 0.0);
     let Some(worst) = failed.or_else(|| most(&latency)) else {
-        return Figure::unknown(NAME, if asked.is_err() { NOT_KNOWN } else { "no requests" });
+        return Figure::unknown(
+            NAME,
+            if asked.is_err() { NOT_KNOWN } else { "no requests that a rate tells of" },
+        );
     };
     let ratio = at(&errors, worst.at).map(|ratio| format!("{} errors", quantity::text(ratio, Unit::Ratio)));
     let p95 = at(&latency, worst.at).map(|p95| format!("p95 {}", quantity::text(p95, Unit::Seconds)));

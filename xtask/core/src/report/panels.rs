@@ -6,6 +6,9 @@
 use crate::quantity::Unit;
 use crate::series::Span;
 
+/// Why there is no picture of rates: what came before the first look is in none.
+const NOBODY: &str = "no request came after Prometheus first looked at the service";
+
 /// A picture.
 #[derive(Debug, Clone)]
 pub(super) struct Panel {
@@ -92,7 +95,7 @@ fn requests(span: Span) -> Vec<Panel> {
                 "sum by (class) (label_replace(avg_over_time(status:app_requests:rate1m[$over]), \"class\", \"${1}xx\", \"status\", \"(.)..\"))",
                 Name::Label("class"),
             )],
-            absent: "nobody asked the service for anything",
+            absent: NOBODY,
         },
         Panel {
             id: "errors",
@@ -104,7 +107,7 @@ fn requests(span: Span) -> Vec<Panel> {
                 "max_over_time(service:app_request_errors:ratio_rate1m[$over])",
                 Name::Is("5xx"),
             )],
-            absent: "nobody asked the service for anything",
+            absent: NOBODY,
         },
         Panel {
             id: "latency",
@@ -117,7 +120,7 @@ fn requests(span: Span) -> Vec<Panel> {
                 ask("max_over_time(service:app_request_latency_seconds:p95_1m[$over])", Name::Is("p95")),
                 ask("max_over_time(service:app_request_latency_seconds:p99_1m[$over])", Name::Is("p99")),
             ],
-            absent: "nobody asked the service for anything",
+            absent: NOBODY,
         },
         Panel {
             id: "heat",
@@ -130,7 +133,7 @@ fn requests(span: Span) -> Vec<Panel> {
                 coarse,
                 Name::Label("le"),
             )],
-            absent: "nobody asked the service for anything",
+            absent: NOBODY,
         },
         Panel {
             id: "in-flight",
@@ -263,16 +266,29 @@ pub(super) struct Totals {
 impl Totals {
     pub(super) fn of(span: Span) -> Self {
         let over = format!("{}s", span.end - span.start);
-        let whole = |expr: &str| expr.replace("$over", &over).replace("$people", PEOPLE);
+        let seconds = (span.end - span.start).to_string();
+        let whole = |expr: &str| {
+            expr.replace("$over", &over).replace("$seconds", &seconds).replace("$people", PEOPLE)
+        };
+        let counted = |by: &str, counter: &str| whole(&counted(by, counter));
+        let latencies = counted(" by (le) ", "app_request_latency_seconds_bucket{$people}");
         Self {
-            requests: whole("sum(increase(app_requests_total{$people}[$over]))"),
-            errors: whole("sum(increase(app_requests_total{$people, status=~\"5..\"}[$over]))"),
-            p95: whole(
-                "histogram_quantile(0.95, sum by (le) (increase(app_request_latency_seconds_bucket{$people}[$over])))",
-            ),
+            requests: counted("", "app_requests_total{$people}"),
+            errors: counted("", "app_requests_total{$people, status=~\"5..\"}"),
+            p95: format!("histogram_quantile(0.95, {latencies})"),
             versions: whole("group by (version) (max_over_time(app_build_info[$over]))"),
         }
     }
+}
+
+/// How far counters have come: by what `increase` sees, which begins with a counter's first value, and by that value where
+/// its process is no older than the time. So what came before Prometheus first looked counts too.
+fn counted(by: &str, counter: &str) -> String {
+    format!(
+        "sum{by}(increase({counter}[$over])) + (sum{by}((min_over_time({counter}[$over]) unless {counter} offset $over) \
+         and on (job, instance) (max_over_time(process_start_time_seconds[$over]) > time() - $seconds)) \
+         or 0 * sum{by}(increase({counter}[$over])))"
+    )
 }
 
 /// Errors and latency minute by minute, for the worst one.

@@ -50,16 +50,6 @@ fn answer(expr: &str) -> Vec<Series> {
         ("(service:app_request_latency_seconds:p9", vec![series(&[], &falling.map(|value| value / 900.0))]),
         ("in_flight", vec![series(&[], &falling)]),
         (
-            "process_start_time",
-            vec![
-                series(
-                    &[("job", "service"), ("instance", "a:8000")],
-                    &[first, first, started, started + 1.0],
-                ),
-                series(&[("job", "redis"), ("instance", "r:9121")], &[first, started]),
-            ],
-        ),
-        (
             "ALERTS",
             vec![series(
                 &[
@@ -78,6 +68,16 @@ fn answer(expr: &str) -> Vec<Series> {
         ),
         ("status=~\"5..\"", vec![series(&[], &[37.0])]),
         ("histogram_quantile", vec![series(&[], &[0.0042])]),
+        (
+            "process_start_time",
+            vec![
+                series(
+                    &[("job", "service"), ("instance", "a:8000")],
+                    &[first, first, started, started + 1.0],
+                ),
+                series(&[("job", "redis"), ("instance", "r:9121")], &[first, started]),
+            ],
+        ),
         (
             "app_build_info",
             vec![series(&[("version", "1.0")], &[1.0]), series(&[("version", "1.1")], &[1.0])],
@@ -150,7 +150,7 @@ fn without_data_every_section_says_why() {
     let page = page(&report);
     assert_eq!(page.matches("<svg").count(), 0);
     assert_eq!(page.matches("data-absent=").count(), panels(SPAN).len() + 3);
-    assert!(page.contains("No data: nobody asked the service for anything."));
+    assert!(page.contains("No data: no request came after Prometheus first looked at the service."));
     assert!(page.contains("No data: no alert fired in this time."));
 }
 
