@@ -12,7 +12,7 @@ use xtask::failure::{Code, Failure};
 use xtask::interrupt;
 use xtask::project::Project;
 use xtask::run_log::RunLog;
-use xtask::ui::{Format, Screen, Settings, Terminal, show_failure};
+use xtask::ui::{Format, Screen, Settings, Terminal, leave_terminal, show_failure};
 use xtask_cluster::commands;
 
 /// The commands of the cluster. `cargo xtask` hands them over as they were typed.
@@ -57,7 +57,11 @@ async fn run(cli: &Cli, terminal: Terminal) -> Result<(), Code> {
         "what was sent to the cluster takes effect there",
         "the same command goes on from here; `cargo xtask destroy-kind` removes a kind cluster",
     );
-    let cancel = interrupt::watch(move || show_failure(format, &terminal, &last_words))
+    let last_words = move || {
+        leave_terminal();
+        show_failure(format, &terminal, &last_words);
+    };
+    let cancel = interrupt::watch(last_words)
         .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
     let name = commands::name(&cli.command);
     let (events, receiver) = Events::channel();
@@ -69,8 +73,15 @@ async fn run(cli: &Cli, terminal: Terminal) -> Result<(), Code> {
         command: name.to_owned(),
         directory: project.root().display().to_string(),
     });
-    let context =
-        Context { project, events: events.clone(), cancel, format: cli.format, terminal, in_turn: false };
+    let context = Context {
+        project,
+        events: events.clone(),
+        cancel,
+        format: cli.format,
+        terminal,
+        begun,
+        in_turn: false,
+    };
     let result = tokio::select! {
         result = commands::run(&context, &cli.command) => result,
         () = reader_gone.cancelled() => Ok(()),

@@ -32,6 +32,7 @@ mod scan;
 mod seen;
 mod service_image;
 mod side_by_side;
+mod start;
 mod swaps;
 mod terminal;
 mod traffic;
