@@ -161,6 +161,8 @@ fn a_job_stops_goes_on_and_is_left_alone_in_the_background() {
     until("it reads keys", || terminal.reads_keys().then_some(()));
     terminal.press("q");
     terminal.until("done in ");
+    // Before that, what is typed is `dev`'s to read.
+    terminal.until("ready> ");
     terminal.press("exit\r");
     ends_well(terminal, 0);
 }

@@ -533,3 +533,11 @@ fn what_a_person_asks_for_is_swapped_too() {
     world.carry_out(&plan);
     assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
 }
+
+#[test]
+fn what_a_person_asks_for_is_built_as_if_its_sources_had_changed() {
+    let mut stale = fronted();
+    stale.stale_build("site/web:dev", "asked for", true);
+    let wanted = Wanted { rebuild: true, ..Wanted::default() };
+    assert_eq!(fronted().plan_for(&wanted).to_string(), stale.plan().to_string());
+}
