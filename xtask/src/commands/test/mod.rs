@@ -43,9 +43,17 @@ impl Suite {
     fn calls(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::Unit => &[
-                &["--package", "xtask", "--lib", "--bins"],
-                &["--package", "xtask-core", "--lib"],
-                &["--package", "xtask-engine", "--lib"],
+                // The last two have no features but those that the first asks of them.
+                &[
+                    "--package",
+                    "xtask",
+                    "--package",
+                    "xtask-core",
+                    "--package",
+                    "xtask-engine",
+                    "--lib",
+                    "--bins",
+                ],
                 &["--package", "service", "--lib", "--bins"],
                 &["--package", "xtask-cluster", "--lib", "--bins"],
             ],
