@@ -625,7 +625,6 @@ pub enum Stage {
     Verify,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]
 /// A command that needs something of the machine, by its name.
 fn need() -> impl TypedValueParser<Value = Need> {
     let named =
@@ -634,6 +633,7 @@ fn need() -> impl TypedValueParser<Value = Need> {
         .try_map(|name| Need::EACH.into_iter().find(|need| need.as_str() == name).ok_or("no such command"))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]
 fn service(text: &str) -> Result<ServiceName, String> {
     Ok(ServiceName::new(text))
 }

@@ -86,15 +86,15 @@ fn ended(status: ExitStatus, words: &[&str]) -> Result<(), Failure> {
 /// which are this command's to tell.
 async fn told(context: &Context, program: Program, words: &[&str]) -> Result<(), Failure> {
     let mut failure = None;
-    let ran = program.run(|stream, line| match (stream, serde_json::from_str(line)) {
-        (Stream::Stdout, Ok(value)) => match told_of(&value) {
+    let ran = program.run(|stream, line| {
+        let Some(value) = serde_json::from_str(line).ok().filter(|_| stream == Stream::Stdout) else {
+            let (source, line) = (PACKAGE.to_owned(), line.to_owned());
+            return context.events.send(Event::Output { step: None, source, line });
+        };
+        match told_of(&value) {
             Told::Here => context.events.send(Event::Answered { lines: Vec::new(), value }),
             Told::Failure(told) => failure = Some(told),
             Told::Frame => {}
-        },
-        _ => {
-            let (source, line) = (PACKAGE.to_owned(), line.to_owned());
-            context.events.send(Event::Output { step: None, source, line });
         }
     });
     match ran.await {

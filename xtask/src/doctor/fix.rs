@@ -290,7 +290,7 @@ fn is_running(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::platform::Os;
+    use super::super::platform::{Distribution, Os};
     use super::super::{Check, Need, Remedy};
     use super::*;
 
@@ -311,8 +311,7 @@ mod tests {
         Platform {
             os: Os::Debian,
             name: String::new(),
-            debian: Some(13),
-            ubuntu: false,
+            distribution: Distribution::Debian(13),
             root,
             sudo: !root,
             systemd,

@@ -18,7 +18,7 @@ pub use facts::{
 pub use fix::{Fixed, fix};
 pub use gather::Surroundings;
 pub use judge::judge;
-pub use platform::{Os, Platform};
+pub use platform::{Distribution, Os, Platform};
 pub use xtask_core::finding::{Check, Finding, Mend, Need, Remedy, Status, failure};
 
 /// The names that Chromium and its like have on Linux, then where they are on macOS: the first that is there is used.

@@ -17,6 +17,17 @@ pub enum Os {
     Other,
 }
 
+/// Which distribution it is, as far as its packages differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// Debian itself, and its release.
+    Debian(u32),
+    /// Ubuntu itself, some of whose packages only fetch a snap.
+    Ubuntu,
+    /// Another.
+    Other,
+}
+
 /// The system, and what may be done on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
@@ -24,10 +35,8 @@ pub struct Platform {
     pub os: Os,
     /// Its name for a person: `Debian GNU/Linux 12 (bookworm)`.
     pub name: String,
-    /// Debian's own release where it is Debian itself, 13.
-    pub debian: Option<u32>,
-    /// Whether it is Ubuntu itself, some of whose packages only fetch a snap.
-    pub ubuntu: bool,
+    /// Which distribution.
+    pub distribution: Distribution,
     /// Whether we are root.
     pub root: bool,
     /// Whether `sudo` works without a password.
@@ -53,21 +62,18 @@ impl Platform {
             _ => Os::Other,
         };
         let name = Some(field("PRETTY_NAME")).filter(|name| !name.is_empty());
-        Self {
-            os,
-            name: name.unwrap_or_else(|| target_os.to_owned()),
-            debian: (field("ID") == "debian").then(|| field("VERSION_ID").parse().ok()).flatten(),
-            ubuntu: field("ID") == "ubuntu",
-            root,
-            sudo,
-            systemd,
-        }
+        let distribution = match field("ID").as_str() {
+            "debian" => field("VERSION_ID").parse().map_or(Distribution::Other, Distribution::Debian),
+            "ubuntu" => Distribution::Ubuntu,
+            _ => Distribution::Other,
+        };
+        Self { os, name: name.unwrap_or_else(|| target_os.to_owned()), distribution, root, sudo, systemd }
     }
 
     /// Whether `kind` and `docker-cli` are packages of their own here, from what is known of releases: for a machine whose
     /// apt has no lists yet. Debian has them from 13 on.
     pub fn packages_by_release(&self) -> bool {
-        self.debian.is_some_and(|release| release >= 13)
+        matches!(self.distribution, Distribution::Debian(13..))
     }
 
     /// Whether packages can be installed and services started by us.
@@ -142,18 +148,18 @@ mod tests {
 
     #[test]
     fn releases_are_told_apart() {
-        // release, that of Debian itself, Ubuntu itself, whether it has the packages
+        // release, what it is, whether it has the packages
         let table = [
-            ("ID=debian\nVERSION_ID=\"13\"\n", Some(13), false, true),
-            ("ID=debian\nVERSION_ID=\"12\"\n", Some(12), false, false),
-            ("ID=debian\n", None, false, false),
-            ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n", None, true, false),
-            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n", None, false, false),
+            ("ID=debian\nVERSION_ID=\"13\"\n", Distribution::Debian(13), true),
+            ("ID=debian\nVERSION_ID=\"12\"\n", Distribution::Debian(12), false),
+            ("ID=debian\n", Distribution::Other, false),
+            ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n", Distribution::Ubuntu, false),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n", Distribution::Other, false),
         ];
-        for (release, debian, ubuntu, packaged) in table {
+        for (release, distribution, packaged) in table {
             let platform = Platform::judge("linux", Some(release), false, false, false);
-            let judged = (platform.debian, platform.ubuntu, platform.packages_by_release());
-            assert_eq!(judged, (debian, ubuntu, packaged), "{release}");
+            let judged = (platform.distribution, platform.packages_by_release());
+            assert_eq!(judged, (distribution, packaged), "{release}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Programs that are needed: Rust, compiler and linker, kind, Compose.
 
 use super::super::facts::{Compiler, Facts, Tool};
-use super::super::platform::Os;
+use super::super::platform::{Distribution, Os};
 use super::super::{Check, Finding, Mend, Need, Status};
 use super::ok;
 
@@ -134,7 +134,7 @@ pub(super) fn browser(facts: &Facts) -> Finding {
         Tool::Broken(said) => format!("Chromium does not run: {said}"),
     };
     // Ubuntu's package fetches a snap, which sees neither hidden directories nor this machine's /tmp.
-    let (commands, mend) = if facts.platform.ubuntu {
+    let (commands, mend) = if facts.platform.distribution == Distribution::Ubuntu {
         (
             vec![
                 "install Google Chrome as https://www.google.com/chrome says; Ubuntu's Chromium is a snap"

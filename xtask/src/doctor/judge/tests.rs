@@ -8,7 +8,7 @@ use super::super::facts::{
     Clock, Compiler, Disk, DiskUse, EngineSeen, Facts, ImagesSeen, Inotify, Memory, PortSeen, PortState,
     Reach, Tool,
 };
-use super::super::platform::{Os, Platform};
+use super::super::platform::{Distribution, Os, Platform};
 use super::super::ports::Holder;
 use super::super::{Need, Status, failure};
 use super::judge;
@@ -19,8 +19,7 @@ fn platform(os: Os, root: bool) -> Platform {
     Platform {
         os,
         name: "a system".to_owned(),
-        debian: None,
-        ubuntu: false,
+        distribution: Distribution::Other,
         root,
         sudo: false,
         systemd: false,
@@ -144,7 +143,7 @@ const PROGRAMS: &[(&str, Change)] = &[
         facts.browser = Tool::Missing;
     }),
     ("no browser, Ubuntu", |facts| {
-        facts.platform.ubuntu = true;
+        facts.platform.distribution = Distribution::Ubuntu;
         facts.browser = Tool::Missing;
     }),
     ("a broken browser in CI", |facts| {
