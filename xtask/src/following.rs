@@ -124,7 +124,9 @@ async fn watch(shared: Arc<Shared>, project: ProjectName) -> EngineError {
             Ok(containers) => containers,
             Err(error) => return error,
         };
-        containers.iter().for_each(|container| shared.seen(container));
+        for container in &containers {
+            shared.seen(container);
+        }
         while let Some(change) = changes.next().await {
             shared.hear(&change);
             // The engine tells of an end a moment before its own lists do.
