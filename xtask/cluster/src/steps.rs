@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use xtask::event::{Event, Events, Outcome, StepId, StepReporter};
-use xtask::execute::Halt;
 use xtask::failure::Failure;
 
 /// What a step brought about, and what it found.
@@ -43,13 +42,14 @@ pub struct Begun {
 #[derive(Debug)]
 pub struct Steps {
     events: Events,
-    halt: Option<Halt>,
+    halt: Option<String>,
     last: AtomicU32,
 }
 
 impl Steps {
-    /// No step yet.
-    pub fn new(events: Events, halt: Option<Halt>) -> Self {
+    /// No step yet. `halt` is where a test wants to kill the run: `before:` or `after:` and a step's number, or its title,
+    /// for one whose number depends on how many workloads happen to be unready.
+    pub fn new(events: Events, halt: Option<String>) -> Self {
         Self { events, halt, last: AtomicU32::new(0) }
     }
 
@@ -86,9 +86,9 @@ impl Steps {
         work: impl AsyncFnOnce(&StepReporter) -> Result<Finished<T>, Failure>,
     ) -> Result<T, Failure> {
         let step = self.begin(title, None);
-        self.stand_still(Halt::Before(step.id)).await;
+        self.stand_still("before", &step).await;
         let result = work(&step.reporter).await;
-        self.stand_still(Halt::After(step.id)).await;
+        self.stand_still("after", &step).await;
         match result {
             Ok(finished) => {
                 self.end(step, finished.outcome);
@@ -101,9 +101,9 @@ impl Steps {
         }
     }
 
-    /// Where a test wants to kill the run.
-    async fn stand_still(&self, here: Halt) {
-        if self.halt == Some(here) {
+    async fn stand_still(&self, when: &str, step: &Begun) {
+        let here = self.halt.as_deref().and_then(|halt| halt.strip_prefix(when)?.strip_prefix(':'));
+        if here.is_some_and(|here| here == step.title || here == step.id.0.to_string()) {
             self.events.note("halted");
             std::future::pending::<()>().await;
         }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use xtask::cli;
 use xtask::commands::Context;
 use xtask::event::Event;
-use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 
 use super::{ours, told};
@@ -40,7 +39,7 @@ pub async fn run(context: &Context, arguments: &cli::Deploy) -> Result<(), Failu
     prepare::annotate(&mut objects, &BTreeMap::new());
     let release = Release { version, objects, platform: Vec::new() };
     let cluster = Cluster::by_context(&arguments.context).await?;
-    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let steps = Steps::new(context.events.clone(), None);
     let place = Place { cluster: &cluster, gate: &Gate::Pods, force: arguments.force, steps: &steps };
     if arguments.dry_run {
         let comparison = place.compare(&release).await?;

@@ -8,7 +8,6 @@ use xtask::commands::doctor::Examination;
 use xtask::commands::{Context, HALT_VARIABLE};
 use xtask::doctor::Need;
 use xtask::event::Event;
-use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 use xtask::session::Session;
 
@@ -51,8 +50,7 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
             .await?;
     }
     let session = images::session(context, arguments.offline).await?;
-    let halt = std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse);
-    let steps = Steps::new(context.events.clone(), halt);
+    let steps = Steps::new(context.events.clone(), std::env::var(HALT_VARIABLE).ok());
     if arguments.dry_run {
         return dry_run(context, &session, &steps, manifests, arguments).await;
     }

@@ -1,7 +1,6 @@
 //! `cargo xtask destroy-kind`: the cluster gone, with its data. Only one that is ours.
 
 use xtask::commands::Context;
-use xtask::execute::Halt;
 use xtask::failure::Failure;
 
 use super::ours::{self, Found};
@@ -14,7 +13,7 @@ use crate::steps::{Finished, Steps};
 pub async fn run(context: &Context) -> Result<(), Failure> {
     let kind = ours::of_project(context)?;
     let _lock = ours::exclusively(context, kind.name(), "destroy-kind").await?;
-    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let steps = Steps::new(context.events.clone(), None);
     steps
         .run(format!("delete kind cluster {}", kind.name()), async |reporter| {
             match ours::find(&kind, reporter).await? {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use xtask::cli;
 use xtask::commands::Context;
-use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 
 use super::ours;
@@ -37,7 +36,7 @@ pub async fn run(context: &Context, arguments: &cli::Load) -> Result<(), Failure
         ));
     }
     let kind = ours::of_project(context)?;
-    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let steps = Steps::new(context.events.clone(), None);
     let title = format!("kind cluster {}", kind.name());
     let ours = steps
         .run(title, async |reporter| Ok(Finished::unchanged(ours::existing(&kind, reporter).await?)))

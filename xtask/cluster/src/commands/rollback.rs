@@ -7,7 +7,6 @@ use std::path::Path;
 use xtask::cli;
 use xtask::commands::Context;
 use xtask::event::Event;
-use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 
 use super::{ours, told};
@@ -24,7 +23,7 @@ use crate::{manifests, revision};
 /// # Errors
 /// When there is nothing to go back to; as for `deploy-kind` otherwise.
 pub async fn run(context: &Context, arguments: &cli::Rollback) -> Result<(), Failure> {
-    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let steps = Steps::new(context.events.clone(), None);
     if let Some(name) = &arguments.context {
         let _lock = ours::exclusively_by_context(context, name, "rollback").await?;
         let cluster = Cluster::by_context(name).await?;

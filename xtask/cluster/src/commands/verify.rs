@@ -4,7 +4,6 @@
 
 use xtask::cli;
 use xtask::commands::Context;
-use xtask::execute::Halt;
 use xtask::failure::{Code, Failure};
 
 use super::{ours, rollback};
@@ -21,7 +20,7 @@ use crate::steps::{Finished, Steps};
 /// [`Code::NotHealthy`] when a smoke test fails; [`Code::ChecksFailed`] when the cluster is not as it was deployed, or a
 /// planted fault was not rolled back.
 pub async fn run(context: &Context, arguments: &cli::Verify) -> Result<(), Failure> {
-    let steps = Steps::new(context.events.clone(), None::<Halt>);
+    let steps = Steps::new(context.events.clone(), None);
     if let Some(name) = &arguments.context {
         let _lock = ours::exclusively_by_context(context, name, "verify").await?;
         let cluster = Cluster::by_context(name).await?;

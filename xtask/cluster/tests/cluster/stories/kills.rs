@@ -11,7 +11,7 @@ enum Killed {
 }
 
 /// Steps of a run with a changed image, by number: 1 the cluster, 2 the service, 3 the others' images, 4 sending them, 5
-/// comparing, 6 applying, 7 the rollout, 8 the smoke tests.
+/// comparing, 6 applying; then rollouts, one for each workload that is not ready, and the smoke tests.
 pub(crate) fn killed_runs_converge(site: &mut Site) {
     use Killed::{At, Saying};
     site.deployed();
@@ -21,7 +21,7 @@ pub(crate) fn killed_runs_converge(site: &mut Site) {
         Saying("start      apply revision"),
         At("after:6"),
         Saying("start      roll out hello-deployment"),
-        At("before:8"),
+        At("before:smoke tests"),
     ]
     .into_iter()
     .enumerate()
