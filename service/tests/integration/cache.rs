@@ -50,8 +50,15 @@ async fn a_page_is_read_once() {
 async fn readings_at_once_are_one() {
     let proxy = Proxy::to(servers::postgres().await.port).await;
     let database = servers::postgres().await.database().await;
-    let application =
-        Application::assemble(&config(proxy.port, &database, servers::redis().await.port, &[])).await;
+    // Nothing else uses the pool, and nobody finds Postgres away while it is silent.
+    let changes = [
+        ("FLUSH_INTERVAL_SECONDS", "3600"),
+        ("SWEEP_INTERVAL_SECONDS", "86400"),
+        ("READY_DEADLINE_SECONDS", "60"),
+        ("DB_DEADLINE_SECONDS", "60"),
+    ];
+    let redis = servers::redis().await.port;
+    let application = Application::assemble(&config(proxy.port, &database, redis, &changes)).await;
     application.until_ready("ok").await;
     create(&application).await;
     let before = application.metric("app_db_pool_wait_seconds_count").await;
