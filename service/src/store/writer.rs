@@ -307,6 +307,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_job_is_abandoned_when_nobody_waits_or_its_time_is_over() {
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        for (somebody_waits, end, abandoned) in
+            [(true, now + minute, false), (true, now, true), (false, now + minute, true), (false, now, true)]
+        {
+            let (answer, answered) = oneshot::channel();
+            let _kept = somebody_waits.then_some(answered);
+            let item = NewItem::new("n".to_owned(), Value::Null).expect("an item");
+            let job = Job { insertion: Insertion { item, key: None }, end, place: Place::NOWHERE, answer };
+            assert_eq!(job.is_abandoned(), abandoned, "somebody waits: {somebody_waits}");
+        }
+    }
+
     #[tokio::test]
     async fn a_late_job_is_late_whoever_sees_it_first() {
         let error = dropped_when(Duration::from_millis(50), |job| job.end <= Instant::now()).await;
