@@ -258,6 +258,7 @@ impl LiveRenderer {
         let bars = texts.into_iter().map(|text| {
             let bar = self.add_bar(Place::Problem);
             bar.set_message(text);
+            bar.force_draw();
             bar
         });
         let bars = bars.collect();
@@ -286,6 +287,8 @@ impl LiveRenderer {
         let style = self.style();
         let name = style.paint(self.names.meet(service), &sanitize(service, false));
         bar.set_message(format!("{} {name}{}", style.paint(Role::Link, "·"), words::NARROWED));
+        // Nothing moves: a frame that is left out, because one was drawn a moment ago, would be the last.
+        bar.force_draw();
         self.only = Some((service.to_owned(), bar));
         Ok(())
     }
