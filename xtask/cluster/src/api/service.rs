@@ -33,6 +33,9 @@ pub async fn through_pod(
     let spec = services.get(service).await.map_err(refused)?.spec.unwrap_or_default();
     let selector: Vec<String> =
         spec.selector.iter().flatten().map(|(label, value)| format!("{label}={value}")).collect();
+    if selector.is_empty() {
+        return Err(broken(&"it selects no pods"));
+    }
     let of_service = spec.ports.iter().flatten().find(|of_service| of_service.port == i32::from(port));
     let of_service = of_service.ok_or_else(|| broken(&format!("it has no port {port}")))?;
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
