@@ -200,17 +200,20 @@ async fn there_already(
     checklist
         .step(async |reporter| {
             let mut published: Option<StoredImage> = None;
+            let mut ours_is_there = false;
             for tag in tags {
                 let reference = ImageReference::new(format!("{repository}:{tag}"));
                 let Some(digest) = images::published(engine, &reference, reporter).await? else { continue };
                 // The engine remembers under which digests it has pushed or pulled an image.
                 let known = published.as_ref().unwrap_or(image);
                 if known.digests.iter().any(|known| known.ends_with(&digest)) {
+                    ours_is_there |= published.is_none();
                     continue;
                 }
                 let by_digest = ImageReference::new(format!("{repository}@{digest}"));
                 let there = images::bring(engine, &by_digest, reporter).await?;
-                if published.is_some() || !is_the_same_release(image, &there) {
+                // All tags are to be one image: that of another tag would move one that has ours.
+                if ours_is_there || published.is_some() || !is_the_same_release(image, &there) {
                     let message =
                         format!("cannot push {reference}: it is there with another image, {digest}");
                     return Err(Failure::new(Code::ChecksFailed, message)
