@@ -155,7 +155,7 @@ impl Shared {
         let began = container.started_at.as_deref().and_then(|at| humantime::parse_rfc3339_weak(at).ok());
         let news = matches!(container.state, ContainerState::Running(_) | ContainerState::Paused)
             || began.is_some_and(|began| self.wanted.since.is_some_and(|since| began >= since));
-        if news && self.is_wanted(&container.service) {
+        if news && self.is_wanted(&container.service) && !self.is_read(&container.id) {
             self.follow(&container.id, &container.service);
         }
     }
@@ -165,6 +165,8 @@ impl Shared {
             return;
         }
         match change.happening {
+            // Without an end before it, it is one that was told again.
+            Happening::Began if self.is_read(&change.container) => {}
             Happening::Began => self.follow(&change.container, &change.service),
             Happening::Ended => {
                 if let Some(log) = self.logs().get_mut(&change.container) {
@@ -175,15 +177,18 @@ impl Shared {
         }
     }
 
+    fn is_read(&self, id: &ContainerId) -> bool {
+        let reads = |log: &Log| !log.ended && log.reader.as_ref().is_some_and(|reader| !reader.is_finished());
+        self.logs().get(id).is_some_and(reads)
+    }
+
     /// Reads a container's log from where it was told last, once whatever was read of it before is told, and of those of
     /// its service that have ended.
     fn follow(self: &Arc<Self>, id: &ContainerId, service: &ServiceName) {
         let mut logs = self.logs();
-        let is_before = |(other, log): &(&ContainerId, &mut Log)| {
-            **other == *id || (log.ended && log.service == *service)
-        };
-        let before: Vec<JoinHandle<()>> =
-            logs.iter_mut().filter(is_before).filter_map(|(_, log)| log.reader.take()).collect();
+        let own = logs.get_mut(id).and_then(|log| log.reader.take());
+        let is_before = |log: &&mut Log| log.ended && log.service == *service;
+        let others = logs.values_mut().filter(is_before).filter_map(|log| log.reader.take()).collect();
         let log = logs.entry(id.clone()).or_insert_with(|| Log {
             service: service.clone(),
             told: Arc::new(Mutex::new(self.wanted.since)),
@@ -194,8 +199,11 @@ impl Shared {
         let (told, shared) = (Arc::clone(&log.told), Arc::clone(self));
         let (id, service) = (id.clone(), service.clone());
         log.reader = Some(tokio::spawn(async move {
-            let mut waited = Before(before);
-            waited.end().await;
+            // Two never read one container.
+            let mut own = Before(own.into_iter().collect());
+            let mut others = Before(others);
+            tokio::join!(own.end(), others.end());
+            drop(own);
             shared.read(&id, &service, &told).await;
         }));
     }
@@ -207,12 +215,13 @@ impl Shared {
         let options = LogOptions { follow: true, tail: None, since: since.and_then(seconds) };
         let mut lines = self.engine.logs(id, &options);
         while let Some(line) = lines.next().await {
-            if line.at.is_some() && line.at <= *told() {
+            // Not compared with the line before: what is said on two streams at once may come out of order.
+            if line.at.is_some() && line.at <= since {
                 continue;
             }
-            if line.at.is_some() {
-                *told() = line.at;
-            }
+            let mut told = told();
+            *told = (*told).max(line.at);
+            drop(told);
             (self.listener)(service, line);
         }
     }
