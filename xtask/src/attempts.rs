@@ -29,11 +29,12 @@ impl Attempts {
         self.noted().iter().map(|(service, (version, _))| (service.clone(), version.clone())).collect()
     }
 
-    /// Why a version that is wanted does not serve, if there is one.
+    /// Why a version that is wanted does not serve, if there is one. One that was started again in vain, by a key, serves.
     pub fn standing(&self, stack: &Stack, observed: &Observed) -> Option<Failure> {
         self.noted().iter().find_map(|(name, (version, failure))| {
-            let wanted = observed.version(name, stack.services.get(name)?)?;
-            (wanted == *version).then(|| failure.clone())
+            let service = stack.services.get(name)?;
+            let serves = observed.container(name, service).is_some_and(|one| one.version() == *version);
+            (observed.version(name, service)? == *version && !serves).then(|| failure.clone())
         })
     }
 
@@ -49,6 +50,7 @@ mod tests {
     use super::*;
     use crate::failure::Code;
     use crate::images::Availability;
+    use crate::plan::{Container, ContainerId, ContainerState, Health, Role};
     use crate::stack::{ImageReference, Source, parse};
 
     #[test]
@@ -76,6 +78,25 @@ mod tests {
         assert_eq!(attempts.standing(&stack, &built("one")), Some(failure.clone()));
         assert_eq!(attempts.standing(&stack, &built("two")), None);
         assert_eq!(attempts.standing(&stack, &Observed::default()), None);
+        // Started again in vain beside itself, it serves all the same.
+        let serves = Container {
+            id: ContainerId("1f".to_owned()),
+            name: "shop-web".to_owned(),
+            role: Role::Holder,
+            service: web.clone(),
+            depends_on: Vec::new(),
+            config_hash: stack.services[&web].config_hash(),
+            files_hash: String::new(),
+            repeat_hash: String::new(),
+            image_id: "one".to_owned(),
+            networks: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            state: ContainerState::Running(Health::Healthy),
+            started_at: None,
+            reason: None,
+        };
+        let both = Observed { containers: vec![serves], ..built("one") };
+        assert_eq!(attempts.standing(&stack, &both), None);
         assert_eq!(attempts.clone().versions(), [(web.clone(), version("one"))].into());
         attempts.succeeded(&web);
         assert_eq!(attempts.standing(&stack, &built("one")), None);

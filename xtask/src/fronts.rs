@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::limits;
-use crate::plan::{Container, ContainerState, Health};
+use crate::plan::{Container, ContainerState, Health, Role};
 use crate::proxy::{Drain, Front};
 use crate::stack::{Port, ServiceName, Stack};
 
@@ -88,6 +88,8 @@ impl Fronts {
             if server.is_some() && running.iter().any(|one| address(one) == server) {
                 continue;
             }
+            // One that has made way answers its last requests, and gets no other.
+            running.retain(|one| one.role != Role::Retired);
             let starts = |one: &&&Container| one.state == ContainerState::Running(Health::Starting);
             let ready = running.iter().filter(|one| !starts(one)).find_map(address);
             if ready.is_none() && running.iter().any(|one| starts(&one)) {

@@ -220,7 +220,11 @@ fn start_refused(name: &ServiceName, error: &EngineError) -> Failure {
             Failure::new(Code::PortTaken, format!("cannot start {name}: port {port} on 127.0.0.1 is taken"))
                 .hint("`cargo xtask doctor` names who holds it")
         }
-        // A container that cannot be started (its program is missing) is the container's fault, not the engine's.
+        // A container that cannot be started (its program is missing) is the container's fault, not the engine's; unless
+        // the engine did not even answer.
+        None if matches!(error, EngineError::Silent { .. } | EngineError::Broken { .. }) => {
+            Failure::new(Code::EngineRefused, error.to_string())
+        }
         None => Failure::new(Code::ContainerExited, error.to_string()),
     }
 }

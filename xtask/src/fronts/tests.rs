@@ -103,6 +103,13 @@ async fn the_container_that_serves_is_behind_its_front() {
     let [old, new] =
         [(Role::Retired, first), (Role::Holder, second)].map(|(role, at)| container(role, healthy, at));
     assert_eq!(align(&[old.clone(), new.clone()]), Some(first));
+    // One that has made way gets nothing again, though the new one has just ended.
+    assert_eq!(
+        align(&[old.clone(), container(Role::Holder, ContainerState::Exited(0), second)]),
+        Some(first)
+    );
+    assert_eq!(align(&[container(Role::Holder, ContainerState::Exited(0), second)]), None);
+    assert_eq!(align(std::slice::from_ref(&old)), None);
     // Only when it is gone another one serves: first of all the one with the name.
     assert_eq!(align(std::slice::from_ref(&new)), Some(second));
     assert_eq!(align(&[container(Role::Holder, ContainerState::Exited(0), second)]), None);

@@ -163,7 +163,7 @@ impl StackOperator<'_> {
             Err(error) => format!("its log could not be kept: {error}"),
         };
         let failure = failure.hint(format!(
-            "the version before serves on, and this one is not tried again until it changes; {kept}"
+            "the version before serves on, and this one is not tried again until it changes, or by the key `r`; {kept}"
         ));
         let version = Version {
             image_id: look.image_id,

@@ -141,6 +141,15 @@ impl Container {
         if self.service.as_str().is_empty() { &self.name } else { self.service.as_str() }
     }
 
+    /// Which version of its service it is.
+    pub fn version(&self) -> Version {
+        Version {
+            image_id: self.image_id.clone(),
+            config_hash: self.config_hash.clone(),
+            files_hash: self.files_hash.clone(),
+        }
+    }
+
     /// What keeps it and the other containers of its service's networks apart, though its configuration fits: a hand or
     /// a killed run took it off a network, or put it there without the names by which it is looked up.
     pub fn cut_off(&self, service: &Service) -> Option<Cause> {

@@ -106,7 +106,9 @@ impl Pressed {
 /// The keyboard while `dev` runs.
 #[derive(Debug)]
 pub(super) struct Keys {
-    asked: mpsc::UnboundedReceiver<Asked>,
+    asked: mpsc::UnboundedReceiver<(Asked, Instant)>,
+    /// What was asked after another thing.
+    kept: Option<(Asked, Instant)>,
     services: watch::Sender<Vec<ServiceReport>>,
     listener: Option<JoinHandle<()>>,
 }
@@ -123,7 +125,7 @@ impl Keys {
             let _ = crate::interrupt::around_stops(leave_terminal, return_to_terminal);
             tokio::spawn(listen(context.clone(), keyboard, rows, sender))
         });
-        Self { asked, services, listener }
+        Self { asked, kept: None, services, listener }
     }
 
     /// Whether anybody could press one.
@@ -138,9 +140,21 @@ impl Keys {
 
     /// The next thing that is asked for, and since when. What was asked more than once meanwhile is done once.
     pub(super) async fn asked(&mut self) -> (Asked, Instant) {
-        let Some(asked) = self.asked.recv().await else { return std::future::pending().await };
-        while self.asked.try_recv().is_ok_and(|next| next == asked) {}
-        (asked, Instant::now())
+        let asked = match self.kept.take() {
+            Some(kept) => kept,
+            None => match self.asked.recv().await {
+                Some(asked) => asked,
+                None => return std::future::pending().await,
+            },
+        };
+        // Nothing awaits from here on: whoever drops this has lost no key.
+        while let Ok(next) = self.asked.try_recv() {
+            if next.0 != asked.0 {
+                self.kept = Some(next);
+                break;
+            }
+        }
+        asked
     }
 }
 
@@ -156,7 +170,7 @@ async fn listen(
     context: Context,
     mut keyboard: Keyboard,
     rows: watch::Receiver<Vec<ServiceReport>>,
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::UnboundedSender<(Asked, Instant)>,
 ) {
     let mut pressed = Pressed::default();
     loop {
@@ -164,7 +178,7 @@ async fn listen(
         let services = rows.borrow().clone();
         match pressed.press(key, &services) {
             // A run under way is not disturbed; it is done after that.
-            Deed::Ask(what) => drop(asked.send(what)),
+            Deed::Ask(what) => drop(asked.send((what, Instant::now()))),
             Deed::Narrow(to) => context.events.send(Event::LogsNarrowed { to }),
             Deed::Offer(urls) => {
                 let numbered = (1..).zip(&urls).map(|(number, url)| format!("{number} {url}"));

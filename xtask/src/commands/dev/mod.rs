@@ -138,8 +138,9 @@ async fn foreground(
             standing.complain(context, failure.code.as_str(), &failure);
         }
         Err(failure) if failure.code == Code::Interrupted => {
-            stop(&session).await?;
-            return Err(failure);
+            let stopped = stop(&session).await;
+            logs.stop().await;
+            return stopped.and(Err(failure));
         }
         Err(failure) => return Err(failure),
     }
@@ -172,6 +173,9 @@ async fn foreground(
     stopped
 }
 
+/// What a problem with the Compose file is about.
+const COMPOSE: &str = "compose";
+
 /// The problems that stand: shown until the next good run.
 #[derive(Debug, Default)]
 struct Standing {
@@ -180,7 +184,10 @@ struct Standing {
 
 impl Standing {
     fn complain(&mut self, context: &Context, about: &str, failure: &Failure) {
-        self.settle(context);
+        // The same once more takes its own place; it was not solved in between.
+        if self.about.as_deref() != Some(about) {
+            self.settle(context);
+        }
         let lines = std::iter::once(failure.message.clone())
             .chain(failure.details.iter().cloned())
             .chain(failure.hint.iter().map(|hint| format!("hint: {hint}")))
@@ -255,20 +262,23 @@ async fn run_errand(
     keys: &Keys,
 ) {
     let in_compose = context.project.root().join("compose");
-    if let Errand::Save(burst) = errand
-        && burst.paths.iter().any(|path| path.starts_with(&in_compose))
-        && let Err(failure) = read_again(context, session, wanted, offline).await
-    {
-        return standing.complain(context, "compose", &failure);
+    let reads_again =
+        matches!(errand, Errand::Save(burst) if burst.paths.iter().any(|path| path.starts_with(&in_compose)));
+    if reads_again && let Err(failure) = read_again(context, session, wanted, offline).await {
+        return standing.complain(context, COMPOSE, &failure);
     }
     match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
             keys.know(&up.services);
-            standing.settle(context);
             if let Some(failure) = &up.failure {
-                standing.complain(context, failure.code.as_str(), failure);
-            } else if let Some(told) = errand.told(up.pace) {
+                return standing.complain(context, failure.code.as_str(), failure);
+            }
+            // What is wrong with a file is solved when the file has been read again.
+            if reads_again || standing.about.as_deref() != Some(COMPOSE) {
+                standing.settle(context);
+            }
+            if let Some(told) = errand.told(up.pace) {
                 context.events.note(told);
             }
         }

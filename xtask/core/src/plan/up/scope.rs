@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanError, Wanted};
-use crate::plan::{Container, NetworkSeen, Observed, Version};
+use crate::plan::{Container, NetworkSeen, Observed};
 use crate::stack::{ImageReference, Network, NetworkName, Service, ServiceName, Stack};
 
 /// What every pass looks at.
@@ -97,12 +97,7 @@ impl<'a> Scope<'a> {
         else {
             return false;
         };
-        let has = Version {
-            image_id: container.image_id.clone(),
-            config_hash: container.config_hash.clone(),
-            files_hash: container.files_hash.clone(),
-        };
-        now != has && self.observed.failed.get(name) == Some(&now)
+        now != container.version() && self.observed.failed.get(name) == Some(&now)
     }
 
     /// Whether another service depends on it.
