@@ -1,5 +1,5 @@
 //! Programs of this workspace that the everyday one does without until it needs them, so that it compiles quickly:
-//! `xtask-cluster` with its Kubernetes client, `xtask-buildkit` with its gRPC. Cargo builds them when they are not up to date.
+//! `xtask-cluster` with its Kubernetes client, `xtask-buildkit` with its gRPC. Cargo builds one that is not up to date.
 //!
 //! Must not: know what they do.
 

@@ -11,7 +11,7 @@ use crate::{
     logging::{Log, carry_log_records},
 };
 
-/// Exit codes: those of the whole platform (design, section 7).
+/// Exit codes: those of the whole platform (README, "When something fails").
 mod code {
     pub(super) const FAULT: u8 = 1;
     pub(super) const USAGE: u8 = 2;

@@ -19,19 +19,19 @@
 //! | `IDEMPOTENCY_TTL_SECONDS` | 86400 | how long an `Idempotency-Key` is remembered |
 //! | `SWEEP_INTERVAL_SECONDS` | 60 | how often old keys are forgotten |
 //! | `LISTEN_ADDRESS`, `PORT` | 0.0.0.0, 8000 | |
-//! | `BODY_DEADLINE_SECONDS` | 10 | the longest a request's body may take to arrive: it bounds what a stalling client holds |
+//! | `BODY_DEADLINE_SECONDS` | 10 | the longest a request's body may take: it bounds what a stalling client holds |
 //! | `WORKERS` | the processors at hand | threads that serve requests |
 //! | `REAL_IP_HEADER` | none | a header that a trusted proxy sets to the client's address |
 //! | `LOG_LEVEL` | info | `debug`, `info`, `warning` or `error`; `info` has the line for each request |
 //! | `SHUTDOWN_DRAIN_SECONDS` | 0 | after SIGTERM, how long requests are still taken while `/ready` says 503 |
 //! | `SHUTDOWN_GRACE_SECONDS` | 20 | after that, how long requests in flight may take |
 //! | `MIGRATE_WAIT_SECONDS` | 60 | how long `migrate` waits for Postgres and for the migration lock |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none: no spans | the collector that spans go to: OTLP/HTTP, as `http://otel-collector:4318` |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none: no spans | where spans go, by OTLP/HTTP: `http://otel-collector:4318` |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` | the only one there is |
 //! | `OTEL_EXPORTER_OTLP_HEADERS` | none | `NAME=VALUE,…`, sent along |
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT` | 10000 | the longest that a batch of spans may take, in milliseconds |
 //! | `OTEL_BSP_SCHEDULE_DELAY` | 1000 | how long spans gather before a batch is sent, in milliseconds |
-//! | `OTEL_TRACES_SAMPLER` | `parentbased_always_on` | or `always_on`, `always_off`, `traceidratio`, `parentbased_always_off`, `parentbased_traceidratio` |
+//! | `OTEL_TRACES_SAMPLER` | `parentbased_always_on` | or `always_on`, `always_off`, `traceidratio`, `parentbased_…` |
 //! | `OTEL_TRACES_SAMPLER_ARG` | 1 | the share of traces that a ratio records, 0 to 1 |
 //! | `OTEL_SERVICE_NAME` | `service` | |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | none | `NAME=VALUE,…`, with every span |

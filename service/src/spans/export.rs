@@ -1,7 +1,7 @@
 //! Owns the way of spans to the collector: a bounded queue, batches from a thread of their own, OTLP over HTTP with
 //! protobuf (OTLP specification, section "OTLP/HTTP"). What finds no room or is not taken is dropped and counted; nobody
-//! ever waits for it. A batch that a collector cannot take just now is sent again for some seconds, so that its restart costs
-//! no span; one that is away for longer is said once, and once more when it is back.
+//! ever waits for it. A batch that a collector cannot take just now is sent again for some seconds: its restart costs no
+//! span. One that is away for longer is said once, and once more when it is back.
 
 use std::{
     sync::{

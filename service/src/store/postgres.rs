@@ -87,8 +87,8 @@ impl Postgres {
         Err(StoreError::unavailable(Dependency::Postgres, "the last probe found it away"))
     }
 
-    /// Runs the statement that `work` is on a connection, as [`Postgres::run`], for the request at `place`. It only reads: on a
-    /// connection that Postgres had ended it is asked again on another one, once.
+    /// Runs the statement `work` on a connection, as [`Postgres::run`], for the request at `place`. It only reads: where
+    /// Postgres had ended the connection, it is asked again on another one, once.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         place: &Place,
@@ -106,7 +106,7 @@ impl Postgres {
             };
             match ask(asked, end, wait) {
                 Err(StoreError::Unavailable { .. }) if begun.get() => {
-                    // Where Postgres is there, a connection takes milliseconds; where it is not, whoever asks is to know soon.
+                    // With Postgres there a connection takes milliseconds; without, whoever asks is to know soon.
                     let now = Instant::now();
                     ask(now, end.min(now + this.deadline / 2), below.begin(works::POOL_WAIT))
                 }
@@ -238,7 +238,7 @@ pub(super) fn query<T>(
     result
 }
 
-/// The error's SQLSTATE where diesel tells it (the manual of Postgres, appendix A), else the conventions' word for anything else.
+/// The error's SQLSTATE where diesel tells it (Postgres' manual, appendix A), else the conventions' word for all others.
 fn sqlstate(error: &DieselError) -> &'static str {
     let DieselError::DatabaseError(kind, _) = error else { return "_OTHER" };
     match kind {

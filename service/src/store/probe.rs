@@ -177,8 +177,8 @@ fn look(kept: &mut Option<PgConnection>, database: &Database, deadline: Duration
     if let Some(connection) = kept {
         match schema::count_pending(connection) {
             Ok(pending) => return verdict(pending),
-            // That it was ended while nobody used it says nothing of Postgres now, and shows at once. A Postgres that is silent
-            // takes its time.
+            // A connection that was ended while nobody used it says nothing of Postgres now, and shows at once. A Postgres
+            // that is silent takes its time.
             Err(_) if begun.elapsed() < deadline / 2 => *kept = None,
             Err(error) => return Verdict::Down(error.to_string()),
         }

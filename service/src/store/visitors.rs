@@ -301,8 +301,8 @@ impl Visitors {
             .await
     }
 
-    /// Gives Redis a count to begin with: the kept one, or the last this instance saw if that is more. Visits wait meanwhile,
-    /// so Postgres is waited for no longer than they would wait for Redis.
+    /// Gives Redis a count to begin with: the kept one, or the last that this instance saw if that is more. Visits wait
+    /// meanwhile, so Postgres is waited for no longer than they would wait for Redis.
     async fn seed(&self, connection: &mut MultiplexedConnection) -> Result<Option<u64>, RedisError> {
         let known = self.known.load(Ordering::Acquire);
         match tokio::time::timeout(self.link.deadline(), self.ledger.read()).await {

@@ -1,5 +1,5 @@
-//! Owns the promise that bad input is refused and never a fault: requests are generated from the `OpenAPI` document, valid and
-//! broken, and every answer is held to the document. No answer is ever 5xx.
+//! Owns the promise that bad input is refused and never a fault: requests are generated from the `OpenAPI` document, valid
+//! and broken, and every answer is held to the document. No answer is ever 5xx.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -15,7 +15,7 @@ use crate::object::Object;
 use crate::rollout::WorkloadKind;
 use crate::steps::until;
 
-/// The part that answers requests, its Service's port, and its NodePort (design section 6).
+/// The part that answers requests, its Service's port, and its NodePort (`k8s/overlays/kind/node-ports.yaml`).
 const SERVICE: Place = Place { service: "hello-service", port: 8000, node_port: 30253 };
 const PROMETHEUS: Place = Place { service: "prometheus", port: 9090, node_port: 30090 };
 const GRAFANA: Place = Place { service: "grafana", port: 3000, node_port: 30030 };

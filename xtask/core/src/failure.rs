@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// The exit statuses of the program (design: "The command line").
+/// The exit statuses of the program (README, "When something fails").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {

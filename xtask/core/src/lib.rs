@@ -1,5 +1,5 @@
-//! The rooms of the task runner that read text and decide, `execute`, which carries a plan out by somebody else's hands, and
-//! the vocabulary that all rooms share: events, failures, bounds.
+//! The rooms of the task runner that read text and decide; `execute`, which carries a plan out by somebody else's hands;
+//! and the vocabulary that all rooms share: events and their channel, failures, bounds.
 //!
 //! Must not: open a file or a socket, start anything, or print.
 

@@ -1,4 +1,4 @@
-//! Every bound of the task runner, each with its reason. A wait without a bound is a bug; a bound elsewhere is misplaced.
+//! The bounds that rooms share, each with its reason. A wait without a bound is a bug.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ pub const COMPLETED: Duration = Duration::from_secs(300);
 /// `exec`, some 30 ms of the engine's time, so a shorter pause would take the processor from what is waited for.
 pub const PROBE_PAUSE: Duration = Duration::from_millis(60);
 
-/// The pause between two questions to a service whether it is ready, over a connection: it costs well below a millisecond, so
-/// that a start is noticed as soon as it is done.
+/// The pause between two questions to a service whether it is ready, over a connection: one costs well below a
+/// millisecond, so that a start is noticed as soon as it is done.
 pub const READY_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a start is asked so often; what takes longer is asked as often as any container is probed.
@@ -83,8 +83,8 @@ pub const PARALLEL: usize = 16;
 /// within some milliseconds of each other. What comes later is gathered while the compiler runs, which begins again then.
 pub const GATHER_SAVES: Duration = Duration::from_millis(25);
 
-/// How often `dev` looks whether the terminal is its own to use, and in the state in which single keys are read: a person who
-/// brings it back to the foreground waits no longer for the first key. A look is three system calls.
+/// How often `dev` looks whether the terminal is its own to use and reads single keys: a person who brings it back to the
+/// foreground waits no longer for the first key. A look is three system calls.
 pub const TERMINAL_LOOK: Duration = Duration::from_millis(250);
 
 /// How long a second command waits for the project's lock before it says who holds it: a command that is just ending
@@ -110,7 +110,7 @@ pub const CHECK: Duration = Duration::from_secs(1800);
 /// How long changing a room's code may go on. The service's store has some 450 mutants, of a minute each on two cores.
 pub const MUTANTS: Duration = Duration::from_secs(24 * 3600);
 
-/// How large the release image may be, in bytes unpacked (design, "Budgets").
+/// How large the release image may be, in bytes unpacked (BENCHMARKS.md).
 pub const RELEASE_IMAGE: u64 = 15_000_000;
 
 /// How many integration tests run at once: they wait for containers far more than they compute.
@@ -148,8 +148,8 @@ pub const PROXY_HOLD: Duration = Duration::from_secs(15);
 /// How long a connection to a server on this machine may take; it is refused or made within a millisecond.
 pub const PROXY_CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the last requests of a container may take before it is stopped, while others wait for its place; what takes longer
-/// (a stream of events) is cut off by that.
+/// How long the last requests of a container may take before it is stopped, while others wait for its place. What takes
+/// longer (a stream of events) is cut off by that.
 pub const PROXY_DRAIN: Duration = Duration::from_secs(10);
 
 /// How long they may take when nobody waits: the container has a successor. Longer than any request that a person waits for;

@@ -1,4 +1,4 @@
-//! The container engine. Architecture invariant: the only room that names `bollard`; what leaves it is our own types.
+//! The container engine. Architecture invariant: the only crate that names `bollard`; what leaves it is our own types.
 //!
 //! Must not: decide what is to be done, parse Compose files, or print.
 

@@ -1,4 +1,4 @@
-//! The commands on Kubernetes.
+//! The arguments of the commands on Kubernetes.
 
 use clap::{Args, Subcommand};
 

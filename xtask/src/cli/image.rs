@@ -1,4 +1,4 @@
-//! The commands on images.
+//! The arguments of `image` and `push`.
 
 use clap::{Args, Subcommand};
 

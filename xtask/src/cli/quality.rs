@@ -1,4 +1,4 @@
-//! The commands that judge: tests, checks, scans, measurements.
+//! The arguments of `test`, `mutants`, `lint`, `scan` and `bench`.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! The commands on the development stack.
+//! The arguments of `dev`, `down`, `status`, `logs`, `report` and `db`.
 
 use crate::database::SnapshotName;
 use crate::stack::ServiceName;

@@ -1,5 +1,5 @@
-//! `cargo xtask deploy-kind`, `destroy-kind`, `deploy`, `rollback`, `verify`, `load`: handed over to `xtask-cluster`, a program of its
-//! own, so that the everyday one does not contain a Kubernetes client and compiles quickly.
+//! The commands on Kubernetes (`deploy-kind`, `destroy-kind`, `deploy`, `rollback`, `verify`, `load`): handed over to
+//! `xtask-cluster`, a program of its own, so that the everyday one has no Kubernetes client and compiles quickly.
 //!
 //! Must not: read their arguments; the other program does, by the same types (`cli::ClusterCommand`).
 

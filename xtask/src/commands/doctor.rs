@@ -14,7 +14,7 @@ use crate::stack::{Protocol, Stack};
 /// nobody knows which images are there, without package lists nobody knows what is packaged.
 const ROUNDS: usize = 3;
 
-/// The ports of design section 7, for a checkout whose Compose file cannot be read.
+/// The ports of the README ("Ports and names"), for a checkout whose Compose file cannot be read.
 const PORTS: [(u16, &str); 5] =
     [(8000, "service"), (9090, "prometheus"), (3000, "grafana"), (5432, "postgres"), (6379, "redis")];
 

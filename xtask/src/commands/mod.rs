@@ -1,4 +1,4 @@
-//! The commands: one file a command. They compose rooms and decide nothing.
+//! The commands, a file or a folder each, and what each is given ([`Context`]). They compose rooms and decide nothing.
 
 pub mod bench;
 pub mod ci;

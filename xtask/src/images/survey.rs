@@ -1,4 +1,4 @@
-//! Looks where each image can be had, all images at once, in the order of design section 5, and changes nothing.
+//! Looks where each image can be had, all images at once, in the order of the README ("Where images come from"), and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

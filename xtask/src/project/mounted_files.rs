@@ -10,7 +10,8 @@ use crate::plan::Repeats;
 use crate::stack::{MountSource, ServiceName, Stack, hex};
 
 /// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
-/// Directories are read whole, except for what editors leave there; what cannot be read counts as absent, the engine says so when it mounts it.
+/// Directories are read whole, except for what editors leave there. What cannot be read counts as absent; the engine says
+/// so when it mounts it.
 pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName, String> {
     let mut digests = BTreeMap::new();
     for (name, service) in &stack.services {

@@ -47,7 +47,7 @@ impl Session {
         Ok(other_checkout(&self.project, &directories).map(Path::to_owned))
     }
 
-    /// What a command that only looks has to look at instead of another checkout's stack: nothing, and it says whose that is.
+    /// Whether a command that only looks has nothing to look at, because the stack is another checkout's; it says whose.
     ///
     /// # Errors
     /// When the engine does not answer.

@@ -1,4 +1,4 @@
-//! Every event in every renderer, as one snapshot a renderer (design: "Tests").
+//! Every event in every renderer, as one snapshot a renderer.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -45,7 +45,7 @@ fn base(checkout: &Checkout) -> String {
     format!("http://127.0.0.1:{}", checkout.variable("HOMEPORT_SERVICE_PORT"))
 }
 
-/// Every route, as design section 4 says; returns the path of an item that was made.
+/// Every route, as `/openapi.json` says; returns the path of an item that was made.
 fn every_route_answers(base: &str) -> String {
     let greeting = http::get(&format!("{base}/"));
     assert_eq!((greeting.status, greeting.json()["visitor"].is_u64()), (200, true), "{}", greeting.body);

@@ -1,5 +1,6 @@
 //! Whether Prometheus sees what happens: on the whole stack with traffic, every alert is made to fire and to resolve by the
-//! fault it is about, then every expression of every dashboard is asked, every rule has data, and promtool takes what the service exposes.
+//! fault it is about; then every expression of every dashboard is asked, every rule has data, and promtool takes what
+//! the service exposes.
 //!
 //! Alerts take minutes by design. A second Prometheus beside the stack's own reads the same rules with short times
 //! ([`hasty`]); thresholds, expressions, targets and faults are the real ones. Dashboards are asked of the stack's own.

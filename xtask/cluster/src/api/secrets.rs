@@ -1,4 +1,4 @@
-//! The Secrets of the architecture (design section 6, the exporter's and Grafana's): generated where they are missing, never
+//! The Secrets of the architecture (k8s/README.md, "By hand"): generated where they are missing, never
 //! read, never changed. They exist in the cluster only: not in the manifests, in no file, in no revision, in no message.
 
 use std::collections::{BTreeMap, BTreeSet};

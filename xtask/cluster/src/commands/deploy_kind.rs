@@ -39,7 +39,7 @@ struct Manifests {
 /// Runs `deploy-kind`.
 ///
 /// # Errors
-/// As design.md's "The command line" lists them.
+/// As the README lists them ("When something fails").
 pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), Failure> {
     let manifests = read(context.project.root())?;
     if arguments.fix {

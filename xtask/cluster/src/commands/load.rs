@@ -16,7 +16,7 @@ use crate::limits;
 use crate::measure::{Measured, Sample};
 use crate::steps::{Finished, Steps};
 
-/// The service's NodePort, its namespace and its autoscaler (design section 6).
+/// The service's NodePort, its namespace and its autoscaler (`k8s/`).
 const NODE_PORT: u16 = 30253;
 const NAMESPACE: &str = "hello";
 const SCALER: &str = "hello-hpa";

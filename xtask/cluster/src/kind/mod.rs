@@ -19,7 +19,7 @@ pub use nodes::Node;
 
 use crate::limits;
 
-/// The NodePorts of the architecture (design section 6), and the variables that choose other ports of the host.
+/// The NodePorts of `k8s/overlays/kind/node-ports.yaml`, and the variables that choose other ports of the host.
 const PORTS: [(u16, &str); 3] = [
     (30253, "HOMEPORT_KIND_SERVICE_PORT"),
     (30090, "HOMEPORT_KIND_PROMETHEUS_PORT"),

@@ -98,7 +98,7 @@ impl Work {
         Self::Help,
     ];
 
-    /// Its budget (design, "Budgets").
+    /// Its budget (BENCHMARKS.md).
     pub const fn budget(self) -> Budget {
         use Limit::{AtLeast, AtMost, Beyond, Itself};
         use Unit::{Bytes, PerSecond, Seconds};

@@ -13,16 +13,16 @@ pub struct Facts(pub Vec<(String, String)>);
 const INTRODUCTION: &str = "\
 # Benchmarks
 
-Written by `cargo xtask bench --write`; every figure below is of one run on one machine. Contenders take turns, so that what
-else the machine does hits all of them. Figures are medians, in brackets the quartiles: half of all runs lie between them.
-What is compared are ratios; seconds of one machine say nothing about another.
+Written by `cargo xtask bench --write`: one run on one machine (the last table). Contenders take turns, so that whatever
+else the machine does hits all of them alike. Values are medians, in brackets the quartiles: half of all runs lie between
+them. What counts is the figure, a ratio or a difference; the seconds of one machine say nothing about another.
 ";
 
 /// The page.
 pub fn markdown(entries: &[Entry], facts: &Facts) -> String {
     let mut page = String::from(INTRODUCTION);
     page.push_str(
-        "\n| work | ours | against | | figure | budget | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "\n| work | ours | against | theirs | figure | budget | verdict |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for entry in entries {
         let cells = row(entry).map(|cell| cell.replace('|', "\\|"));
@@ -34,6 +34,12 @@ pub fn markdown(entries: &[Entry], facts: &Facts) -> String {
         let _ = writeln!(page, "| {name} | {value} |");
     }
     page
+}
+
+/// What people have written below the tables of a page: from its first heading of the second level on. The next page keeps
+/// it.
+pub fn remarks(page: &str) -> &str {
+    page.find("\n## ").map_or("", |at| &page[at..])
 }
 
 /// One entry in words: the work, ours, the other contender and its values, the figure, the budget, how it stands to it.
@@ -126,6 +132,9 @@ mod tests {
         ];
         let facts = Facts(vec![("cores".to_owned(), "2".to_owned())]);
         let page = markdown(&entries, &facts);
+        assert_eq!(remarks(&page), "");
+        let remarked = format!("{page}\n## Why\n\nBecause.\n");
+        assert_eq!(remarks(&remarked), "\n## Why\n\nBecause.\n");
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
         assert_eq!(
             rows,

@@ -8,7 +8,7 @@ mod markdown;
 use serde::Serialize;
 
 pub use budget::{Budget, Limit, Unit, Work};
-pub use markdown::{Facts, markdown, row};
+pub use markdown::{Facts, markdown, remarks, row};
 
 /// What one contender was seen to do, one value a run, in the order of the runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]

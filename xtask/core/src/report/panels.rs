@@ -1,5 +1,5 @@
-//! What is asked of Prometheus and shown as a picture, one after the other as they stand on the page. What a request and what
-//! an error is, is decided by compose/prometheus/service.rules.yml.
+//! What is asked of Prometheus and shown as a picture, in the order of the page. What a request is, and what an error,
+//! compose/prometheus/service.rules.yml decides.
 //!
 //! Must not: draw, or judge an answer.
 

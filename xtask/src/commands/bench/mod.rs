@@ -202,7 +202,8 @@ impl Results {
         write_with_directories(&path, &json).map_err(|error| failed(&path, error))?;
         if page {
             let path = context.project.root().join(PAGE);
-            let text = bench::markdown(&self.entries, &self.facts);
+            let before = std::fs::read_to_string(&path).unwrap_or_default();
+            let text = bench::markdown(&self.entries, &self.facts) + bench::remarks(&before);
             std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
         }
         Ok(())
@@ -254,7 +255,9 @@ async fn facts(context: &Context) -> Facts {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
+    let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let memory =
+        memory.and_then(|number| number.parse::<u64>().ok()).map(|number| crate::ui::bytes(number * 1024));
     let asked =
         async |program: Program| output(&program.directory(root)).await.unwrap_or_else(|_| "none".to_owned());
     let docker = |words: &[&str]| program("docker").args(words.iter().copied());
@@ -264,7 +267,7 @@ async fn facts(context: &Context) -> Facts {
     Facts(vec![
         fact("processor", model),
         fact("cores", &cores.to_string()),
-        fact("memory", memory),
+        fact("memory", &memory.unwrap_or_default()),
         fact("system", &asked(program("uname").arg("-sr")).await),
         fact("engine", &asked(docker(&["version", "--format", "{{.Server.Version}}"])).await),
         fact("Compose", &asked(docker(&["compose", "version", "--short"])).await),

@@ -26,7 +26,7 @@ use watch::Burst;
 /// Runs `dev`.
 ///
 /// # Errors
-/// As design.md's "The command line" lists them: a wrong Compose file, no engine, a step that failed, something that did
+/// As the README lists them ("When something fails"): a wrong Compose file, no engine, a step that failed, something that did
 /// not become healthy.
 pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure> {
     let made = if arguments.dry_run { Vec::new() } else { context.make_credentials().await? };

@@ -190,7 +190,7 @@ const FILES: &[(&str, &str)] = &[
     // A cycle, and what only leads to it.
     ("services:\n  z: {image: i, depends_on: [d]}\n  d: {image: i, depends_on: [b]}\n  b: {image: i, depends_on: {c: {condition: service_started}, free: {condition: service_started}}}\n  c: {image: i, depends_on: [d]}\n  free: {image: i}\n  a: {image: i, depends_on: [z]}\n",
      "4: services.b.depends_on.c: the dependencies form a cycle: b → c → d → b\n"),
-    // The same port of the host: clashes with every address, with the same one, not with another, not with the other protocol.
+    // The same port of the host clashes with every address and with the same one; not with another, nor another protocol.
     ("services:\n  a: {image: i, ports: ['80:1', '127.0.0.1:81:1', '82:1/udp']}\n  b: {image: i, ports: ['127.0.0.1:80:1']}\n  c: {image: i, ports: ['127.0.0.2:81:1', '82:1']}\n  d: {image: i, ports: ['0.0.0.0:81:1']}\n",
      "3: services.b.ports: the service a publishes the port 80 of the host already\n\
       5: services.d.ports: the service a publishes the port 81 of the host already\n"),
