@@ -28,6 +28,7 @@ impl Checklist {
             title: title.clone(),
             cause: "asked for".to_owned(),
             needs: Vec::new(),
+            makes_ready: false,
         });
         events.send(Event::Planned { steps: steps.collect() });
         Self { events: events.clone(), cancel: cancel.clone(), titles, done: 0, halt: None }

@@ -24,8 +24,7 @@ impl Pace {
             let those = report.done.iter().filter(|(step, _)| is_it(&plan.step(**step).action));
             those.map(|(_, done)| done.at).max()
         };
-        // What is taken away afterwards keeps nobody waiting.
-        let served = at(brings_up).or_else(|| at(|_| true))?;
+        let served = at(Action::makes_ready).or_else(|| at(|_| true))?;
         let made = at(|action| matches!(action, Action::BuildImage { .. })).unwrap_or(begun);
         let mut pace = Self {
             served,
@@ -39,17 +38,6 @@ impl Pace {
         }
         Some(pace)
     }
-}
-
-fn brings_up(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::AwaitHealthy(_)
-            | Action::AwaitCompleted(_)
-            | Action::Switch(_)
-            | Action::ReloadContainer { .. }
-            | Action::UnpauseContainer(_)
-    )
 }
 
 impl fmt::Display for Pace {

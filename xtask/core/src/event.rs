@@ -219,6 +219,9 @@ pub struct PlannedStep {
     pub cause: String,
     /// What must be done before.
     pub needs: Vec<StepId>,
+    /// Whether it makes something ready for whoever waits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub makes_ready: bool,
 }
 
 /// How far a step is.

@@ -175,7 +175,7 @@ impl<'a> Steps<'a> {
         let begun = || (0..self.all.len()).filter(|&index| self.during(index).is_some());
         let latest =
             |indices: &mut dyn Iterator<Item = usize>| indices.max_by_key(|&index| self.ended(index));
-        latest(&mut begun().filter(|&index| brings_up(&self.all[index].0.step.title)))
+        latest(&mut begun().filter(|&index| self.all[index].0.step.makes_ready))
             .or_else(|| latest(&mut begun()))
     }
 
@@ -213,11 +213,6 @@ impl<'a> Steps<'a> {
 /// What stands behind a step that was not begun, because nothing had to be done.
 fn passes_through(steps: &Steps<'_>, need: usize) -> Option<Vec<usize>> {
     steps.during(need).is_none().then(|| steps.needs[need].clone())
-}
-
-/// Whether a step of this title makes something ready for whoever waits.
-fn brings_up(title: &str) -> bool {
-    ["await ", "switch ", "send ", "unpause "].iter().any(|verb| title.starts_with(verb))
 }
 
 /// A start that a run log tells of: when it began, in RFC 3339, and where its time went.
@@ -260,9 +255,12 @@ fn planned(event: &Value) -> Option<Vec<Taken>> {
     let number = |value: &Value| u32::try_from(value.as_u64()?).ok().map(StepId);
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let step = |step: &Value| {
-        let needs = step["needs"].as_array()?.iter().map(number).collect::<Option<_>>()?;
+        let own = number(&step["step"])?;
+        let need = |value: &Value| number(value).filter(|need| (StepId(1)..own).contains(need));
+        let needs = step["needs"].as_array()?.iter().map(need).collect::<Option<_>>()?;
         let (title, cause) = (text(&step["title"])?, text(&step["cause"])?);
-        let step = PlannedStep { step: number(&step["step"])?, title, cause, needs };
+        let makes_ready = step["makes_ready"].as_bool().unwrap_or_default();
+        let step = PlannedStep { step: own, title, cause, needs, makes_ready };
         Some(Taken { step, during: None })
     };
     event["steps"].as_array()?.iter().map(step).collect()

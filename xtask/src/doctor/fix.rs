@@ -127,6 +127,7 @@ pub async fn fix(findings: &[Finding], platform: &Platform, events: &Events) -> 
         title: action.to_string(),
         cause: cause.clone(),
         needs: (1..step.0).next_back().map(StepId).into_iter().collect(),
+        makes_ready: false,
     });
     events.send(Event::Planned { steps: steps.collect() });
     for (_, (action, _)) in numbered() {

@@ -62,6 +62,7 @@ fn planned() -> Vec<PlannedStep> {
         title: title.to_owned(),
         cause: cause.to_owned(),
         needs: needs.iter().copied().map(StepId).collect(),
+        makes_ready: title.starts_with("await "),
     };
     vec![
         step(1, "create container postgres", "missing", &[]),

@@ -272,6 +272,7 @@ fn steps_that_never_began_are_counted_not_listed() {
         title: "x".to_owned(),
         cause: "y".to_owned(),
         needs: Vec::new(),
+        makes_ready: false,
     };
     let started = Event::StepStarted { step: StepId(1), title: "build service".to_owned(), service: None };
     let story = [

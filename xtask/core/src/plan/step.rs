@@ -164,6 +164,18 @@ impl fmt::Display for Seat {
 }
 
 impl Action {
+    /// Whether it makes something ready for whoever waits. What is taken away afterwards keeps nobody waiting.
+    pub fn makes_ready(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitHealthy(_)
+                | Self::AwaitCompleted(_)
+                | Self::Switch(_)
+                | Self::ReloadContainer { .. }
+                | Self::UnpauseContainer(_)
+        )
+    }
+
     /// The service it is about.
     pub fn service(&self) -> Option<&ServiceName> {
         match self {
@@ -352,6 +364,7 @@ impl Plan {
                 title: step.action.to_string(),
                 cause: step.cause.to_string(),
                 needs: step.needs.iter().map(|need| need.step).collect(),
+                makes_ready: step.action.makes_ready(),
             })
             .collect()
     }

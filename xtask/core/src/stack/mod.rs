@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod cursor;
 mod dependency;
+mod deploy;
 mod env_file;
 mod environment;
 mod fault;
@@ -18,13 +19,12 @@ mod front;
 mod healthcheck;
 mod homeport;
 mod interpolation;
-mod limits;
 mod model;
 mod mount;
+mod objects;
 mod paths;
 mod port;
 mod quantity;
-mod resources;
 mod service;
 mod signal;
 mod words;
@@ -138,8 +138,8 @@ fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
     }
     top.finish(&["include", "secrets", "configs", "models"]);
     let project = project?;
-    let networks = networks_at.map(|at| resources::networks(&at, &project)).unwrap_or_default();
-    let volumes = volumes_at.map(|at| resources::volumes(&at, &project)).unwrap_or_default();
+    let networks = networks_at.map(|at| objects::networks(&at, &project)).unwrap_or_default();
+    let volumes = volumes_at.map(|at| objects::volumes(&at, &project)).unwrap_or_default();
     let services = services_at?;
     if services.entries().is_empty() {
         services.fault("there is no service");

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Section};
 use super::model::{ImageReference, Mount, NetworkName, ProjectName, Restart, Service};
 use super::yaml::Value;
 use super::{
-    build, dependency, environment, healthcheck, homeport, limits, mount, port, quantity, signal, words,
+    build, dependency, deploy, environment, healthcheck, homeport, mount, port, quantity, signal, words,
 };
 
 /// How long a stop may take when the file does not say (Compose Specification, `stop_grace_period`).
@@ -127,7 +127,7 @@ pub(super) fn read(
         cap_add: keys.take("cap_add").map(|at| at.texts().into_iter().collect()).unwrap_or_default(),
         cap_drop: keys.take("cap_drop").map(|at| at.texts().into_iter().collect()).unwrap_or_default(),
         security_opt: keys.take("security_opt").map(|at| at.texts()).unwrap_or_default(),
-        limits: limits::read(&mut keys),
+        limits: deploy::read(&mut keys),
         shm_size: keys.take("shm_size").and_then(|at| at.parsed(quantity::bytes)).filter(|size| *size > 0),
         sysctls: keys.take("sysctls").map(|at| at.settings()).unwrap_or_default(),
         ulimits: keys.take("ulimits").map(|at| ulimits(&at)).unwrap_or_default(),
@@ -257,7 +257,7 @@ fn restart(text: &str) -> Result<Restart, String> {
 
 fn ulimits(at: &Cursor<'_>) -> BTreeMap<String, super::Ulimit> {
     let entries = at.entries().into_iter();
-    entries.filter_map(|(name, at)| Some((name.to_owned(), limits::ulimit(&at)?))).collect()
+    entries.filter_map(|(name, at)| Some((name.to_owned(), deploy::ulimit(&at)?))).collect()
 }
 
 fn labels(at: &Cursor<'_>) -> BTreeMap<String, String> {
