@@ -288,6 +288,15 @@ fn every_failure_code_is_in_the_documents() {
     assert_eq!(unlisted, Vec::<&str>::new(), "these codes are in no document");
 }
 
+/// A program that embeds migrations is older than one that is added, and nothing else tells cargo, or `dev`, of it.
+#[test]
+fn a_new_migration_makes_the_service_anew() {
+    let script = std::fs::read_to_string(root().join("service/build.rs")).expect("there is one");
+    assert!(script.contains("cargo:rerun-if-changed=migrations"), "{script}");
+    let schema = std::fs::read_to_string(root().join("service/src/store/schema.rs")).expect("there is one");
+    assert!(schema.contains("embed_migrations!(\"migrations\")"), "the same directory");
+}
+
 #[test]
 fn every_command_is_in_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("there is one");

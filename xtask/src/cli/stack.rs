@@ -66,7 +66,7 @@ pub struct Logs {
     #[arg(long, value_enum)]
     pub level: Option<Level>,
     /// Make the service's JSON lines readable and leave out good answers to probes (the default on a terminal), or not.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub pretty: Option<bool>,
     /// Only these services.
     #[arg(value_parser = service)]
