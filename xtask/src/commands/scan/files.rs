@@ -17,8 +17,9 @@ use crate::scan::{Finding, manifests};
 /// every pod's use, local-path makes directories of the host.
 const FOREIGN: [&str; 2] = ["k8s/metrics-server/", "k8s/local-path/"];
 
-/// What runs leave that is others' own: advisories and Trivy's database speak of secrets.
-const OTHERS: [&str; 3] = ["advisories", "trivy", "coverage"];
+/// What runs leave that is no log: advisories and Trivy's database speak of secrets, `bench` has checkouts with credentials
+/// of their own.
+const OTHERS: [&str; 4] = ["advisories", "bench", "coverage", "trivy"];
 
 /// The files that git knows or would take, below a directory.
 async fn files(context: &Context, below: &str) -> Result<Vec<(String, String)>, Failure> {
