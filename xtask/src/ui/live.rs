@@ -381,25 +381,13 @@ impl Renderer for LiveRenderer {
             }
             Event::Log { service, line, .. } => self.log(service, line),
             Event::LogsNarrowed { to } => self.narrow(to.as_deref()),
-            Event::Summary { services } => {
-                let lines = words::services(services).lines(self.data_style(), self.data_columns());
-                self.data(&lines)
-            }
-            Event::StartProfiled { at, profile } => {
-                let lines = results::start(at.as_deref(), profile, self.data_style(), self.data_columns());
-                self.data(&lines)
-            }
-            Event::LastMinute { figures } => self.data(&[words::last_minute(figures, self.data_style())]),
-            Event::Diagnosis { findings } => {
-                let lines = words::diagnosis(findings, self.data_style(), self.data_columns());
-                self.data(&lines)
-            }
-            Event::Tested { suites } => {
-                let lines = results::tests(suites, self.data_style(), self.data_columns());
-                self.data(&lines)
-            }
-            Event::Covered { rooms } => {
-                let lines = results::coverage(rooms).lines(self.data_style(), self.data_columns());
+            Event::Summary { .. }
+            | Event::StartProfiled { .. }
+            | Event::LastMinute { .. }
+            | Event::Diagnosis { .. }
+            | Event::Tested { .. }
+            | Event::Covered { .. } => {
+                let lines = results::told(event, self.data_style(), self.data_columns());
                 self.data(&lines)
             }
             Event::Answered { lines, .. } => {

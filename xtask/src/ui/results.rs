@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::style::{Role, Style};
 use super::table::{Cell, Table};
-use super::words::duration;
+use super::words::{self, duration};
+use crate::event::Event;
 use crate::profile::Profile;
 use crate::quantity::{self, Unit};
 use crate::testing::coverage::{LEAST, RoomCoverage};
@@ -15,8 +16,21 @@ use crate::testing::{CaseOutcome, SuiteReport, slowest};
 /// How many of the slowest tests are shown: what a person would look at to make a run shorter.
 const SLOWEST: usize = 8;
 
+/// What a command found, as both renderers for people show it; nothing for events that tell of a run's course.
+pub(super) fn told(event: &Event, style: Style, columns: Option<usize>) -> Vec<String> {
+    match event {
+        Event::Summary { services } => words::services(services).lines(style, columns),
+        Event::StartProfiled { at, profile } => start(at.as_deref(), profile, style, columns),
+        Event::LastMinute { figures } => vec![words::last_minute(figures, style)],
+        Event::Diagnosis { findings } => words::diagnosis(findings, style, columns),
+        Event::Tested { suites } => tests(suites, style, columns),
+        Event::Covered { rooms } => coverage(rooms).lines(style, columns),
+        _ => Vec::new(),
+    }
+}
+
 /// Where the time went: a row a suite, then the slowest tests.
-pub(super) fn tests(suites: &[SuiteReport], style: Style, columns: Option<usize>) -> Vec<String> {
+fn tests(suites: &[SuiteReport], style: Style, columns: Option<usize>) -> Vec<String> {
     let mut table = Table::new(["SUITE", "PASSED", "FAILED", "SKIPPED", "COMPILING", "TESTS", "IN ALL"]);
     for suite in suites {
         let count = |outcome| suite.count(outcome).to_string();
@@ -53,12 +67,7 @@ pub(super) fn tests(suites: &[SuiteReport], style: Style, columns: Option<usize>
 const BRIEF: Duration = Duration::from_millis(20);
 
 /// Where the time of a start went: a row a step of the chain that it was as long as, then the other steps.
-pub(super) fn start(
-    at: Option<&str>,
-    profile: &Profile,
-    style: Style,
-    columns: Option<usize>,
-) -> Vec<String> {
+fn start(at: Option<&str>, profile: &Profile, style: Style, columns: Option<usize>) -> Vec<String> {
     let seconds = |time: Duration| quantity::text(time.as_secs_f64(), Unit::Seconds);
     let of = at.map(|at| format!(" of {at}")).unwrap_or_default();
     let mut lines = vec![style.paint(
@@ -103,7 +112,7 @@ pub(super) fn start(
 }
 
 /// A row a room.
-pub(super) fn coverage(rooms: &[RoomCoverage]) -> Table {
+fn coverage(rooms: &[RoomCoverage]) -> Table {
     let mut table = Table::new(["ROOM", "COVERED", "LINES", "LEAST", "NOT REACHED"]);
     for room in rooms {
         let gaps: Vec<String> =
