@@ -1,10 +1,9 @@
 //! One command at a time changes a project. The lock is the kernel's: it goes with the process, however that ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::time::{Duration, Instant};
 
-use super::Project;
+use super::{Project, file_lock};
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::stack::ProjectName;
@@ -88,33 +87,21 @@ pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Resul
         Failure::new(Code::ProjectInvalid, format!("cannot lock {}: {error}", path.display()))
     };
     std::fs::create_dir_all(&scratch).map_err(unusable)?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(unusable)?;
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if begun.elapsed() < limits::PROJECT_LOCK => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = holder.trim();
-                let holder = if holder.is_empty() { "another command" } else { holder };
-                return Err(Failure::new(
-                    Code::ProjectBusy,
-                    format!("cannot change project {name}: {holder} is at work on it"),
-                )
-                .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+    let mut file = file_lock::open(&path).map_err(unusable)?;
+    match file_lock::take(&file, limits::PROJECT_LOCK).await {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let holder = holder.trim();
+            let holder = if holder.is_empty() { "another command" } else { holder };
+            return Err(Failure::new(
+                Code::ProjectBusy,
+                format!("cannot change project {name}: {holder} is at work on it"),
+            )
+            .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
         }
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
     }
     // Whoever ends well takes its name away.
     let before = if file.metadata().map_err(unusable)?.len() == 0 { Before::Ended } else { Before::CutOff };

@@ -3,6 +3,7 @@
 //! Must not: talk to the engine, or know what a command does.
 
 mod environment;
+mod file_lock;
 mod kept_log;
 mod lock;
 mod migrations;

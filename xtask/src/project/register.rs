@@ -6,12 +6,11 @@
 //! no more than that: what runs is known from the engine.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use super::{PROJECT_VARIABLE, Project, environment};
+use super::{PROJECT_VARIABLE, Project, environment, file_lock};
 use crate::limits;
 
 /// What a variable that holds a port ends with.
@@ -48,17 +47,11 @@ impl Register {
     /// When it cannot be read or written, or another one holds it for too long.
     pub async fn open(path: &Path) -> std::io::Result<Self> {
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let begun = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if begun.elapsed() < limits::CHECKOUT_DECIDES => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(TryLockError::WouldBlock) => return Err(std::io::ErrorKind::TimedOut.into()),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+        let mut file = file_lock::open(path)?;
+        match file_lock::take(&file, limits::CHECKOUT_DECIDES).await {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(std::io::ErrorKind::TimedOut.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
         let mut text = String::new();
         file.read_to_string(&mut text)?;
