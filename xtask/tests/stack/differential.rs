@@ -56,7 +56,8 @@ fn canonical(
     variables: &BTreeMap<String, String>,
 ) -> Result<String, String> {
     let mut compose = Command::new("docker")
-        .args(["compose", "--file", "-", "config", "--format", format])
+        // Without it Compose takes the variables of a checkout that has been run, from its `.env`, for these.
+        .args(["compose", "--env-file", "/dev/null", "--file", "-", "config", "--format", format])
         .current_dir(directory)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
