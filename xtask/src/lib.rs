@@ -1,25 +1,22 @@
 //! Homeport's task runner as a library: the rooms behind `cargo xtask`. The program in `main.rs` only dispatches.
 
-pub mod attempts;
 pub mod checklist;
 pub mod cli;
 pub mod commands;
 pub mod companion;
 pub mod doctor;
 pub mod following;
-pub mod fronts;
 pub mod images;
 pub mod interrupt;
 pub mod last_words;
-pub mod leaving;
 pub mod operator;
 pub mod pace;
 pub mod pipeline;
 pub mod process;
 pub mod project;
 pub mod prometheus;
-pub mod proxy;
 pub mod run_log;
+pub mod serving;
 pub mod session;
 pub mod ui;
 

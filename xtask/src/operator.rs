@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use crate::attempts::Attempts;
 use crate::engine::{Blueprint, Done, Engine, EngineError};
 use crate::event::StepReporter;
 use crate::execute::{Built, Effect, Operator};
 use crate::failure::{Code, Failure};
-use crate::fronts::{Fronts, Unavailable};
 use crate::images::{self, HostBuild, ImageError};
-use crate::leaving::Leaving;
 use crate::limits;
 use crate::plan::{Action, Observed, Repeats, Seat};
 use crate::project::{Project, digest_repeats, note_reload};
+use crate::serving::attempts::Attempts;
+use crate::serving::fronts::{Fronts, Unavailable};
+use crate::serving::leaving::Leaving;
 use crate::session::Session;
 use crate::stack::{ServiceName, Stack};
 

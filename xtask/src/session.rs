@@ -9,21 +9,21 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
-use crate::fronts::Fronts;
 use crate::health::{reports, unwell};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
-use crate::leaving::Leaving;
 use crate::limits;
 use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
 use crate::profile::{Pass, Profile};
 use crate::project::{Before, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
+use crate::serving::attempts::Attempts;
+use crate::serving::fronts::Fronts;
+use crate::serving::leaving::Leaving;
 use crate::stack::{ServiceName, Stack};
 
 mod refusals;

@@ -116,13 +116,13 @@ fn only_the_engine_room_names_bollard() {
 #[test]
 fn the_proxy_knows_nothing_of_stacks_and_engines() {
     let files = files();
-    let proxy = shipped_rust(&files, &["xtask/src/proxy/"], &[]);
+    let proxy = shipped_rust(&files, &["xtask/src/serving/proxy/"], &[]);
     let words = [
         "crate::stack",
         "crate::plan",
         "crate::engine",
         "crate::session",
-        "crate::fronts",
+        "crate::serving::fronts",
         "xtask_core",
         "xtask_engine",
     ];

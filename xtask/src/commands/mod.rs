@@ -25,18 +25,18 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::attempts::Attempts;
 use crate::engine::Engine;
 use crate::event::Events;
 use crate::execute::Halt;
 use crate::failure::{Code, Failure};
-use crate::fronts::Fronts;
 use crate::images::Sources;
-use crate::leaving::Leaving;
 use crate::project::{
     Added, Decided, PROJECT_VARIABLE, Project, Register, Surroundings, ensure_environment, is_undecided,
     other_checkout,
 };
+use crate::serving::attempts::Attempts;
+use crate::serving::fronts::Fronts;
+use crate::serving::leaving::Leaving;
 use crate::session::Session;
 use crate::stack::Stack;
 use crate::ui::{Format, Terminal};

@@ -14,7 +14,7 @@ use crate::last_words::last_words;
 use crate::limits;
 use crate::plan::{ContainerId, Role, Seat, Version};
 use crate::project::keep_log;
-use crate::proxy::ready;
+use crate::serving::proxy::ready;
 use crate::stack::ServiceName;
 
 impl StackOperator<'_> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::plan::{Container, ContainerState, Health, Role};
-use crate::proxy::{Drain, Front};
+use crate::serving::proxy::{Drain, Front};
 use crate::stack::{Port, ServiceName, Stack};
 
 /// The fronts that are open. Cloned freely: all clones are the same fronts.

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::event::Events;
-use crate::fronts::Fronts;
 use crate::limits;
 use crate::plan::{Container, ContainerId};
+use crate::serving::fronts::Fronts;
 
 /// The containers that are let go. Cloned freely: all clones are the same.
 #[derive(Debug, Clone, Default)]
