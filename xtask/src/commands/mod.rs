@@ -129,13 +129,18 @@ impl Context {
     /// # Errors
     /// When a file cannot be read or written.
     pub async fn make_credentials(&self) -> Result<Vec<Added>, Failure> {
-        let (register, surroundings) = if is_undecided(&self.project)? {
+        let undecided = is_undecided(&self.project)?;
+        let register = if undecided || self.is_unregistered() {
             // Held until it is decided: whoever comes at the same time sees what was.
-            let register = self.register().await;
-            let others = register.as_ref().map(|register| register.others(&self.project));
-            (register, self.surroundings(others.unwrap_or_default()).await)
+            self.register().await
         } else {
-            (None, Surroundings::default())
+            None
+        };
+        let surroundings = if undecided {
+            let others = register.as_ref().map(|register| register.others(&self.project));
+            self.surroundings(others.unwrap_or_default()).await
+        } else {
+            Surroundings::default()
         };
         let added = ensure_environment(&self.project, &surroundings)?;
         if let Some(Err(error)) = register.map(|register| register.enter(&self.project)) {
@@ -157,6 +162,13 @@ impl Context {
     #[must_use]
     pub fn told_in_turn(&self, events: Events) -> Self {
         Self { events, in_turn: true, ..self.clone() }
+    }
+
+    /// Whether this checkout has decided what it is called and the register does not know it.
+    fn is_unregistered(&self) -> bool {
+        let unknown = |path: PathBuf| !Register::knows(&path, &self.project);
+        let decided = self.project.environment_file().is_file() && !Project::is_named_by_environment();
+        decided && Register::path().is_some_and(unknown)
     }
 
     /// The register of checkouts; `None` where there can be none.

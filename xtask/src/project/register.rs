@@ -58,6 +58,12 @@ impl Register {
         Ok(Self { file, checkouts: text.lines().map(PathBuf::from).collect() })
     }
 
+    /// Whether a checkout stands in it, without a lock: what decided before there was a register, or lost it, does not.
+    pub fn knows(path: &Path, project: &Project) -> bool {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().any(|directory| Path::new(directory) == project.root())
+    }
+
     /// What the others have decided.
     pub fn others(&self, project: &Project) -> Decided {
         let mut decided = Decided::default();
@@ -106,6 +112,7 @@ mod tests {
         let register = Register::open(&path).await.unwrap();
         assert_eq!(register.others(&second), Decided::default(), "it is new");
         register.enter(&first).unwrap();
+        assert!(Register::knows(&path, &first) && !Register::knows(&path, &second));
 
         let decided =
             |name: &str, port: u16| Decided { projects: [name.to_owned()].into(), ports: [port].into() };

@@ -146,6 +146,18 @@ fn two_that_decide_at_once_take_two_names() {
 }
 
 #[test]
+fn one_that_decided_before_there_was_a_register_is_entered() {
+    let (directory, project, port) = (somewhere(), name("entered"), free_port());
+    write_stack(&directory.path().join("first"), &project, port);
+    let first = Checkout::found(&directory.path().join("first"), project, None);
+    first.up();
+    let state = directory.path().join("state");
+    first.xtask(&["dev", "--detach"]).env("XDG_STATE_HOME", state.to_str().expect("text")).run().expect(0);
+    let register = std::fs::read_to_string(state.join("homeport/checkouts")).expect("it was made");
+    assert_eq!(register, format!("{}\n", first.root().display()));
+}
+
+#[test]
 fn a_worktree_of_git_has_its_own_stack_from_the_beginning() {
     let (directory, project, port) = (somewhere(), name("worktree"), free_port());
     let main = directory.path().join("main");
