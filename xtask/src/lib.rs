@@ -8,9 +8,7 @@ pub mod doctor;
 pub mod following;
 pub mod images;
 pub mod interrupt;
-pub mod last_words;
 pub mod operator;
-pub mod pace;
 pub mod pipeline;
 pub mod process;
 pub mod project;
@@ -22,7 +20,7 @@ pub mod ui;
 
 // What decides, and the engine, are crates of their own. Seen from here they are rooms like the others.
 pub use xtask_core::{
-    bench, checks, dashboards, database, event, execute, failure, health, limits, plan, profile, quantity,
-    report, scan, stack, testing,
+    bench, checks, dashboards, database, event, execute, failure, health, last_words, limits, pace, plan,
+    profile, quantity, report, scan, stack, testing,
 };
 pub use xtask_engine as engine;

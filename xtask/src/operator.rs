@@ -70,7 +70,7 @@ impl Operator for StackOperator<'_> {
                 let bound = limits::IMAGE_PULL + limits::IMAGE_BUILD;
                 let obtained =
                     within(bound, action, images::obtain(self.engine, image, source, reporter)).await?;
-                let size = crate::ui::bytes(obtained.size);
+                let size = crate::quantity::bytes(obtained.size);
                 Ok(Effect::changed().detail(size))
             }
             Action::BuildImage { image, package } => {

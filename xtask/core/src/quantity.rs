@@ -2,6 +2,8 @@
 //!
 //! Must not: know what is measured.
 
+use std::time::Duration;
+
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -100,6 +102,33 @@ pub fn number(value: f64) -> String {
     rest.map_or_else(|| format!("{sign}{grouped}"), |rest| format!("{sign}{grouped}.{rest}"))
 }
 
+/// A duration as a person reads it: `0.3s`, `12.0s`, `2m 05s`, `1h 02m`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration < Duration::from_secs(60) {
+        // Cut, not rounded, so that 59.97 s is not "60.0s".
+        format!("{seconds}.{}s", duration.subsec_millis() / 100)
+    } else if seconds < 3600 {
+        format!("{}m {:02}s", seconds / 60, seconds % 60)
+    } else {
+        format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60)
+    }
+}
+
+/// A number of bytes in decimal units, as registries and disks count: `950 B`, `1.2 MB`, `36 MB`.
+#[expect(clippy::cast_precision_loss, reason = "one decimal place is shown")]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && value < 9.95);
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +159,26 @@ mod tests {
         ];
         for (value, unit, told) in table {
             assert_eq!(text(value, unit), told, "{value} {unit:?}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_read_well() {
+        let durations =
+            [(0, "0.0s"), (349, "0.3s"), (59_990, "59.9s"), (125_000, "2m 05s"), (3_725_000, "1h 02m")];
+        for (milliseconds, text) in durations {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_200, "1.2 kB"),
+            (9_960_000, "10 MB"),
+            (999_600, "1.0 MB"),
+            (36_000_000_000, "36 GB"),
+        ];
+        for (count, text) in sizes {
+            assert_eq!(bytes(count), text);
         }
     }
 }

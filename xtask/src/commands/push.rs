@@ -12,8 +12,9 @@ use crate::engine::{Engine, StoredImage};
 use crate::failure::{Code, Failure};
 use crate::images;
 use crate::limits;
+use crate::quantity::bytes;
 use crate::stack::ImageReference;
-use crate::ui::{Answer, Cell, Style, Table, bytes};
+use crate::ui::{Answer, Cell, Style, Table};
 
 /// The variable that names the repository to push to.
 pub const REPOSITORY_VARIABLE: &str = "HOMEPORT_REPOSITORY";

@@ -17,6 +17,7 @@ use super::style::{Role, Style, sanitize};
 use super::words::{self, Ending};
 use super::write_lines;
 use crate::event::{Event, Progress, StepId};
+use crate::quantity;
 
 /// The frames of a spinner.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -186,7 +187,7 @@ impl LiveRenderer {
         };
         let mut line = format!("{} {title}", style.paint(ending.role, ending.sign));
         if !took.is_zero() {
-            line.push_str(&style.paint(Role::Faint, &format!(" {}", words::duration(took))));
+            line.push_str(&style.paint(Role::Faint, &format!(" {}", quantity::duration(took))));
         }
         // Two endings have a sign of their own; the others share one and are told apart by their word.
         let word = Some(ending.word).filter(|word| !matches!(*word, "done" | "failed"));
@@ -232,14 +233,14 @@ impl LiveRenderer {
                 None => sanitize(&live.title, false),
             };
             let spinner = style.paint(Role::Caution, SPINNER[frame]);
-            let took = style.paint(Role::Faint, &words::duration(elapsed));
+            let took = style.paint(Role::Faint, &quantity::duration(elapsed));
             let progress = live.progress.as_ref().map(|progress| progress_text(progress, style));
             live.bar.set_message(format!("{spinner} {title} {took}  {}", progress.unwrap_or_default()));
         }
         if let Some(count) = &self.count {
             let elapsed =
                 self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
-            let text = format!("  {} of {} steps, {}", self.ended, self.total, words::duration(elapsed));
+            let text = format!("  {} of {} steps, {}", self.ended, self.total, quantity::duration(elapsed));
             count.set_message(style.paint(Role::Faint, &text));
         }
     }
@@ -361,7 +362,7 @@ impl Renderer for LiveRenderer {
             Event::StageFinished { stage, outcome, took } => {
                 let (sign, word, role, remark) = words::stage_ending(outcome);
                 let remark = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
-                let took = words::duration(*took);
+                let took = quantity::duration(*took);
                 self.labelled(role, sign, &format!("stage {stage} {word} {took}{remark}"))
             }
             Event::Note { text } => self.labelled(Role::Link, "·", text),
@@ -452,5 +453,5 @@ fn progress_text(progress: &Progress, style: Style) -> String {
     let share = u128::from(done.min(total)) * BAR as u128 / u128::from(total.max(1));
     let filled = usize::try_from(share).unwrap_or(BAR);
     let bar = format!("{}{}", "█".repeat(filled), style.paint(Role::Faint, &"░".repeat(BAR - filled)));
-    format!("{message} {bar} {} of {}", words::bytes(done), words::bytes(total))
+    format!("{message} {bar} {} of {}", quantity::bytes(done), quantity::bytes(total))
 }

@@ -33,7 +33,7 @@ pub use screen::{Screen, Settings};
 pub use style::{Role, Style};
 pub use table::{Cell, Table, wrap};
 pub use terminal::{Facts, Terminal};
-pub use words::{bytes, duration, services};
+pub use words::services;
 
 use crate::failure::Failure;
 

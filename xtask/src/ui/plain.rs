@@ -12,6 +12,7 @@ use super::style::{Role, Style, sanitize};
 use super::words::{self, Ending};
 use super::{log_line, write_lines};
 use crate::event::{Event, PlannedStep, Progress, StageOutcome, StepId};
+use crate::quantity;
 
 /// How often at most the progress of one step is told. Long enough that a log of a ten-minute pull has some hundred
 /// lines, short enough that no CI service takes the job for dead.
@@ -102,7 +103,7 @@ impl PlainRenderer {
 
     fn finished(&mut self, title: &str, ending: &Ending<'_>, took: Duration) -> io::Result<()> {
         let word = self.style().paint(ending.role, &format!("{:<9}", ending.word));
-        let took = if took.is_zero() { String::new() } else { format!(" {}", words::duration(took)) };
+        let took = if took.is_zero() { String::new() } else { format!(" {}", quantity::duration(took)) };
         let remark = ending.remark.as_deref().map(|remark| format!(" ({remark})")).unwrap_or_default();
         let message = ending.message.map(|message| format!(": {message}")).unwrap_or_default();
         self.line(&format!("{word}  {title}{took}{remark}{message}"))
@@ -110,7 +111,7 @@ impl PlainRenderer {
 
     fn stage_finished(&mut self, stage: &str, outcome: &StageOutcome, took: Duration) -> io::Result<()> {
         let (_, word, role, remark) = words::stage_ending(outcome);
-        let took = words::duration(took);
+        let took = quantity::duration(took);
         let remark = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
         if self.settings.terminal.workflow_commands {
             self.line("::endgroup::")?;
@@ -220,7 +221,7 @@ impl Renderer for PlainRenderer {
 fn progress_text(progress: &Progress) -> String {
     match progress.bytes {
         Some((done, total)) => {
-            format!("{} {} of {}", progress.message, words::bytes(done), words::bytes(total))
+            format!("{} {} of {}", progress.message, quantity::bytes(done), quantity::bytes(total))
         }
         None => progress.message.clone(),
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::style::{Role, Style};
 use super::table::{Cell, Table};
-use super::words::{self, duration};
+use super::words;
 use crate::event::Event;
 use crate::profile::Profile;
+use crate::quantity::duration;
 use crate::quantity::{self, Unit};
 use crate::testing::coverage::{LEAST, RoomCoverage};
 use crate::testing::{CaseOutcome, SuiteReport, slowest};

@@ -202,7 +202,7 @@ pub(super) async fn send(
     if named {
         engine.remove_image(&service.reference).await?;
     }
-    let told = format!("{}, {}", missing.join(", "), xtask::ui::bytes(sent?));
+    let told = format!("{}, {}", missing.join(", "), xtask::quantity::bytes(sent?));
     Ok(Finished::changed((), told))
 }
 

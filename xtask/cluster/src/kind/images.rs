@@ -103,7 +103,7 @@ impl Kind {
                     // The node has refused already; its own words are the error that counts.
                     break;
                 }
-                reporter.message(format!("sending, {}", xtask::ui::bytes(sent)));
+                reporter.message(format!("sending, {}", xtask::quantity::bytes(sent)));
             }
             drop(stdin);
             Ok::<(), Failure>(())

@@ -256,8 +256,9 @@ async fn facts(context: &Context) -> Facts {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
-    let memory =
-        memory.and_then(|number| number.parse::<u64>().ok()).map(|number| crate::ui::bytes(number * 1024));
+    let memory = memory
+        .and_then(|number| number.parse::<u64>().ok())
+        .map(|number| crate::quantity::bytes(number * 1024));
     let asked =
         async |program: Program| output(&program.directory(root)).await.unwrap_or_else(|_| "none".to_owned());
     let docker = |words: &[&str]| program("docker").args(words.iter().copied());

@@ -127,7 +127,7 @@ fn worded(outcome: &StageOutcome) -> (&'static str, Option<&str>) {
 }
 
 fn duration(seconds: f64) -> String {
-    crate::ui::duration(Duration::from_secs_f64(seconds))
+    crate::quantity::duration(Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Answer for Listing {
             table.row([
                 Cell::new(Role::Strong, row.name.to_string()),
                 Cell::plain(&row.created),
-                Cell::plain(crate::ui::bytes(row.size)),
+                Cell::plain(crate::quantity::bytes(row.size)),
                 Cell::new(role, state),
                 Cell::plain(row.difference.told()),
             ]);

@@ -232,7 +232,7 @@ impl Errand {
         };
         match (pace, self) {
             (Some(pace), _) => {
-                let took = crate::ui::duration(pace.served.saturating_duration_since(since));
+                let took = crate::quantity::duration(pace.served.saturating_duration_since(since));
                 Some(format!("{what} in {took} ({pace})"))
             }
             (None, Self::Save(_)) => None,

@@ -10,8 +10,9 @@ use crate::engine::Engine;
 use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
 use crate::images::{self, BUNDLE_DIRECTORY, Loaded, Saved, Sources};
+use crate::quantity::bytes;
 use crate::stack::ImageReference;
-use crate::ui::{Answer, Cell, Style, Table, bytes};
+use crate::ui::{Answer, Cell, Style, Table};
 
 #[derive(Debug, Serialize)]
 struct AllSaved {

@@ -118,7 +118,7 @@ impl Answer for Listing {
             table.row([
                 Cell::plain(row.image.as_str()),
                 Cell::new(role, row.state),
-                Cell::plain(row.size.map(crate::ui::bytes).unwrap_or_default()),
+                Cell::plain(row.size.map(crate::quantity::bytes).unwrap_or_default()),
                 Cell::plain(row.id.as_deref().unwrap_or("")),
                 Cell::plain(&row.source),
             ]);

@@ -11,8 +11,9 @@ use crate::failure::{Code, Failure};
 use crate::images::{self, Compiler, Release, Released};
 use crate::limits;
 use crate::process::Program;
+use crate::quantity::bytes;
 use crate::stack::ImageReference;
-use crate::ui::{Answer, Cell, Style, Table, bytes};
+use crate::ui::{Answer, Cell, Style, Table};
 
 /// Builds the image and checks its size.
 ///

@@ -12,9 +12,9 @@ use crate::failure::{Code, Failure};
 use crate::images::layers;
 use crate::limits;
 use crate::process::Program;
+use crate::quantity::bytes;
 use crate::scan::{bill, image};
 use crate::session::Session;
-use crate::ui::bytes;
 
 /// How much of each file of an image is searched for secrets: the service's program whole.
 const SEARCHED: u64 = 64 << 20;

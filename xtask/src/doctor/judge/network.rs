@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::super::facts::{Facts, ImagesSeen, Reach, Tool};
 use super::super::{Check, Finding, Mend, Need, Status};
 use super::ok;
-use crate::ui;
+use crate::quantity;
 
 /// What needs images.
 const NEEDED: &[Need] = Need::ALL;
@@ -94,7 +94,7 @@ pub(super) fn clock(facts: &Facts) -> Finding {
     let worst = facts.clock.others.iter().map(|(who, time)| (skew(*time), who)).max();
     match worst {
         Some((skew, who)) if skew > SKEW => {
-            ok(Check::Clock, format!("{seen}, {} away from {who}", ui::duration(skew)), NEEDED)
+            ok(Check::Clock, format!("{seen}, {} away from {who}", quantity::duration(skew)), NEEDED)
                 .but(Status::Warning, "certificates, tokens and packages may be refused")
                 .mended_by(commands, None)
         }

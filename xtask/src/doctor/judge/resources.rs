@@ -3,7 +3,7 @@
 use super::super::facts::{DiskUse, Facts, PortState};
 use super::super::{Check, Finding, Need, Status};
 use super::ok;
-use crate::ui;
+use crate::quantity;
 
 const GB: u64 = 1_000_000_000;
 
@@ -32,14 +32,14 @@ pub(super) fn disks(facts: &Facts) -> Vec<Finding> {
             DiskUse::Engine => (Check::EngineDisk, ENGINE_DISK_LEAST, ENGINE_DISK_GOOD),
             DiskUse::Build => (Check::BuildDisk, BUILD_DISK_LEAST, BUILD_DISK_GOOD),
         };
-        let seen = format!("{} free at {}", ui::bytes(disk.free), disk.path.display());
+        let seen = format!("{} free at {}", quantity::bytes(disk.free), disk.path.display());
         let finding = ok(check, seen, Need::ALL);
         let (status, meaning) = match disk.free {
             free if free >= good => return finding,
             free if free >= least => {
-                (Status::Warning, format!("below {} it will be full soon", ui::bytes(good)))
+                (Status::Warning, format!("below {} it will be full soon", quantity::bytes(good)))
             }
-            _ => (Status::Missing, format!("at least {} are needed", ui::bytes(least))),
+            _ => (Status::Missing, format!("at least {} are needed", quantity::bytes(least))),
         };
         let command = match disk.used_for {
             DiskUse::Engine => "docker system prune    # removes what no container uses",
@@ -53,15 +53,16 @@ pub(super) fn disks(facts: &Facts) -> Vec<Finding> {
 pub(super) fn memory(facts: &Facts) -> Option<Finding> {
     let memory = facts.memory?;
     let available =
-        memory.available.map(|bytes| format!(", {} available", ui::bytes(bytes))).unwrap_or_default();
-    let finding = ok(Check::Memory, format!("{}{available}", ui::bytes(memory.total)), Need::ALL);
+        memory.available.map(|bytes| format!(", {} available", quantity::bytes(bytes))).unwrap_or_default();
+    let finding = ok(Check::Memory, format!("{}{available}", quantity::bytes(memory.total)), Need::ALL);
     let more =
         "give the machine, or the engine's virtual machine (Docker Desktop: Settings, Resources), more";
     let finding = if memory.total < MEMORY_LEAST {
-        let meaning = format!("at least {} are needed", ui::bytes(MEMORY_LEAST));
+        let meaning = format!("at least {} are needed", quantity::bytes(MEMORY_LEAST));
         finding.but(Status::Missing, meaning).mended_by(vec![more.to_owned()], None)
     } else if memory.total < MEMORY_GOOD {
-        let meaning = format!("below {} a cluster and the stack do not fit together", ui::bytes(MEMORY_GOOD));
+        let meaning =
+            format!("below {} a cluster and the stack do not fit together", quantity::bytes(MEMORY_GOOD));
         finding.but(Status::Warning, meaning).mended_by(vec![more.to_owned()], None)
     } else if memory.available.is_some_and(|bytes| bytes < MEMORY_AVAILABLE) {
         let meaning = "so little is free that a compiler or a database may be killed";

@@ -1,11 +1,11 @@
-//! How long it took until what a plan asks for served, part by part: a pure look at what was done when.
+//! How long it took until what a plan asks for served, part by part.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::execute::Report;
 use crate::plan::{Action, Plan};
-use crate::ui::duration;
+use crate::quantity::duration;
 
 /// The parts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Which lines of a log tell why a program ended: a pure choice.
+//! Which lines of a log tell why a program ended.
 
 use crate::limits;
 
