@@ -38,13 +38,15 @@ const fn company(stage: Stage) -> Company {
     }
 }
 
-/// The stages whose results another one works on.
+/// The stages that must have passed before another one may begin, as far as they are run at all. What leaves this machine,
+/// or replaces what serves, waits for every check: a version that was published stays published.
 const fn needs(stage: Stage) -> &'static [Stage] {
+    use Stage::{Build, Coverage, Deploy, Lint, Push, Security, Stack, Test};
     match stage {
-        Stage::Push => &[Stage::Build],
+        Push => &[Build, Lint, Security, Test, Coverage, Stack],
         // What was pushed is what is deployed.
-        Stage::Deploy => &[Stage::Build, Stage::Push],
-        Stage::Verify => &[Stage::Deploy],
+        Deploy => &[Build, Push, Lint, Security, Test, Coverage, Stack],
+        Stage::Verify => &[Deploy],
         _ => &[],
     }
 }
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn stages_begin_as_soon_as_they_may() {
-        let table: [(&[Stage], &[Stage], &str); 9] = [
+        let table: [(&[Stage], &[Stage], &str); 11] = [
             (&[], &[], ""),
             (&[Lint], &[], "Lint"),
             (&[Verify, Lint, Lint], &[], "Lint | Verify"),
@@ -168,6 +170,8 @@ mod tests {
             (&[Build, Push, Deploy, Verify], &[Push], "Build | Push | -Deploy (Push) -Verify (Deploy)"),
             (&[Deploy, Verify], &[Deploy], "Deploy | -Verify (Deploy)"),
             (&[Lint, Test], &[Lint], "Lint | Test"),
+            (&[Test, Push], &[Test], "Test | -Push (Test)"),
+            (&[Security, Build, Deploy], &[Security], "Security Build | -Deploy (Security)"),
         ];
         for (stages, failing, expected) in table {
             assert_eq!(told(stages, failing), expected, "{stages:?}, {failing:?} failing");
