@@ -105,6 +105,9 @@ pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure
             .hint("`cargo xtask image build` builds it")
     })?;
     judge(&local, &image, revision.as_deref(), arguments.allow_dirty)?;
+    if arguments.tags.is_empty() {
+        judge_architecture(&local, &image.architecture, session.engine.architecture().await?)?;
+    }
     let mut tags =
         if arguments.tags.is_empty() { identity::tags(revision.as_deref()) } else { arguments.tags.clone() };
     tags.extend(arguments.latest.then(|| "latest".to_owned()));
@@ -181,6 +184,18 @@ fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: 
         return Err(refuse(format!("it is too large: {is}, at most {most}")));
     }
     Ok(())
+}
+
+/// A version's tag names one image, for the machines that the engine's is like: one for others needs a tag of its own.
+fn judge_architecture(local: &str, images: &str, engines: &str) -> Result<(), Failure> {
+    if images.is_empty() || images == engines {
+        return Ok(());
+    }
+    let version = identity::VERSION;
+    let message = format!("cannot push {local}: it is for {images}, and this engine's machine is {engines}");
+    Err(Failure::new(Code::ChecksFailed, message).hint(format!(
+        "`--tag {version}-{images}` gives it a tag of its own; `cargo xtask image build` builds for {engines}"
+    )))
 }
 
 /// Asks before anything is pushed whether a tag has another image there: who relies on a version must not get another one.
@@ -304,6 +319,13 @@ mod tests {
         assert_eq!(named(&["0123", version]), format!("host:5000/team/app:{version}@sha256:ab"));
         assert_eq!(named(&["own"]), "host:5000/team/app:own@sha256:ab");
         assert_eq!(named(&[]), "host:5000/team/app@sha256:ab");
+    }
+
+    #[test]
+    fn a_version_is_for_machines_like_this_one() {
+        assert_eq!(judge_architecture("app:1", "amd64", "amd64"), Ok(()));
+        let refused = judge_architecture("app:1", "arm64", "amd64").expect_err("for other machines");
+        assert!(refused.hint.is_some_and(|hint| hint.contains("-arm64")), "{}", refused.message);
     }
 
     #[test]

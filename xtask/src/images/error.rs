@@ -75,6 +75,11 @@ pub enum ImageError {
         /// What each source said.
         reasons: Vec<String>,
     },
+    /// The engine passes no question on to a registry (Podman).
+    #[error(
+        "cannot tell what {0} is in its registry: this engine passes no question on; `push --overwrite` does not ask"
+    )]
+    Unasked(ImageReference),
     /// A source was used and the image is still not there.
     #[error("{source_name} was to bring image {reference}, and it did not")]
     NotBrought {

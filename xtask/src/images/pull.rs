@@ -64,7 +64,12 @@ pub async fn published(
         again(reporter, async || engine.registry_image(name.as_str(), credentials.as_ref()).await).await;
     match asked {
         Ok(digest) => Ok(Some(digest)),
-        Err(ImageError::Engine(error)) if is_final(&error) => Ok(None),
+        Err(ImageError::Engine(error)) if has_nothing(&error) => Ok(None),
+        Err(ImageError::Engine(EngineError::Refused { status, message, .. }))
+            if cannot_ask(status, &message) =>
+        {
+            Err(ImageError::Unasked(reference.clone()))
+        }
         Err(error) => Err(error),
     }
 }
@@ -110,34 +115,53 @@ async fn again<T>(
     Ok(attempt().await?)
 }
 
-/// Whether trying again may help: not when the registry has answered that there is no such image or account. The
-/// engine passes a registry's answer on as text only; these are the codes of the distribution specification ("Error
-/// Codes") in the words engines use.
+/// What registries say of an image that they do not have, or not for this account. The engine passes a registry's answer
+/// on as text only; these are the codes of the distribution specification ("Error Codes") in the words engines use.
+const NOTHING: [&str; 8] = [
+    "not found",
+    "manifest unknown",
+    "name unknown",
+    "does not exist",
+    "unauthorized",
+    "denied",
+    "no basic auth",
+    "authentication required",
+];
+
+/// Whether trying again may help: not when the registry has answered that there is no such image or account.
 fn may_pass(error: &EngineError) -> bool {
     match error {
-        EngineError::Refused { message, .. } => {
-            !is_final(error) && !message.to_ascii_lowercase().contains("no such host")
+        EngineError::Refused { status, message, .. } => {
+            let message = message.to_ascii_lowercase();
+            let for_good = ["no such host", "no matching manifest"];
+            let is_final = (400..500).contains(status) || contains(&message, &NOTHING);
+            is_limited(*status, &message) || !(is_final || contains(&message, &for_good))
         }
         EngineError::Broken { .. } => true,
         _ => false,
     }
 }
 
-/// Whether the registry has answered that there is no such image, or nothing for this account.
-fn is_final(error: &EngineError) -> bool {
+/// Whether the registry has answered that it has nothing under this name. An answer that does not say so is none: what is
+/// there must not be taken for absent.
+fn has_nothing(error: &EngineError) -> bool {
     let EngineError::Refused { status, message, .. } = error else { return false };
-    let message = message.to_ascii_lowercase();
-    let final_words = [
-        "not found",
-        "manifest unknown",
-        "name unknown",
-        "unauthorized",
-        "denied",
-        "no basic auth",
-        "authentication required",
-        "no matching manifest",
-    ];
-    (400..500).contains(status) || final_words.iter().any(|words| message.contains(words))
+    let lower = message.to_ascii_lowercase();
+    !is_limited(*status, &lower) && !cannot_ask(*status, message) && contains(&lower, &NOTHING)
+}
+
+/// Whether a registry has had enough of this account for a while.
+fn is_limited(status: u16, message: &str) -> bool {
+    matches!(status, 408 | 429) || contains(message, &["toomanyrequests", "too many requests", "rate limit"])
+}
+
+/// Whether an engine's answer means that it passes no question on to a registry (Podman).
+pub(super) fn cannot_ask(status: u16, message: &str) -> bool {
+    status == 404 && matches!(message.trim(), "" | "Not Found" | "404 page not found" | "page not found")
+}
+
+fn contains(message: &str, words: &[&str]) -> bool {
+    words.iter().any(|words| message.contains(words))
 }
 
 /// The progress of all layers, added up.
@@ -194,23 +218,33 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
+    fn what_may_pass_is_tried_again_and_only_a_clear_answer_says_that_nothing_is_there() {
         let refused = |status, message: &str| EngineError::Refused {
             verb: "pull",
             object: "image x".to_owned(),
             status,
             message: message.to_owned(),
         };
+        // Whether it is tried again, and whether it says that nothing is there.
         let table = [
-            (refused(404, "manifest for x not found: manifest unknown: manifest unknown"), false),
-            (refused(500, "Get \"https://r/v2/\": no basic auth credentials"), false),
-            (refused(500, "unauthorized: authentication required"), false),
-            (refused(500, "Get \"https://r/v2/\": net/http: TLS handshake timeout"), true),
-            (refused(500, "received unexpected HTTP status: 503 Service Unavailable"), true),
-            (refused(500, "unexpected EOF"), true),
+            (refused(404, "manifest for x not found: manifest unknown: manifest unknown"), false, true),
+            (refused(500, "Get \"https://r/v2/\": no basic auth credentials"), false, true),
+            (refused(500, "unauthorized: authentication required"), false, true),
+            (refused(403, "denied: requested access to the resource is denied"), false, true),
+            (refused(404, "name unknown: The repository does not exist in the registry"), false, true),
+            (refused(404, "failed to resolve reference \"r/x:1\": r/x:1: not found"), false, true),
+            (refused(404, "Not Found"), false, false),
+            (refused(404, ""), false, false),
+            (refused(400, "invalid reference format"), false, false),
+            (refused(429, "toomanyrequests: unauthorized: you have reached your limit"), true, false),
+            (refused(500, "toomanyrequests: You have reached your pull rate limit"), true, false),
+            (refused(500, "Get \"https://r/v2/\": net/http: TLS handshake timeout"), true, false),
+            (refused(500, "received unexpected HTTP status: 503 Service Unavailable"), true, false),
+            (refused(500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host"), false, false),
+            (refused(500, "unexpected EOF"), true, false),
         ];
-        for (error, expected) in table {
-            assert_eq!(may_pass(&error), expected, "{error}");
+        for (error, again, nothing) in table {
+            assert_eq!((may_pass(&error), has_nothing(&error)), (again, nothing), "{error}");
         }
     }
 }

@@ -7,6 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::credentials::credentials;
 use super::dockerfile;
+use super::pull::cannot_ask;
 use super::recipe::Recipe;
 use super::reference::Parts;
 use super::{Availability, Catalogue, ImageError, Source, bundle, labels};
@@ -248,11 +249,7 @@ async fn ask_registry(engine: &Engine, image: &ImageReference) -> Result<(), Str
     let credentials = credentials(image).await.map_err(|error| error.to_string())?;
     match engine.registry_image(image.with_tag().as_str(), credentials.as_ref()).await {
         Ok(_) => Ok(()),
-        Err(EngineError::Refused { status: 404, message, .. })
-            if matches!(message.trim(), "" | "Not Found" | "404 page not found" | "page not found") =>
-        {
-            Ok(())
-        }
+        Err(EngineError::Refused { status, message, .. }) if cannot_ask(status, &message) => Ok(()),
         Err(EngineError::Refused { message, .. }) => Err(message),
         Err(EngineError::Silent { limit, .. }) => Err(format!("no answer within {} s", limit.as_secs())),
         Err(error) => Err(error.to_string()),
