@@ -162,22 +162,22 @@ impl Program {
     pub async fn run(&self, mut on_line: impl FnMut(Stream, &str)) -> Result<(), ProcessError> {
         let mut child = self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())?;
         let mut stderr_lines = Vec::new();
-        let mut stdout = lines(child.stdout.take());
-        let mut stderr = lines(child.stderr.take());
+        let mut stdout = Lines::of(child.stdout.take());
+        let mut stderr = Lines::of(child.stderr.take());
         let (mut stdout_open, mut stderr_open) = (true, true);
         let work = async {
             while stdout_open || stderr_open {
                 tokio::select! {
-                    line = stdout.next_line(), if stdout_open => match line {
-                        Ok(Some(line)) => on_line(Stream::Stdout, &line),
-                        _ => stdout_open = false,
+                    line = stdout.next(), if stdout_open => match line? {
+                        Some(line) => on_line(Stream::Stdout, &line),
+                        None => stdout_open = false,
                     },
-                    line = stderr.next_line(), if stderr_open => match line {
-                        Ok(Some(line)) => {
+                    line = stderr.next(), if stderr_open => match line? {
+                        Some(line) => {
                             on_line(Stream::Stderr, &line);
                             stderr_lines.push(line);
                         }
-                        _ => stderr_open = false,
+                        None => stderr_open = false,
                     },
                 }
             }
@@ -207,6 +207,23 @@ impl Program {
         })
         .await?;
         Ok(output)
+    }
+
+    /// Runs it and returns the bytes that it wrote to standard output.
+    ///
+    /// # Errors
+    /// As for [`Program::run`].
+    pub async fn bytes(&self) -> Result<Vec<u8>, ProcessError> {
+        let work = self.stream()?.wait_with_output();
+        let output = tokio::time::timeout(self.limit, work)
+            .await
+            .map_err(|_| ProcessError::TimedOut { program: self.short(), limit: self.limit })?
+            .map_err(|source| ProcessError::Io { program: self.short(), source })?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+        Err(ProcessError::Failed { program: self.line(), status: output.status, stderr })
     }
 
     /// Runs it with this program's own terminal and returns its status: for programs a person talks to.
@@ -401,8 +418,27 @@ pub fn is_running(process: u32) -> bool {
     }
 }
 
-fn lines<R: AsyncRead + Unpin>(stream: Option<R>) -> tokio::io::Lines<BufReader<R>> {
-    BufReader::new(stream.expect("the stream was asked for as a pipe")).lines()
+/// What a program writes, line by line. What is no UTF-8 becomes U+FFFD: a name in another encoding is no end.
+struct Lines<R> {
+    reader: BufReader<R>,
+    /// The bytes of a line whose end has not come yet; they stay when a wait for them is given up.
+    line: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    fn of(stream: Option<R>) -> Self {
+        Self { reader: BufReader::new(stream.expect("the stream was asked for as a pipe")), line: Vec::new() }
+    }
+
+    async fn next(&mut self) -> std::io::Result<Option<String>> {
+        if self.reader.read_until(b'\n', &mut self.line).await? == 0 && self.line.is_empty() {
+            return Ok(None);
+        }
+        let line = std::mem::take(&mut self.line);
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Ok(Some(String::from_utf8_lossy(line).into_owned()))
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -413,11 +449,11 @@ mod tests {
     async fn what_a_program_has_started_ends_with_it() {
         let script = "sleep 3600 & echo started; wait";
         let mut running = Program::new("sh", BRIEF).args(["-c", script]).stream().expect("a shell");
-        let mut said = lines(running.stdout.take());
-        assert_eq!(said.next_line().await.expect("it speaks").as_deref(), Some("started"));
+        let mut said = Lines::of(running.stdout.take());
+        assert_eq!(said.next().await.expect("it speaks").as_deref(), Some("started"));
         drop(running);
         // The pipe closes when the last process that holds it has ended.
-        let closed = tokio::time::timeout(BRIEF, said.next_line()).await.expect("both end at once");
+        let closed = tokio::time::timeout(BRIEF, said.next()).await.expect("both end at once");
         assert_eq!(closed.expect("it can be read"), None);
     }
 
@@ -427,6 +463,17 @@ mod tests {
         let output = Program::new("sh", BRIEF).args(["-c", script]).output().await.expect("a shell");
         let left = rustix::process::Pid::from_raw(output.trim().parse().expect("a number")).expect("not 0");
         rustix::process::kill_process(left, rustix::process::Signal::KILL).expect("it still runs");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_utf8_is_no_end() {
+        let script = r"printf 'a\nb\374\nc\r\nd'";
+        let program = Program::new("sh", BRIEF).args(["-c", script]);
+        assert_eq!(program.output().await.expect("a shell"), "a\nb\u{fffd}\nc\nd\n");
+        assert_eq!(program.bytes().await.expect("a shell"), b"a\nb\xfc\nc\r\nd");
+        let failing = Program::new("sh", BRIEF).args(["-c", "echo why >&2; exit 3"]).bytes().await;
+        let Err(ProcessError::Failed { stderr, .. }) = failing else { panic!("{failing:?}") };
+        assert_eq!(stderr, ["why"]);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::pipeline;
 use crate::process::{ProcessError, Program};
+use crate::project::known_files;
 use crate::session::Session;
 use crate::stack::ServiceName;
 
@@ -173,22 +174,18 @@ async fn files(
     program: Option<(&str, &str)>,
 ) -> Result<Done, Failure> {
     let root = context.project.root();
-    let list = Program::new("git", crate::limits::CHECK)
-        .args(["-c", "core.quotePath=false", "ls-files", "--cached", "--others", "--exclude-standard"])
-        .directory(root)
-        .output()
-        .await
-        .map_err(|error| Failure::new(Code::ProgramMissing, format!("cannot list the files: {error}")))?;
-    let of_kind = |path: &&str| Kind::of(path).is_some_and(|kind| kinds.contains(&kind));
-    // One that git knows and that was removed is none.
-    let paths: Vec<&str> = list.lines().filter(of_kind).filter(|path| root.join(path).is_file()).collect();
+    let of_kind = |name: &str| Kind::of(name).is_some_and(|kind| kinds.contains(&kind));
+    let mut files = known_files(root).await?;
+    files.retain(|file| of_kind(&file.name));
     let mut found = Vec::new();
-    for path in &paths {
-        match std::fs::read_to_string(root.join(path)) {
-            Ok(text) => found.extend(check(&text).into_iter().map(|fault| fault.of(path))),
-            Err(error) => found.push(format!("{path}: cannot be read: {error}")),
+    for file in &files {
+        match std::fs::read_to_string(&file.path) {
+            Ok(text) => found.extend(check(&text).into_iter().map(|fault| fault.of(&file.name))),
+            Err(error) => found.push(format!("{}: cannot be read: {error}", file.name)),
         }
     }
+    let paths: Vec<&std::path::Path> =
+        files.iter().filter_map(|file| file.path.strip_prefix(root).ok()).collect();
     let mut not_run = None;
     // Without files it would look for some by itself.
     if let Some((program, option)) = program.filter(|_| !paths.is_empty()) {

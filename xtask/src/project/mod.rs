@@ -5,6 +5,7 @@
 mod environment;
 mod file_lock;
 mod kept_log;
+mod known_files;
 mod lock;
 mod migrations;
 mod mounted_files;
@@ -20,6 +21,7 @@ pub use environment::{
     read as read_env_file,
 };
 pub use kept_log::keep_log;
+pub use known_files::{KnownFile, known_files};
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock};
 pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, digest_repeats, is_editors_own};

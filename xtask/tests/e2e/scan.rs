@@ -1,5 +1,6 @@
 //! `scan`: a planted fault of each kind is found and named; what could not be looked at is said, and fails the pipeline.
 
+use std::os::unix::ffi::OsStringExt as _;
 use std::process::Command;
 
 use crate::checkout::Checkout;
@@ -67,6 +68,11 @@ fn a_secret_in_a_file_that_is_not_all_utf8_is_found() {
     std::fs::write(checkout.root().join("access"), latin).expect("a file of the checkout");
     let run = checkout.run(&["scan", "secrets"]).expect(5);
     assert!(run.stderr().contains("access:2: holds a token of GitHub"), "{}", run.stderr());
+    // Nor does a name in another encoding hide its file, or those that come after it.
+    let name = std::ffi::OsString::from_vec(b"acc\xe8s".to_vec());
+    std::fs::rename(checkout.root().join("access"), checkout.root().join(name)).expect("a file");
+    let run = checkout.run(&["scan", "secrets"]).expect(5);
+    assert!(run.stderr().contains("acc\u{fffd}s:2: holds a token of GitHub"), "{}", run.stderr());
 }
 
 #[test]
@@ -133,6 +139,27 @@ fn a_secret_that_was_removed_is_found_in_the_history_and_can_be_allowed() {
     checkout
         .write("secrets.allow", &prints.iter().map(|print| format!("{print} revoked\n")).collect::<String>());
     checkout.run(&["scan", "history"]).expect(0);
+}
+
+#[test]
+fn a_history_that_cannot_be_read_to_its_end_is_not_said_to_be_clean() {
+    let checkout = known_to_git("scan-damaged");
+    checkout.write("notes/access", "of the registry: ask\n");
+    git(&checkout, &["add", "."]);
+    git(&checkout, &["commit", "--quiet", "-m", "add"]);
+    checkout.run(&["scan", "history"]).expect(0);
+    let id =
+        Command::new("git").args(["rev-parse", "HEAD:notes/access"]).current_dir(checkout.root()).output();
+    let id = String::from_utf8(id.expect("git").stdout).expect("an identifier");
+    let object = checkout.root().join(".git/objects").join(&id[..2]).join(id[2..].trim());
+    std::fs::remove_file(&object).expect("it is loose");
+    std::fs::write(&object, "damaged").expect("its directory is there");
+    let run = checkout.run(&["scan", "history"]).expect(3);
+    assert!(
+        run.stderr().contains("cannot read the repository's history: git showed 5 of 6 objects"),
+        "{}",
+        run.stderr()
+    );
 }
 
 #[test]

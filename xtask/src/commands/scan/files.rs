@@ -8,7 +8,7 @@ use crate::commands::Context;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::process::{ProcessError, Program};
-use crate::project::Project;
+use crate::project::{Project, known_files};
 use crate::scan::dockerfile::{Purpose, dockerfile};
 use crate::scan::secrets::{self, Allowed, Rules};
 use crate::scan::{Finding, manifests};
@@ -21,21 +21,16 @@ const FOREIGN: [&str; 2] = ["k8s/metrics-server/", "k8s/local-path/"];
 /// of their own.
 const OTHERS: [&str; 4] = ["advisories", "bench", "coverage", "trivy"];
 
-/// The files that git knows or would take, below a directory.
-async fn files(context: &Context, below: &str) -> Result<Vec<(String, String)>, Failure> {
-    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", below];
-    let program = Program::new("git", QUESTION).args(arguments).directory(context.project.root());
-    let list = program.output().await.map_err(|error| {
-        Failure::new(Code::ProgramMissing, format!("cannot list the repository's files: {error}"))
-            .hint("the scan looks at what git knows")
-    })?;
-    let paths = list.split('\0').map(|path| path.trim_end_matches('\n')).filter(|path| !path.is_empty());
-    // A file that was removed and not committed yet is none. One that is not all UTF-8 can hold a secret as any other.
-    let read = |path: &str| {
-        let raw = std::fs::read(context.project.root().join(path)).ok()?;
-        Some((path.to_owned(), String::from_utf8_lossy(&raw).into_owned()))
-    };
-    Ok(paths.filter_map(read).collect())
+/// The files that git knows or would take, each with its text. One that is not all UTF-8 can hold a secret as any other.
+async fn files(context: &Context) -> Result<Vec<(String, String)>, Failure> {
+    let mut files = Vec::new();
+    for file in known_files(context.project.root()).await? {
+        let raw = std::fs::read(&file.path).map_err(|error| {
+            Failure::new(Code::ProjectInvalid, format!("cannot read {}: {error}", file.name))
+        })?;
+        files.push((file.name, String::from_utf8_lossy(&raw).into_owned()));
+    }
+    Ok(files)
 }
 
 /// What secrets are searched by: what is allowed, and the secrets of this checkout.
@@ -57,7 +52,7 @@ pub(super) fn rules(project: &Project) -> Result<Rules, Failure> {
 
 pub(super) async fn secrets(context: &Context) -> Result<Verdict, Failure> {
     let rules = rules(&context.project)?;
-    let files = files(context, ".").await?;
+    let files = files(context).await?;
     let found: Vec<Finding> =
         files.iter().flat_map(|(path, text)| secrets::secrets(path, text, &rules)).collect();
     Ok(verdict(&found, format!("{} files", files.len())))
@@ -92,7 +87,7 @@ fn gather(directory: &Path, paths: &mut Vec<PathBuf>) {
 }
 
 pub(super) async fn dockerfiles(context: &Context) -> Result<Verdict, Failure> {
-    let mut files = files(context, ".").await?;
+    let mut files = files(context).await?;
     files.retain(|(path, _)| Kind::of(path) == Some(Kind::Dockerfile));
     let purpose = |path: &str| if path.starts_with("compose/") { Purpose::Recipe } else { Purpose::Release };
     let found: Vec<Finding> =
@@ -102,7 +97,7 @@ pub(super) async fn dockerfiles(context: &Context) -> Result<Verdict, Failure> {
 
 /// Holds the manifests to the rules, as they are written and as each kustomization makes them.
 pub(super) async fn manifests(context: &Context) -> Result<Verdict, Failure> {
-    let mut files = files(context, ".").await?;
+    let mut files = files(context).await?;
     files.retain(|(path, _)| {
         let is_read = [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end));
         let is_kustomization = directory_of_kustomization(path).is_some();

@@ -108,7 +108,7 @@ async fn search(
     let mut output = BufReader::new(running.stdout.take().expect("it was asked for as a pipe"));
     let failed =
         |error: std::io::Error| Failure::new(Code::Internal, format!("cannot read git's objects: {error}"));
-    let (mut found, mut looked_at, mut long) = (Found::new(), 0, 0);
+    let (mut found, mut looked_at, mut long, mut met) = (Found::new(), 0, 0, 0);
     let (mut batch, mut held) = (Vec::new(), 0);
     let mut header = String::new();
     loop {
@@ -121,6 +121,7 @@ async fn search(
         let size: usize = size.parse().map_err(|error| failed(std::io::Error::other(error)))?;
         let mut bytes = vec![0; size + 1];
         output.read_exact(&mut bytes).await.map_err(failed)?;
+        met += usize::from(reachable.contains_key(id));
         let path = reachable.get(id).filter(|_| kind != "tree" && !present.contains(id));
         let Some(path) = path else { continue };
         if size > limits::HISTORY_OBJECT {
@@ -138,6 +139,19 @@ async fn search(
         }
     }
     judge(batch, &rules, &mut found).await;
+    // What it has not shown, because it was killed or an object is damaged, was not searched.
+    let ended = running.wait_with_output().await.map_err(failed)?;
+    if !ended.status.success() || met < reachable.len() {
+        let said = String::from_utf8_lossy(&ended.stderr).lines().map(str::to_owned).collect::<Vec<_>>();
+        let message = format!(
+            "cannot read the repository's history: git showed {met} of {} objects ({})",
+            reachable.len(),
+            ended.status
+        );
+        return Err(Failure::new(Code::ProjectInvalid, message)
+            .details(said)
+            .hint("`git fsck` tells what is damaged"));
+    }
     Ok((found, looked_at, long))
 }
 
