@@ -127,6 +127,7 @@ impl Place<'_> {
             Some(known) if comparison.release.is_empty() => known.number,
             _ => revision::next(&revisions),
         };
+        let proven = known.is_some_and(|known| known.number == number && known.state == State::Deployed);
         let applied = self.apply(release, &store, &revisions, number, &comparison).await;
         let ended = match applied {
             Ok(()) => self.see_it_serve(release).await,
@@ -140,10 +141,16 @@ impl Place<'_> {
                 Ok((workloads, changed))
             }
             Err((cause, problems)) => {
-                let shown = evidence(self.cluster, &problems).await;
+                let cause = cause.details(evidence(self.cluster, &problems).await);
+                if proven {
+                    // It went well before, and this run has changed nothing of it: what fails now is no fault of the
+                    // revision, and one before it would fare no better.
+                    return Err(cause);
+                }
                 // Whatever comes of the rest: this one is not to be built upon.
-                store.end(number, State::Failed).await?;
-                Err(self.put_back(cause.details(shown), number, &revisions).await)
+                let marked = store.end(number, State::Failed).await;
+                let cause = cause.details(marked.err().map(|error| error.to_string()));
+                Err(self.put_back(cause, number, &revisions).await)
             }
         }
     }

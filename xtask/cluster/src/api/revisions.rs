@@ -65,14 +65,17 @@ impl Revisions {
         created.map(drop).map_err(|error| refused("keep", format!("revision {number}"), &error))
     }
 
-    /// Notes how a deployment went.
+    /// Notes how a deployment went. One that failed before it began is not there, and need not be noted.
     ///
     /// # Errors
     /// When the API server refuses.
     pub async fn end(&self, number: u64, state: State) -> Result<(), Failure> {
         let patch = Patch::Merge(json!({"data": {STATE_KEY: state.as_str()}}));
         let ended = self.api.patch(&revision::name(number), &PatchParams::default(), &patch).await;
-        ended.map(drop).map_err(|error| refused("mark", format!("revision {number}"), &error))
+        match ended {
+            Err(kube::Error::Api(status)) if status.code == 404 && state == State::Failed => Ok(()),
+            ended => ended.map(drop).map_err(|error| refused("mark", format!("revision {number}"), &error)),
+        }
     }
 
     /// Forgets those that need not be kept.

@@ -52,9 +52,11 @@ pub(crate) fn a_named_cluster_gets_no_fault(site: &mut Site) {
     site.run(&["verify", "--context", "no-such-context"]).expect(2).says(&[&context]);
 }
 
-/// A smoke test that fails turns it red, and so does a cluster that is not as it was deployed. No fault is planted then.
+/// A smoke test that fails turns it red, and so does a cluster that is not as it was deployed. No fault is planted then, and
+/// a deployment that changes nothing does not hold it against the revision that went well before.
 pub(crate) fn what_is_wrong_is_seen(site: &mut Site) {
     site.deployed();
+    let before = revisions(site);
     let rename = |site: &Site, from: &str, to: &str| {
         let psql = format!(
             "PGPASSWORD=\"$POSTGRES_PASSWORD\" psql -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\" -c 'ALTER TABLE {from} RENAME TO {to}'"
@@ -63,8 +65,11 @@ pub(crate) fn what_is_wrong_is_seen(site: &mut Site) {
     };
     rename(site, "items", "items_hidden");
     let wrong = site.run(&["verify"]);
+    let unchanged = site.run_here(&["deploy-kind"]);
     // Whatever is said: the table is back before anything is judged.
     rename(site, "items_hidden", "items");
+    unchanged.expect(6).says(&["error[not-healthy]", "smoke test: "]).does_not_say(&["put back"]);
+    assert_eq!(revisions(site), before);
     wrong.expect(6).says(&["error[not-healthy]", "smoke test: "]).does_not_say(&["apply revision"]);
 
     site.kubectl(&["scale", "deployment", "prometheus", "--replicas", "0"]);
