@@ -37,7 +37,7 @@ type Story = (&'static str, fn(&mut Site));
 type Shared = Arc<Mutex<Option<Site>>>;
 
 fn stories(site: &Shared) -> Vec<Trial> {
-    let all: [Story; 17] = [
+    let all: [Story; 18] = [
         ("from_nothing", stories::birth::from_nothing),
         ("a_second_run_changes_nothing", stories::birth::a_second_run_changes_nothing),
         ("prometheus_sees_the_stores", stories::birth::prometheus_sees_the_stores),
@@ -47,6 +47,7 @@ fn stories(site: &Shared) -> Vec<Trial> {
         ("bad_images_are_rolled_back", stories::rollouts::bad_images_are_rolled_back),
         ("rollback_goes_back_and_forth", stories::rollouts::rollback_goes_back_and_forth),
         ("deploy_by_context", stories::rollouts::deploy_by_context),
+        ("productions_manifests_are_accepted", stories::production::manifests_are_accepted),
         ("verify_tries_and_proves", stories::verified::verify_tries_and_proves),
         ("verify_on_a_named_cluster_plants_nothing", stories::verified::a_named_cluster_gets_no_fault),
         ("verify_sees_what_is_wrong", stories::verified::what_is_wrong_is_seen),

@@ -3,9 +3,10 @@
 //!
 //! Must not: touch a cluster or an image of another name.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -193,6 +194,19 @@ impl Site {
         docker.args(["exec", &self.node(), "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"]);
         docker.args(["--namespace", "hello"]).args(arguments);
         docker
+    }
+
+    /// Hands objects to the cluster's own kubectl; what it said, and whether it took them.
+    pub(crate) fn apply(&self, options: &[&str], objects: &str) -> (bool, String) {
+        let mut docker = Command::new("docker");
+        docker.args(["exec", "--interactive", &self.node(), "kubectl"]);
+        docker.args(["--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "--filename", "-"]).args(options);
+        docker.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = docker.spawn().expect("docker starts");
+        running.stdin.take().expect("a pipe").write_all(objects.as_bytes()).expect("it reads");
+        let output = running.wait_with_output().expect("it ends");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// What kubectl answers as JSON.

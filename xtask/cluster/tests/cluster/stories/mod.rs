@@ -3,6 +3,7 @@
 pub(crate) mod birth;
 pub(crate) mod changes;
 pub(crate) mod kills;
+pub(crate) mod production;
 pub(crate) mod rollouts;
 pub(crate) mod safety;
 pub(crate) mod scaling;

@@ -89,6 +89,31 @@ pub(crate) fn deploy_by_context(site: &mut Site) {
     let verify = ["verify", "--context", &context];
     site.run(&verify).expect(4);
     site.run_with("HOMEPORT_KUBECONFIG", &kubeconfig, &verify).expect(0).does_not_say(&["apply revision"]);
+
+    // With the rights that production's account has, and no others.
+    std::fs::write(site.copied("kubeconfig"), &kubeconfig).expect("it can be written");
+    let account = site.copied("k8s/overlays/production/account.yaml");
+    let (taken, said) = site.apply(&[], &std::fs::read_to_string(account).expect("it is in git"));
+    assert!(taken, "{said}");
+    let token = site.kubectl(&["create", "token", "deploy"]);
+    let limited = kubeconfig_with(&kubeconfig, &token);
+    let image = format!("homeport/service:{first}");
+    let deploy = ["deploy", "--context", &context, "--overlay", "k8s/overlays/named", "--image", &image];
+    site.run_with("HOMEPORT_KUBECONFIG", &limited, &deploy).expect(0).says(&["apply revision"]);
+    site.run_with("HOMEPORT_KUBECONFIG", &limited, &verify).expect(0);
+}
+
+/// A kubeconfig whose user goes by a token and by nothing else.
+fn kubeconfig_with(kubeconfig: &str, token: &str) -> String {
+    let mut lines = Vec::new();
+    for line in kubeconfig.lines() {
+        match line.split_once("client-certificate-data:") {
+            Some((indent, _)) => lines.push(format!("{indent}token: {}", token.trim())),
+            None if line.contains("client-key-data:") => {}
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 /// The kind overlay without Grafana, whose image no node may have.

@@ -42,7 +42,12 @@ pub(super) fn access(place: &str, kind: &str, document: &Value) -> Vec<Finding> 
             said.extend(
                 CLIMBING.iter().filter(|verb| has("verbs", verb)).map(|verb| format!("allows to {verb}")),
             );
+            // To make one, or to look for one by its name, is no look at what the others hold.
+            let only = |verb: &str| list(&rule["verbs"]).all(|allowed| allowed == verb);
+            let named = list(&rule["resourceNames"]).next().is_some();
+            let harmless = only("create") || (named && only("get"));
             let inside = INSIDE.iter().filter(|resource| has("resources", resource));
+            let inside = inside.filter(|resource| !(harmless && **resource == "secrets"));
             said.extend(inside.map(|resource| format!("allows access to {resource}")));
         }
     }
@@ -99,6 +104,15 @@ mod tests {
             assert_eq!(found(&text), [format!("m.yaml: {expected}")], "{text}");
         }
         assert_eq!(found(&rule.replace("KIND", "Role")), Vec::<String>::new());
+        let secrets = rule.replace("KIND", "Role").replace("[pods]", "[secrets]");
+        let named = secrets.replace("verbs", "resourceNames: [own], verbs");
+        for harmless in [&secrets.replace("[get]", "[create]"), &named] {
+            assert_eq!(found(harmless), Vec::<String>::new(), "{harmless}");
+        }
+        for harmful in [&secrets.replace("[get]", "[create, list]"), &named.replace("[get]", "[get, patch]")]
+        {
+            assert_eq!(found(harmful).len(), 1, "{harmful}");
+        }
         assert_eq!(found(binding), Vec::<String>::new());
     }
 }
