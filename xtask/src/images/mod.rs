@@ -25,7 +25,7 @@ pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};
 pub use pull::{bring, published, push};
-pub use release::{Compiler, Release, Released};
+pub use release::{Compiler, Found, Release, Released};
 pub use shelf::{ImageReport, Loaded, Saved, bundles, list, load, save};
 pub use survey::{BUNDLE_DIRECTORY, Needed, Sources, survey};
 pub use xtask_core::images::*;

@@ -58,12 +58,24 @@ pub struct Released {
     pub compiler: Compiler,
 }
 
+/// Who can compile here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The container.
+    Container,
+    /// This machine's cargo, without the Dockerfile's base: what each source of it said.
+    Host {
+        /// A line each.
+        without: Vec<String>,
+    },
+}
+
 impl Release {
     /// Who can compile here: the container when its base can be had, else the host when it is of the right kind.
     ///
     /// # Errors
     /// When neither can, as [`ImageError::NoCompiler`] with what each source of the base said.
-    pub async fn compiler(&self, engine: &Engine, sources: &Sources) -> Result<Compiler, ImageError> {
+    pub async fn compiler(&self, engine: &Engine, sources: &Sources) -> Result<Found, ImageError> {
         let needed: Vec<Needed> = dockerfile::bases(&self.dockerfile()?)
             .into_iter()
             .map(|reference| Needed { reference, recipe: None, built_here: false })
@@ -75,12 +87,12 @@ impl Release {
             }
         }
         if missing.is_empty() {
-            return Ok(Compiler::Container);
+            return Ok(Found::Container);
         }
         let architecture = engine.version().await?.architecture;
         let engines = self.platform.clone().unwrap_or_else(|| format!("linux/{architecture}"));
         if cfg!(target_os = "linux") && engines == format!("linux/{}", cargo::architecture()) {
-            return Ok(Compiler::Host);
+            return Ok(Found::Host { without: missing });
         }
         Err(ImageError::NoCompiler { platform: engines, reasons: missing })
     }

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum as _;
+
 use super::identity;
 use crate::checklist::Checklist;
 use crate::cli;
 use crate::commands::Context;
 use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
-use crate::images::{self, Compiler, Release, Released};
+use crate::images::{self, Compiler, Found, Release, Released};
 use crate::limits;
+use crate::pipeline;
 use crate::process::Program;
 use crate::quantity::bytes;
 use crate::stack::ImageReference;
 use crate::ui::{Answer, Cell, Style, Table};
+
+/// The variable that says who compiles a release where no option does.
+const COMPILER_VARIABLE: &str = "HOMEPORT_COMPILER";
 
 /// Builds the image and checks its size.
 ///
@@ -42,15 +48,21 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
             .collect(),
         labels: BTreeMap::new(),
     };
-    let compiler = match arguments.compiler {
+    let named = std::env::var(COMPILER_VARIABLE).unwrap_or_default();
+    let compiler = match chosen(arguments.compiler, &named)? {
         Some(cli::Compiler::Container) => Compiler::Container,
         Some(cli::Compiler::Host) => Compiler::Host,
-        None => release.compiler(&session.engine, &session.sources).await?,
+        None => {
+            let found = release.compiler(&session.engine, &session.sources).await?;
+            let compiler = of_itself(&found, pipeline::is_here())?;
+            if compiler == Compiler::Host {
+                let note = "the Dockerfile's base cannot be had: this machine's cargo compiles the release";
+                context.events.note(note);
+            }
+            compiler
+        }
     };
     judge_platform(compiler, arguments.platform.as_deref())?;
-    if compiler == Compiler::Host && arguments.compiler.is_none() {
-        context.events.note("the Dockerfile's base cannot be had: this machine's cargo compiles the release");
-    }
     if arguments.twice {
         can_be_repeated(compiler, release.arguments.get("REVISION").map(String::as_str))?;
     }
@@ -80,6 +92,32 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
         ));
     }
     Ok(())
+}
+
+/// Who is told to compile, by the option or else by the variable.
+fn chosen(option: Option<cli::Compiler>, variable: &str) -> Result<Option<cli::Compiler>, Failure> {
+    if option.is_some() || variable.is_empty() {
+        return Ok(option);
+    }
+    cli::Compiler::from_str(variable, true).map(Some).map_err(|_| {
+        Failure::new(Code::Usage, format!("{COMPILER_VARIABLE} is {variable:?}: it is `container` or `host`"))
+    })
+}
+
+/// Who compiles when nobody is told to. In a pipeline it is not this machine: a release must not have another compiler
+/// because a registry was slow once.
+fn of_itself(found: &Found, in_pipeline: bool) -> Result<Compiler, Failure> {
+    match found {
+        Found::Container => Ok(Compiler::Container),
+        Found::Host { without } if in_pipeline => {
+            let message =
+                "the Dockerfile's base cannot be had, and a pipeline changes no release's compiler by itself";
+            Err(Failure::new(Code::ImageUnavailable, message).details(without.iter().cloned()).hint(format!(
+                "run it again; `--compiler host` or {COMPILER_VARIABLE}=host has this machine's cargo compile releases"
+            )))
+        }
+        Found::Host { .. } => Ok(Compiler::Host),
+    }
 }
 
 /// This machine's cargo builds for this machine's processor.
@@ -137,5 +175,25 @@ impl Answer for Released {
             table.row([Cell::plain(reference), Cell::plain(bytes(self.size)), Cell::plain(&id)]);
         }
         table.lines(style, columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipeline_changes_no_compiler_by_itself() {
+        let host = Found::Host { without: vec!["registry: no answer".to_owned()] };
+        assert_eq!(of_itself(&host, false), Ok(Compiler::Host));
+        assert_eq!(of_itself(&Found::Container, true), Ok(Compiler::Container));
+        let refused = of_itself(&host, true).expect_err("nobody said so");
+        assert_eq!(refused.details, ["registry: no answer"]);
+
+        let named = |option, variable| chosen(option, variable).expect("a compiler");
+        assert_eq!(named(None, ""), None);
+        assert_eq!(named(None, "host"), Some(cli::Compiler::Host));
+        assert_eq!(named(Some(cli::Compiler::Container), "host"), Some(cli::Compiler::Container));
+        assert!(chosen(None, "gcc").expect_err("neither").message.contains("gcc"));
     }
 }
