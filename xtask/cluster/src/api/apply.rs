@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kube::Error;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, ValidationDirective};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, TypeMeta, ValidationDirective};
 use serde_json::Value;
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
@@ -125,7 +125,12 @@ impl Cluster {
     ) -> Result<Changes, Failure> {
         let mut wanted = objects.to_vec();
         wanted.sort_by_key(|object| prepare::rank(object.kind()));
-        let live = self.live(&wanted).await?;
+        let marked = match scope {
+            Some(scope) => self.marked(scope).await?,
+            None => BTreeMap::new(),
+        };
+        let gone = gone(&marked, &wanted);
+        let live = self.live(&wanted, marked).await?;
         let replicas = live.iter().filter_map(|(key, object)| {
             Some((key.clone(), object.data.pointer("/spec/replicas")?.as_i64()?))
         });
@@ -177,10 +182,7 @@ impl Cluster {
         if !conflicts.is_empty() {
             return Err(conflict(self.name(), conflicts));
         }
-        if let Some(scope) = scope {
-            let gone = self.gone(&wanted, scope).await?;
-            items.extend(gone.into_iter().map(|key| (key, Change::Remove)));
-        }
+        items.extend(gone.into_iter().map(|key| (key, Change::Remove)));
         Ok(Changes { items, wanted, force })
     }
 
@@ -260,23 +262,31 @@ impl Cluster {
         self.api(&object.key()).patch(object.name(), &parameters, &Patch::Apply(object.value())).await
     }
 
-    /// The objects as they are in the cluster, those that are there.
-    async fn live(&self, objects: &[Object]) -> Result<BTreeMap<Key, DynamicObject>, Failure> {
-        let looks = objects.iter().map(Object::key).map(|key| async move {
-            match self.api(&key).get_opt(&key.name).await {
-                Ok(live) => Ok(live.map(|live| (key, live))),
-                Err(error) => Err(refused("read", &key, &error)),
-            }
-        });
+    /// The objects as they are in the cluster, those that are there. `known` are some that have been read already.
+    async fn live(
+        &self,
+        objects: &[Object],
+        mut known: BTreeMap<Key, DynamicObject>,
+    ) -> Result<BTreeMap<Key, DynamicObject>, Failure> {
+        known.retain(|key, _| objects.iter().any(|object| object.key() == *key));
+        let unknown = objects.iter().map(Object::key).filter(|key| !known.contains_key(key));
+        let looks: Vec<_> = unknown
+            .map(|key| async move {
+                match self.api(&key).get_opt(&key.name).await {
+                    Ok(live) => Ok(live.map(|live| (key, live))),
+                    Err(error) => Err(refused("read", &key, &error)),
+                }
+            })
+            .collect();
         let found: Vec<Option<_>> =
             stream::iter(looks).buffer_unordered(limits::REQUESTS_AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        known.extend(found.into_iter().flatten());
+        Ok(known)
     }
 
-    /// What is there, marked as ours and applied by us, and is no longer wanted.
-    async fn gone(&self, wanted: &[Object], scope: &Scope) -> Result<Vec<Key>, Failure> {
-        let wanted: BTreeSet<(String, Option<String>, String)> =
-            wanted.iter().map(Object::key).map(identity).collect();
+    /// What carries our mark in the cluster, of the kinds that are pruned: one request a kind, where one an object would be
+    /// three times as many.
+    async fn marked(&self, scope: &Scope) -> Result<BTreeMap<Key, DynamicObject>, Failure> {
         let selector = ListParams::default().labels(&format!("{}={}", scope.label.0, scope.label.1));
         let lists = PRUNED.iter().map(|(api_version, kind)| {
             let kind_of = |name: String| Key {
@@ -292,18 +302,29 @@ impl Cluster {
                     Ok(list) => Ok(list
                         .items
                         .into_iter()
-                        .filter(is_applied_by_us)
-                        .filter_map(|object| Some(kind_of(object.metadata.name?)))
+                        .filter_map(|mut object| {
+                            // What every item of a list is stands once, above them.
+                            let (api_version, kind) = ((*api_version).to_owned(), (*kind).to_owned());
+                            object.types = Some(TypeMeta { api_version, kind });
+                            Some((kind_of(object.metadata.name.clone()?), object))
+                        })
                         .collect::<Vec<_>>()),
                     Err(Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
                     Err(error) => Err(refused("list", format!("{kind}s"), &error)),
                 }
             }
         });
-        let found: Vec<Vec<Key>> =
-            stream::iter(lists).buffered(limits::REQUESTS_AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().flatten().filter(|key| !wanted.contains(&identity(key.clone()))).collect())
+        let found: Vec<Vec<_>> = stream::iter(lists).buffered(limits::REQUESTS_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// Of what is marked as ours: what we have applied and is no longer wanted.
+fn gone(marked: &BTreeMap<Key, DynamicObject>, wanted: &[Object]) -> Vec<Key> {
+    let wanted: BTreeSet<(String, Option<String>, String)> =
+        wanted.iter().map(Object::key).map(identity).collect();
+    let ours = marked.iter().filter(|(_, object)| is_applied_by_us(object)).map(|(key, _)| key);
+    ours.filter(|key| !wanted.contains(&identity((*key).clone()))).cloned().collect()
 }
 
 /// A key without the API's version: the same object may be read by several.

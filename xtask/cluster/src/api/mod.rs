@@ -11,6 +11,7 @@ mod secrets;
 mod service;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
@@ -110,11 +111,11 @@ impl Cluster {
     ///
     /// # Errors
     /// When it does not answer within `limit`: what was seen.
-    pub async fn node_label(&self, label: &str, limit: Duration) -> Result<Option<String>, String> {
+    pub async fn node_labels(&self, limit: Duration) -> Result<BTreeMap<String, String>, String> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let ask = async || {
             let list = nodes.list(&ListParams::default()).await?;
-            Ok::<_, Error>(list.items.into_iter().find_map(|node| node.metadata.labels?.remove(label)))
+            Ok::<_, Error>(list.items.into_iter().filter_map(|node| node.metadata.labels).flatten().collect())
         };
         crate::steps::until(limit, limits::LOOK_PAUSE, ask).await.map_err(|error| told(&error))
     }

@@ -64,8 +64,7 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
         images::service(&session, arguments.image.as_deref(), reporter).await
     });
     let (ours, service) = tokio::join!(find, build);
-    let (ours, service) = (ours?, service?);
-    let node = ours.kind.images().await?;
+    let ((ours, node), service) = (ours?, service?);
     let (release, wanted, left_out) = prepare_release(&session, &steps, manifests, &service, &node).await?;
     let load = steps.run("load images into the node", async |reporter| {
         let service = (&service, arguments.image.as_deref());

@@ -1,6 +1,8 @@
 //! Our kind cluster as a command finds it: absent, ours and well, half made by a killed run, broken, or somebody else's. The
 //! last two are named and left alone.
 
+use std::collections::BTreeMap;
+
 use xtask::commands::Context;
 use xtask::engine::Engine;
 use xtask::event::StepReporter;
@@ -9,7 +11,7 @@ use xtask::project::{Lock, Project, lock};
 use xtask::stack::ProjectName;
 
 use crate::api::Cluster;
-use crate::kind::{DIRECTORY_LABEL, Kind, Node, OWNER_LABEL, node_image};
+use crate::kind::{DIRECTORY_LABEL, Kind, Node, NodeImages, OWNER_LABEL, node_image};
 use crate::limits;
 use crate::steps::Finished;
 
@@ -65,8 +67,7 @@ fn lock_name(context: &str) -> String {
 /// Looks for it.
 pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, Failure> {
     let half_made = kind.is_half_made(reporter).await?;
-    let (nodes, kubeconfig) = tokio::join!(kind.nodes(), kind.kubeconfig());
-    let nodes = nodes?;
+    let nodes = kind.nodes().await?;
     let Some(node) = nodes.iter().find(|node| node.name == kind.node()) else {
         return Ok(match nodes.first() {
             None => Found::Absent,
@@ -78,20 +79,21 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
     if !node.runs() {
         return Ok(broken(kind, half_made, node, format!("its node {} is {}", node.name, node.state)));
     }
-    let kubeconfig = match kubeconfig {
+    let kubeconfig = match kind.kubeconfig(node).await {
         Ok(kubeconfig) => kubeconfig,
         Err(failure) if failure.code == Code::ProgramMissing => return Err(failure),
         Err(failure) => return Ok(broken(kind, half_made, node, failure.message)),
     };
     let cluster = Cluster::by_kubeconfig(kind.name(), &kubeconfig).await?;
-    match cluster.node_label(OWNER_LABEL, limits::CLUSTER_ANSWER).await {
-        Ok(Some(owner)) if owner == kind.name() => {
-            if let Some(seen) = made_elsewhere(kind, &cluster).await {
+    match cluster.node_labels(limits::CLUSTER_ANSWER).await {
+        Ok(labels) if labels.get(OWNER_LABEL).is_some_and(|owner| owner == kind.name()) => {
+            if let Some(seen) = made_elsewhere(kind, &labels) {
                 return Ok(Found::Foreign(seen));
             }
             Ok(Found::Ours(Box::new(Ours { kind: kind.clone(), cluster, node: node.clone() })))
         }
-        Ok(owner) => {
+        Ok(labels) => {
+            let owner = labels.get(OWNER_LABEL);
             let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("project {owner}"));
             Ok(Found::Foreign(format!("its label {OWNER_LABEL} names {owner}")))
         }
@@ -101,13 +103,13 @@ pub(super) async fn find(kind: &Kind, reporter: &StepReporter) -> Result<Found, 
 
 /// What shows that another checkout of the same project's name has made it. Whoever names the project in the environment
 /// means that one, and a cluster from before it was noted is everybody's.
-async fn made_elsewhere(kind: &Kind, cluster: &Cluster) -> Option<String> {
+fn made_elsewhere(kind: &Kind, labels: &BTreeMap<String, String>) -> Option<String> {
     if Project::is_named_by_environment() {
         return None;
     }
-    let directory = cluster.node_label(DIRECTORY_LABEL, limits::CLUSTER_ANSWER).await.ok().flatten()?;
+    let directory = labels.get(DIRECTORY_LABEL)?;
     let here = format!("d{}", kind.directory());
-    (directory != here)
+    (*directory != here)
         .then(|| format!("its label {DIRECTORY_LABEL} is {directory}, this checkout's would be {here}"))
 }
 
@@ -127,21 +129,23 @@ pub(super) async fn existing(kind: &Kind, reporter: &StepReporter) -> Result<Our
     }
 }
 
-/// Finds it, or makes it. With `recreate` makes it anew.
+/// Finds it, or makes it. With `recreate` makes it anew. Returns with it the images of its node.
 pub(super) async fn ensure(
     kind: &Kind,
     engine: &Engine,
     recreate: bool,
     reporter: &StepReporter,
-) -> Result<Finished<Ours>, Failure> {
+) -> Result<Finished<(Ours, NodeImages)>, Failure> {
     let half_made = kind.is_half_made(reporter).await?;
-    match find(kind, reporter).await? {
+    // Asked at once: each takes as long as the other, and most often the cluster is there.
+    let (found, images) = tokio::join!(find(kind, reporter), kind.images());
+    match found? {
         Found::Foreign(seen) => return Err(left_alone(kind, &seen)),
         // One that was being made when the run was killed may answer and still lack its storage or its network: kind ends
         // when nobody reads any more what it says. It has no data yet.
         Found::Ours(ours) if !recreate && !half_made => {
             kind.note_made(&ours.node)?;
-            return Ok(Finished::unchanged(*ours));
+            return Ok(Finished::unchanged((*ours, images?)));
         }
         Found::OursBroken(seen) if !recreate && !half_made => {
             return Err(Failure::new(
@@ -169,7 +173,7 @@ pub(super) async fn ensure(
         match find(kind, reporter).await? {
             Found::Ours(ours) => {
                 kind.note_made(&ours.node)?;
-                return Ok(Finished::changed(*ours, "made"));
+                return Ok(Finished::changed((*ours, kind.images().await?), "made"));
             }
             Found::OursBroken(_) | Found::Foreign(_) if begun.elapsed() < limits::CLUSTER_READY => {
                 tokio::time::sleep(limits::LOOK_PAUSE).await;

@@ -185,11 +185,18 @@ impl Kind {
         self.forget(&self.intent())
     }
 
-    /// The kubeconfig with which it can be reached, kept in memory.
+    /// The kubeconfig with which it can be reached: the one that kind wrote when the cluster of this node was made here,
+    /// where it is at hand; else kind is asked, which takes longer.
     ///
     /// # Errors
     /// When kind is missing, or there is no such cluster.
-    pub async fn kubeconfig(&self) -> Result<String, Failure> {
+    pub async fn kubeconfig(&self, node: &Node) -> Result<String, Failure> {
+        if self.is_made_here(node)
+            && let Ok(kept) = std::fs::read_to_string(self.kubeconfig_file())
+            && !kept.is_empty()
+        {
+            return Ok(kept);
+        }
         kind(["get", "kubeconfig", "--name", &self.name]).output().await.map_err(unusable)
     }
 
