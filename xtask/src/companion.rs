@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::process::Program;
+use crate::process::{ProcessError, Program, Stream};
 
 /// Variables that hold secrets of a pipeline. What is compiled runs build scripts of others, which are not to see them.
 const SECRETS: [&str; 3] = ["HOMEPORT_KUBECONFIG", "HOMEPORT_REGISTRY_USER", "HOMEPORT_REGISTRY_PASSWORD"];
@@ -16,29 +16,80 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a member of the workspace")
 }
 
-/// Compiles a package, or finds it compiled.
-pub fn build(package: &str, limit: Duration) -> Program {
-    let mut build = cargo("build", package, limit);
-    for secret in SECRETS {
-        build = build.env_remove(secret);
-    }
-    build
+/// Compiles a package where it is not up to date, tells what cargo says, and returns the package's program.
+///
+/// # Errors
+/// When cargo cannot be run or does not compile it.
+pub async fn compile(
+    package: &str,
+    limit: Duration,
+    mut on_line: impl FnMut(&str),
+) -> Result<Program, ProcessError> {
+    let mut told = String::new();
+    let told_of = |stream, line: &str| match stream {
+        Stream::Stdout => told.extend([line, "\n"]),
+        Stream::Stderr => on_line(line),
+    };
+    build(package, limit).run(told_of).await?;
+    program(package, limit, &told)
 }
 
-/// Runs a package's program with the arguments that are added; compiles it first where it is not up to date.
-pub fn run(package: &str, limit: Duration) -> Program {
-    cargo("run", package, limit).arg("--")
+/// The same, with cargo at this program's own terminal.
+///
+/// # Errors
+/// As for [`compile`].
+pub async fn compile_at_terminal(package: &str, limit: Duration) -> Result<Program, ProcessError> {
+    let told = build(package, limit).answer().await?;
+    program(package, limit, &told)
 }
 
-fn cargo(verb: &str, package: &str, limit: Duration) -> Program {
-    let program = Program::new("cargo", limit).arg(verb);
+fn build(package: &str, limit: Duration) -> Program {
+    let mut cargo = Program::new("cargo", limit).arg("build");
     // The first time it compiles for a minute or more, which must be seen.
-    let program = if is_built(package) { program.arg("--quiet") } else { program };
+    if is_built(package) {
+        cargo = cargo.arg("--quiet");
+    }
+    for secret in SECRETS {
+        cargo = cargo.env_remove(secret);
+    }
     let manifest = root().join("Cargo.toml");
-    program.arg("--manifest-path").arg(manifest).args(["--package", package]).outside_cargo()
+    cargo = cargo.arg("--manifest-path").arg(manifest).args(["--package", package, "--bin", package]);
+    // Errors as ever on standard error, and on standard output what was made.
+    cargo.args(["--message-format", "json-render-diagnostics"]).outside_cargo()
+}
+
+/// The program that cargo has told of. It is started by its path and not by cargo, which would see its secrets, and takes
+/// a while to see again that all is compiled.
+fn program(package: &str, limit: Duration, told: &str) -> Result<Program, ProcessError> {
+    let executable = told.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_it = message["target"]["name"] == package;
+        message["executable"].as_str().filter(|_| is_it).map(str::to_owned)
+    });
+    let nothing = || ProcessError::Io {
+        program: "cargo build".to_owned(),
+        source: std::io::Error::other(format!("it told of no program {package}")),
+    };
+    Ok(Program::new(executable.ok_or_else(nothing)?, limit))
 }
 
 fn is_built(package: &str) -> bool {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     target.join("debug").join(package).with_extension(std::env::consts::EXE_EXTENSION).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_the_one_that_cargo_has_made() {
+        let told = r#"{"reason":"compiler-artifact","target":{"name":"other","kind":["bin"]},"executable":"/t/other"}
+{"reason":"compiler-artifact","target":{"name":"it","kind":["lib"]},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"it","kind":["bin"]},"executable":"/t/it"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(program("it", Duration::MAX, told).expect("it was told of").line(), "/t/it");
+        program("none", Duration::MAX, told).expect_err("it was not");
+    }
 }

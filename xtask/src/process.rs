@@ -236,6 +236,29 @@ impl Program {
         child.wait().await.map_err(|source| ProcessError::Io { program: self.short(), source })
     }
 
+    /// Runs it with this program's own terminal, but for its standard output, which is returned: for programs that tell a
+    /// person how far they are, and a program what came of it.
+    ///
+    /// # Errors
+    /// As for [`Program::run`].
+    pub async fn answer(&self) -> Result<String, ProcessError> {
+        let mut child =
+            self.clone().at_terminal().spawn(Stdio::inherit(), Stdio::piped(), Stdio::inherit())?;
+        let stdout = child.stdout.take();
+        let work = async {
+            let said = rest(stdout).await?;
+            Ok((said, child.wait().await?))
+        };
+        let (said, status) = tokio::time::timeout(self.limit, work)
+            .await
+            .map_err(|_| ProcessError::TimedOut { program: self.short(), limit: self.limit })?
+            .map_err(|source| ProcessError::Io { program: self.short(), source })?;
+        if status.success() {
+            return Ok(String::from_utf8_lossy(&said).into_owned());
+        }
+        Err(ProcessError::Failed { program: self.line(), status, stderr: Vec::new() })
+    }
+
     /// Starts it as a person's own: it says nothing here, and goes on when this program ends. Waits for its end, but leaves
     /// it alone when it is waited for no longer.
     ///

@@ -19,7 +19,20 @@ const PACKAGE: &str = "xtask-cluster";
 /// Becomes `xtask-cluster` with the arguments of this program; cargo builds it where it is not up to date. Returns only
 /// when that failed.
 pub async fn hand_over() -> Failure {
-    missing(&companion::run(PACKAGE, Duration::MAX).args(std::env::args_os().skip(1)).replace().await)
+    match compile().await {
+        Ok(program) => missing(&program.args(std::env::args_os().skip(1)).replace().await),
+        Err(failure) => failure,
+    }
+}
+
+/// Its errors are for the terminal, as those of `cargo run` are.
+async fn compile() -> Result<Program, Failure> {
+    companion::compile_at_terminal(PACKAGE, Duration::MAX).await.map_err(|error| match error {
+        ProcessError::Failed { status, .. } => {
+            Failure::new(Code::BuildFailed, format!("cannot compile {PACKAGE}: cargo ended with {status}"))
+        }
+        error => missing(&error),
+    })
 }
 
 /// Runs `deploy-kind` with an image that the engine has, as a part of something larger.
@@ -49,16 +62,7 @@ pub async fn verify(context: &Context, name: Option<&str>) -> Result<(), Failure
 }
 
 async fn run(context: &Context, words: &[&str]) -> Result<(), Failure> {
-    let build = companion::build(PACKAGE, Duration::MAX).directory(context.project.root());
-    // Its errors are for the terminal, as those of `cargo run` are; it then finds nothing left to compile.
-    let status = build.interactive().await.map_err(|error| missing(&error))?;
-    if !status.success() {
-        return Err(Failure::new(
-            Code::BuildFailed,
-            format!("cannot compile {PACKAGE}: cargo ended with {status}"),
-        ));
-    }
-    let program = companion::run(PACKAGE, Duration::MAX).args(words.iter().copied());
+    let program = compile().await?.args(words.iter().copied());
     if context.format == Format::Json {
         return told(context, program.args(["--format", "json"]).at_terminal(), words).await;
     }

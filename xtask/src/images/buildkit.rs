@@ -2,8 +2,6 @@
 //!
 //! Must not: decide what is built.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::ImageError;
@@ -11,7 +9,7 @@ use crate::companion;
 use crate::engine::{ImageBuild, Told};
 use crate::event::StepReporter;
 use crate::limits;
-use crate::process::ProcessError;
+use crate::process::{ProcessError, Program};
 
 /// The package, and the program in it.
 const PACKAGE: &str = "xtask-buildkit";
@@ -25,20 +23,21 @@ pub(super) async fn build(
     reporter: &StepReporter,
     mut on_told: impl FnMut(Told),
 ) -> Result<(), ImageError> {
-    companion::build(PACKAGE, limits::SERVICE_BUILD).run(|_, line| reporter.message(line.trim())).await?;
+    let program =
+        companion::compile(PACKAGE, limits::SERVICE_BUILD, |line| reporter.message(line.trim())).await?;
     let limit = order.limit + limits::ENGINE_ANSWER;
-    tokio::time::timeout(limit, converse(order, limit, &mut on_told))
+    tokio::time::timeout(limit, converse(order, &program, &mut on_told))
         .await
         .map_err(|_| ProcessError::TimedOut { program: PACKAGE.to_owned(), limit })?
 }
 
 async fn converse(
     order: ImageBuild,
-    limit: Duration,
+    program: &Program,
     on_told: &mut impl FnMut(Told),
 ) -> Result<(), ImageError> {
     let broken = |source| ProcessError::Io { program: PACKAGE.to_owned(), source };
-    let mut running = companion::run(PACKAGE, limit).feed()?;
+    let mut running = program.feed()?;
     let mut input = running.stdin.take().expect("the stream was asked for as a pipe");
     let mut head = serde_json::to_vec(&order).expect("an order is JSON");
     head.push(b'\n');
