@@ -6,6 +6,7 @@ pub mod commands;
 pub mod companion;
 pub mod doctor;
 pub mod following;
+pub mod frame;
 pub mod images;
 pub mod interrupt;
 pub mod operator;

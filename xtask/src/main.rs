@@ -1,7 +1,6 @@
 //! `cargo xtask`: reads the command line, starts the screen, hands over to the command. Decides nothing else.
 
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime};
 
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
@@ -10,90 +9,34 @@ use xtask::commands::{
     Context, bench, ci, cluster, db, dev, doctor, down, image, lint, logs, mutants, push, report, scan,
     status, test,
 };
-use xtask::event::{Event, Events};
 use xtask::failure::{Code, Failure};
+use xtask::frame::{Frame, Run};
 use xtask::interrupt;
 use xtask::project::Project;
-use xtask::run_log::RunLog;
 use xtask::stack::ServiceName;
-use xtask::ui::{Screen, Settings, Terminal, leave_terminal, print_text, show_failure};
+use xtask::ui::{Settings, Terminal, print_text};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let terminal = Terminal::detect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let ended = match runtime {
-        Ok(runtime) => {
-            let ended = runtime.block_on(run(cli, terminal));
-            // Blocking reads (a bundle, a log) must not hold back the end.
-            runtime.shutdown_background();
-            ended
-        }
-        Err(error) => {
-            let failure = Failure::new(Code::Internal, format!("cannot start the runtime: {error}"));
-            show_failure(cli.format, &terminal, &failure);
-            Err(failure.code)
-        }
-    };
-    ended.map_or_else(|code| ExitCode::from(code.exit() as u8), |()| ExitCode::SUCCESS)
+    let frame = Frame::new(cli.format);
+    frame.main(run(cli, frame))
 }
 
-async fn run(cli: Cli, terminal: Terminal) -> Result<(), Code> {
+async fn run(cli: Cli, frame: Frame) -> Result<(), Code> {
     if let Command::Completions { shell } = cli.command {
         return print_text(&completions(shell)).map_err(|_| Code::Internal);
     }
-    let early = |failure: Failure| {
-        show_failure(cli.format, &terminal, &failure);
-        failure.code
-    };
-    let project = Project::find().map_err(early)?;
+    let project = frame.checkout()?;
     if let Command::Cluster(_) = cli.command {
-        return Err(early(cluster::hand_over().await));
+        return Err(frame.refuse(&cluster::hand_over().await));
     }
-    let last_words = last_words(&cli.command);
-    let format = cli.format;
-    let last_words = move || {
-        leave_terminal();
-        show_failure(format, &terminal, &last_words);
+    let run = Run {
+        name: command_name(&cli.command),
+        settings: settings(&cli, frame.terminal, &project),
+        is_kept: changes(&cli.command),
+        last_words: last_words(&cli.command),
     };
-    let cancel = interrupt::watch(last_words)
-        .map_err(|error| early(Failure::new(Code::Internal, format!("cannot watch for Ctrl-C: {error}"))))?;
-    let name = command_name(&cli.command);
-    let (events, receiver) = Events::channel();
-    let log = changes(&cli.command).then(|| RunLog::create(&project.scratch(), name, SystemTime::now()));
-    let screen = Screen::start(settings(&cli, terminal, &project), receiver, log.and_then(Result::ok));
-    let reader_gone = screen.reader_gone();
-    let begun = Instant::now();
-    events.send(Event::RunStarted {
-        command: name.to_owned(),
-        directory: project.root().display().to_string(),
-    });
-    let context = Context {
-        project,
-        events: events.clone(),
-        cancel,
-        format: cli.format,
-        terminal,
-        begun,
-        in_turn: false,
-    };
-    let result = tokio::select! {
-        result = dispatch(&context, &cli.command) => result,
-        () = reader_gone.cancelled() => Ok(()),
-    };
-    let failure = result.err();
-    if let Some(failure) = &failure {
-        events.send(Event::from(failure));
-    }
-    events.send(Event::RunFinished {
-        took: begun.elapsed(),
-        failure: failure.as_ref().map(|failure| failure.code.as_str()),
-        exit: failure.as_ref().map_or(0, |failure| failure.code.exit() as u8),
-    });
-    screen.finish().await;
-    // A task that has not been ended yet may still hold it.
-    leave_terminal();
-    failure.map_or(Ok(()), |failure| Err(failure.code))
+    frame.run(project, run, async |context| dispatch(context, &cli.command).await).await
 }
 
 /// A script for a shell: the command `xtask`, which is `cargo xtask`, and its completion. Shells complete what a command
