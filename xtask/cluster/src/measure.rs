@@ -118,7 +118,7 @@ impl Measured {
             let cpu = seen.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent} %"));
             format!(", {} pods (wanted {}, CPU {cpu})", seen.current, seen.desired)
         });
-        format!("{rate}/s, p50 {}, p99 {}, {errors} failed{pods}", milliseconds(middle), milliseconds(high))
+        format!("{rate}/s, p50 {}, p99 {}, {errors} failed{pods}", brief(middle), brief(high))
     }
 
     /// All of it on one line.
@@ -136,6 +136,11 @@ impl Measured {
 fn share(sorted: &[u32], percent: usize) -> u32 {
     let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
     sorted.get(place).copied().unwrap_or(0)
+}
+
+/// For the live view: with decimals only where they say something.
+fn brief(micros: u32) -> String {
+    if micros < 10_000 { milliseconds(micros) } else { format!("{:.0} ms", f64::from(micros) / 1000.0) }
 }
 
 fn milliseconds(micros: u32) -> String {
@@ -211,9 +216,11 @@ mod tests {
         measured.add(Sample::Dropped);
         measured.look(Some(Scaling { current: 3, desired: 5, cpu_percent: Some(140) }));
         assert_eq!(measured.live(), "1/s, p50 2.0 ms, p99 2.0 ms, 2 failed, 3 pods (wanted 5, CPU 140 %)");
+        measured.add(Sample::Answered { status: 200, took: Duration::from_micros(152_700) });
         measured.look(Some(Scaling { current: 5, desired: 5, cpu_percent: None }));
+        assert_eq!(measured.live(), "1/s, p50 153 ms, p99 153 ms, 2 failed, 5 pods (wanted 5, CPU unknown)");
         measured.end();
-        assert_eq!(measured.told(), "1 answered, 2 failed");
+        assert_eq!(measured.told(), "2 answered, 2 failed");
         assert_eq!(serde_json::to_value(&measured).expect("JSON")["replicas"], serde_json::json!([3, 5]));
     }
 }

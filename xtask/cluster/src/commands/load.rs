@@ -47,14 +47,15 @@ pub async fn run(context: &Context, arguments: &cli::Load) -> Result<(), Failure
             format!("node {} does not publish NodePort {NODE_PORT}", ours.node.name),
         )
     })?;
-    let title = format!(
+    // Told once, and not in the step's title: what is measured must find room beside it in a terminal of 80 columns.
+    context.events.note(format!(
         "{} requests/s at http://127.0.0.1:{port}{} for {}",
         arguments.rps,
         arguments.path,
         humantime::format_duration(arguments.duration)
-    );
+    ));
     let measured = steps
-        .run(title, async |reporter| {
+        .run("load", async |reporter| {
             let (samples, received) = mpsc::unbounded_channel();
             let traffic = traffic(context, arguments, port, samples);
             let view = view(&ours.cluster, received, |text| reporter.message(text));

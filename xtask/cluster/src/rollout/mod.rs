@@ -284,14 +284,14 @@ impl Workload {
             Standing::Waits(what) => what,
         };
         let pods = self.pods.iter().filter(|pod| !pod.ready && !pod.leaving);
-        let pods: Vec<String> = pods.map(|pod| format!("{} {}", self.short(&pod.name), pod.told())).collect();
+        let pods: Vec<String> = pods.map(|pod| format!("{} {}", short(&pod.name), pod.told())).collect();
         if pods.is_empty() { waits } else { format!("{waits} · {}", pods.join(" · ")) }
     }
+}
 
-    /// The part of a pod's name that is its own.
-    fn short<'a>(&self, pod: &'a str) -> &'a str {
-        pod.strip_prefix(&self.name).map_or(pod, |rest| rest.trim_start_matches('-'))
-    }
+/// The part of a pod's name that no other pod of its workload has: a line of three pods is to fit into a terminal.
+fn short(pod: &str) -> &str {
+    pod.rsplit('-').next().unwrap_or(pod)
 }
 
 impl Pod {

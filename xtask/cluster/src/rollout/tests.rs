@@ -177,7 +177,7 @@ fn a_line_says_what_each_pod_waits_for() {
         unschedulable: Some(String::new()),
         ..Pod::default()
     });
-    assert_eq!(workload.told(), "1 of 3 pods are new · 1-a migrate: running · 1-c waits for room on a node");
+    assert_eq!(workload.told(), "1 of 3 pods are new · a migrate: running · c waits for room on a node");
 }
 
 #[test]
