@@ -81,6 +81,19 @@ pub fn holder(project: &Project, name: &ProjectName) -> Option<Holder> {
 /// # Errors
 /// When another command holds it: the message says which.
 pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Result<Lock, Failure> {
+    lock_of(project, name, &format!("project {name}"), command).await
+}
+
+/// The same for something else that one command at a time changes: `what` it is to a person, `name` to its lock.
+///
+/// # Errors
+/// As for [`lock`].
+pub async fn lock_of(
+    project: &Project,
+    name: &ProjectName,
+    what: &str,
+    command: &str,
+) -> Result<Lock, Failure> {
     let scratch = project.scratch();
     let path = scratch.join(format!("{name}.lock"));
     let unusable = |error: std::io::Error| {
@@ -97,7 +110,7 @@ pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Resul
             let holder = if holder.is_empty() { "another command" } else { holder };
             return Err(Failure::new(
                 Code::ProjectBusy,
-                format!("cannot change project {name}: {holder} is at work on it"),
+                format!("cannot change {what}: {holder} is at work on it"),
             )
             .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
         }

@@ -39,8 +39,16 @@ pub async fn run(context: &Context, command: &ClusterCommand) -> Result<(), Fail
     tokio::select! {
         result = work => result,
         () = context.cancel.cancelled() => Err(
-            Failure::new(Code::Interrupted, "stopped before everything was done")
-                .hint("the same command goes on from here"),
+            Failure::new(
+                Code::Interrupted,
+                "stopped before everything was done; what was sent to the cluster takes effect there, unwatched",
+            )
+            .hint(match command {
+                ClusterCommand::DeployKind(_) | ClusterCommand::Deploy(_) => {
+                    "the same command goes on from here; `cargo xtask rollback` puts the version before back"
+                }
+                _ => "the same command goes on from here",
+            }),
         ),
     }
 }

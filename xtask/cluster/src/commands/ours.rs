@@ -7,7 +7,7 @@ use xtask::commands::Context;
 use xtask::engine::Engine;
 use xtask::event::StepReporter;
 use xtask::failure::{Code, Failure};
-use xtask::project::{Lock, Project, lock};
+use xtask::project::{Lock, Project, lock_of};
 use xtask::stack::ProjectName;
 
 use crate::api::Cluster;
@@ -42,7 +42,11 @@ pub(super) fn of_project(context: &Context) -> Result<Kind, Failure> {
 /// One command of this checkout at a time changes a cluster. Not the lock of the development stack: both may be at work at
 /// once. `cluster` is the name by which kind knows it.
 pub(super) async fn exclusively(context: &Context, cluster: &str, command: &str) -> Result<Lock, Failure> {
-    lock(&context.project, &ProjectName::new(format!("{cluster}-cluster")), command).await
+    locked(context, cluster, &format!("kind cluster {cluster}"), command).await
+}
+
+async fn locked(context: &Context, name: &str, what: &str, command: &str) -> Result<Lock, Failure> {
+    lock_of(&context.project, &ProjectName::new(format!("{name}-cluster")), what, command).await
 }
 
 /// The same for a cluster that the user names. Another machine has other locks; there it is the number of the revision,
@@ -52,7 +56,7 @@ pub(super) async fn exclusively_by_context(
     name: &str,
     command: &str,
 ) -> Result<Lock, Failure> {
-    exclusively(context, &lock_name(name), command).await
+    locked(context, &lock_name(name), &format!("cluster {name}"), command).await
 }
 
 /// kind calls the context of its cluster X `kind-X`. Others' names hold slashes and colons, which no file's name can have.

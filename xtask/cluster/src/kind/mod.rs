@@ -181,6 +181,10 @@ impl Kind {
         program.arg("--kubeconfig").arg(self.kubeconfig_file()).output().await.map_err(unusable)?;
         self.forget(&self.kubeconfig_file())?;
         self.forget(&self.configuration_file())?;
+        match std::fs::remove_dir_all(self.patches_directory()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(self.unwritable(&error)),
+            _ => {}
+        }
         self.forget(&self.made())?;
         self.forget(&self.intent())
     }

@@ -161,6 +161,11 @@ impl Site {
         format!("kind-{}", self.name)
     }
 
+    /// The cluster, as kind knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The node's container.
     pub(crate) fn node(&self) -> String {
         format!("{}-control-plane", self.name)

@@ -7,7 +7,7 @@ use crate::site::{Site, until};
 pub(crate) fn from_nothing(site: &mut Site) {
     site.destroy();
     let mut killed = site.start_here(&["deploy-kind"]);
-    killed.until(&format!("kind cluster {}: ", site.node().trim_end_matches("-control-plane")));
+    killed.until(&format!("kind cluster {}: ", site.name()));
     killed.kill();
     site.run_here(&["deploy-kind"]).expect(0).says(&["smoke tests", "passed"]);
     site.settle();

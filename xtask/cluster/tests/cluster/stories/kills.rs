@@ -1,4 +1,4 @@
-//! `kill -9` at each phase of a deployment: the next run brings it to its end.
+//! `kill -9` at each phase of a deployment: the next run brings it to its end. While one is under way no other begins.
 
 use crate::site::Site;
 
@@ -33,6 +33,8 @@ pub(crate) fn killed_runs_converge(site: &mut Site) {
             At(halt) => {
                 run = site.start_halting(halt, &arguments);
                 run.until("halted");
+                let busy = format!("cannot change kind cluster {}: cargo xtask deploy-kind", site.name());
+                site.run(&["rollback"]).expect(4).says(&["error[project-busy]", &busy]);
             }
             Saying(text) => {
                 run = site.start(&arguments);

@@ -74,7 +74,7 @@ pub(crate) fn no_secret_leaks(site: &mut Site) {
 pub(crate) fn a_cluster_that_is_not_ours_is_left_alone(site: &mut Site) {
     site.deployed();
     let node = site.node();
-    let name = node.trim_end_matches("-control-plane");
+    let name = site.name().to_owned();
     site.kubectl(&["label", "node", &node, "dev.homeport/project-"]);
     for arguments in [
         &["deploy-kind"][..],
