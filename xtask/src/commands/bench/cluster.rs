@@ -16,6 +16,9 @@ use crate::process::Program;
 /// The service's image as the manifests name it.
 const NAMED: &str = "homeport/service";
 
+/// The Deployment that is rolled out.
+const DEPLOYMENT: &str = "hello-deployment";
+
 /// What kubeadm's control plane asks for beyond what it asks for in a cluster of `deploy-kind`.
 const KUBEADM_ASKS: &str = "350m";
 
@@ -79,6 +82,7 @@ impl Stand {
         let mut theirs = Series::of("`kind load`, `kubectl apply`, `kubectl rollout status`");
         for run in 1..=bench.runs {
             bench.say(format!("run {run} of {}", bench.runs));
+            self.stand_at_full_strength(&manifests).await?;
             let image = self.changed_image(bench, &format!("ours-{run}")).await?;
             ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &image])).await?);
             let image = self.changed_image(bench, &format!("theirs-{run}")).await?;
@@ -136,6 +140,36 @@ impl Stand {
         Ok(serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
     }
 
+    /// As many pods as the manifests ask for. The autoscaler takes one away once it has seen for five minutes that nobody
+    /// asks anything, and two pods are rolled out in half the time; made anew, it waits for five minutes again.
+    async fn stand_at_full_strength(&self, manifests: &Value) -> Result<(), NotMeasured> {
+        let items = manifests["items"].as_array().into_iter().flatten();
+        let scaler = items.clone().find(|item| item["kind"] == "HorizontalPodAutoscaler");
+        let deployment = items.clone().find(|item| item["metadata"]["name"] == DEPLOYMENT);
+        let replicas = deployment.and_then(|item| item["spec"]["replicas"].as_u64());
+        let (Some(scaler), Some(replicas)) = (scaler, replicas) else {
+            return Err("the overlay holds no autoscaler or no number of replicas".into());
+        };
+        let file = self.scratch.join("scaler.json");
+        std::fs::write(&file, scaler.to_string()).map_err(|error| error.to_string())?;
+        quiet(&self.kubectl(&["delete", "--filename"]).arg(&file)).await?;
+        let replicas = format!("--replicas={replicas}");
+        quiet(&self.kubectl(&["-n", "hello", "scale", "deployment", DEPLOYMENT, &replicas])).await?;
+        quiet(&self.apply().arg(&file)).await?;
+        quiet(&self.kubectl(&["-n", "hello", "rollout", "status", "deployment", DEPLOYMENT])).await
+    }
+
+    /// As the same manager that ours is, so that neither contender has to take fields from the other.
+    fn apply(&self) -> Program {
+        self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=homeport",
+            "--filename",
+        ])
+    }
+
     async fn take_room(&self) -> Result<(), NotMeasured> {
         let file = self.scratch.join("room.json");
         let container = serde_json::json!({
@@ -154,18 +188,10 @@ impl Stand {
         let file = self.scratch.join("manifests.json");
         let text = manifests.to_string().replace(&format!("{NAMED}:dev"), image);
         std::fs::write(&file, text).map_err(|error| error.to_string())?;
-        // As the same manager, so that neither contender has to take fields from the other.
-        let apply = self.kubectl(&[
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--field-manager=homeport",
-            "--filename",
-        ]);
         let mut seconds =
             timed(&program("kind").args(["load", "docker-image", image, "--name", PROJECT])).await?;
-        seconds += timed(&apply.arg(&file)).await?;
-        let wait = self.kubectl(&["-n", "hello", "rollout", "status", "deployment/hello-deployment"]);
+        seconds += timed(&self.apply().arg(&file)).await?;
+        let wait = self.kubectl(&["-n", "hello", "rollout", "status", "deployment", DEPLOYMENT]);
         seconds += timed(&wait).await?;
         Ok(seconds)
     }
