@@ -15,11 +15,24 @@ pub const CLUSTER_ANSWER: Duration = Duration::from_secs(20);
 /// How long a new cluster's API may take to be ready after kind has ended.
 pub const CLUSTER_READY: Duration = Duration::from_secs(120);
 
-/// How long one request to the API server may take: milliseconds, seconds on a busy laptop.
-pub const API_REQUEST: Duration = Duration::from_secs(30);
+/// How long a connection to the API server may take: milliseconds, seconds on a busy laptop.
+pub const API_CONNECT: Duration = Duration::from_secs(30);
+
+/// How long one request to the API server may take: milliseconds, half a minute where etcd waits for a busy disk. The server
+/// itself gives one up after 60 s (`--request-timeout`) and says so with 504, upon which the client asks again; this is
+/// for a server that says nothing at all.
+pub const API_REQUEST: Duration = Duration::from_secs(75);
+
+/// How long the API server may refuse to say how a rollout stands before that is taken for its end. It is restarted within
+/// half a minute, and what it was told goes on meanwhile.
+pub const UNTOLD: Duration = Duration::from_secs(90);
 
 /// How long images may take to reach the node: as reading an archive into the engine (`xtask::limits::IMAGE_LOAD`).
 pub const NODE_IMPORT: Duration = Duration::from_secs(300);
+
+/// How long the node's containerd may take to list its images: milliseconds. `crictl` itself would wait for 2 s, which is too
+/// short on a machine that also compiles.
+pub const NODE_LISTING: Duration = Duration::from_secs(45);
 
 /// How many requests to the API server are under way at once: it gives one client some hundred a second.
 pub const REQUESTS_AT_ONCE: usize = 8;

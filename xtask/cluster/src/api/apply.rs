@@ -310,7 +310,7 @@ impl Cluster {
                         })
                         .collect::<Vec<_>>()),
                     Err(Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-                    Err(error) => Err(refused("list", format!("{kind}s"), &error)),
+                    Err(error) => Err(refused("list", format!("objects of kind {kind}"), &error)),
                 }
             }
         });

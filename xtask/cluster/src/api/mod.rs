@@ -96,7 +96,7 @@ impl Cluster {
         };
         let mut config =
             Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(|error| unusable(&error))?;
-        config.connect_timeout = Some(limits::API_REQUEST);
+        config.connect_timeout = Some(limits::API_CONNECT);
         config.read_timeout = Some(limits::API_REQUEST);
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
         Ok(Self { client, name: name.to_owned() })

@@ -87,12 +87,19 @@ pub async fn await_rollout(
 ) -> Result<Vec<Workload>, (Failure, Vec<(String, Problem)>)> {
     let mut lines: Vec<(String, Begun)> = Vec::new();
     let begun = Instant::now();
+    let mut told = begun;
     let mut patience = Patience::default();
     let ended = loop {
         let seen = match workloads(cluster, watched).await {
             Ok(seen) => seen,
+            // What cannot be seen for a moment may go well all the same.
+            Err(_) if told.elapsed() < limits::UNTOLD => {
+                tokio::time::sleep(limits::LOOK_PAUSE).await;
+                continue;
+            }
             Err(failure) => break Err((failure, Vec::new())),
         };
+        told = Instant::now();
         show(&seen, &mut lines, steps);
         let stands = |workload: &Workload| {
             workload.standing() == Standing::Done || (aim == Aim::AllThatFit && workload.lacks_only_room())

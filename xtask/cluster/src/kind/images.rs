@@ -68,7 +68,9 @@ impl Kind {
     /// # Errors
     /// When the node does not answer.
     pub async fn images(&self) -> Result<NodeImages, Failure> {
-        let asked = docker(["exec", &self.node(), "crictl", "images", "--output", "json"]).output().await;
+        let limit = format!("--timeout={}s", limits::NODE_LISTING.as_secs());
+        let asked =
+            docker(["exec", &self.node(), "crictl", &limit, "images", "--output", "json"]).output().await;
         serde_json::from_str(&asked.map_err(unusable)?).map_err(|error| {
             Failure::new(
                 Code::ClusterUnusable,

@@ -52,6 +52,7 @@ fn stories(site: &Shared) -> Vec<Trial> {
         ("verify_on_a_named_cluster_plants_nothing", stories::verified::a_named_cluster_gets_no_fault),
         ("verify_sees_what_is_wrong", stories::verified::what_is_wrong_is_seen),
         ("killed_runs_converge", stories::kills::killed_runs_converge),
+        ("a_rollout_outlives_the_api_server", stories::kills::a_rollout_outlives_the_api_server),
         ("a_person_s_edit_is_a_conflict", stories::changes::a_person_s_edit_is_a_conflict),
         ("what_the_manifests_drop_is_pruned", stories::changes::what_the_manifests_drop_is_pruned),
         (

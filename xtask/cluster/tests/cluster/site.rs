@@ -171,6 +171,14 @@ impl Site {
         format!("{}-control-plane", self.name)
     }
 
+    /// Runs a line of a shell in the node, which must do well.
+    #[track_caller]
+    pub(crate) fn in_node(&self, line: &str) {
+        let mut docker = Command::new("docker");
+        docker.args(["exec", &self.node(), "sh", "-c", line]);
+        program::output(docker);
+    }
+
     /// The digest by which the node knows an image; it can be named by it from then on, as one that was pulled can.
     pub(crate) fn digest_in_node(&self, reference: &str) -> String {
         let images = |arguments: &[&str]| {

@@ -53,3 +53,15 @@ pub(crate) fn killed_runs_converge(site: &mut Site) {
     site.deployed();
     assert_eq!(site.serving(), Site::version_of(&site.first()));
 }
+
+/// The API server ends in the middle of a rollout, as on a machine that is too busy for it; the kubelet starts it again. What
+/// could not be watched for a while went on all the same, so nothing is put back.
+pub(crate) fn a_rollout_outlives_the_api_server(site: &mut Site) {
+    site.deployed();
+    let image = site.version("unwatched");
+    let mut run = site.start(&["deploy-kind", "--image", &image]);
+    run.until("start      roll out hello-deployment");
+    site.in_node("crictl --timeout=45s stop $(crictl --timeout=45s ps --quiet --name '^kube-apiserver$')");
+    run.end().expect(0).does_not_say(&["put back"]);
+    assert_eq!(site.serving(), Site::version_of(&image));
+}
