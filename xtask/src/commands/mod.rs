@@ -142,10 +142,26 @@ impl Context {
         } else {
             Surroundings::default()
         };
-        let added = ensure_environment(&self.project, &surroundings)?;
+        let added = ensure_environment(&self.project, Some(&surroundings))?;
         if let Some(Err(error)) = register.map(|register| register.enter(&self.project)) {
             self.note_unregistered(&error);
         }
+        self.note_added(&added);
+        Ok(added)
+    }
+
+    /// As [`Context::make_credentials`], for commands whose stacks have names of their own: what this checkout is called, and
+    /// its ports, is for the first `dev` to decide, by what there is then.
+    ///
+    /// # Errors
+    /// As for [`Context::make_credentials`].
+    pub fn make_secrets(&self) -> Result<(), Failure> {
+        let added = ensure_environment(&self.project, None)?;
+        self.note_added(&added);
+        Ok(())
+    }
+
+    fn note_added(&self, added: &[Added]) {
         if !added.is_empty() {
             let path = self.project.environment_file();
             let names: Vec<&str> = added.iter().map(|added| added.name.as_str()).collect();
@@ -155,7 +171,6 @@ impl Context {
         if let Some(name) = added.iter().find(|added| added.name == PROJECT_VARIABLE) {
             self.events.note(format!("this checkout is project {}", name.value));
         }
-        Ok(added)
     }
 
     /// The same, whose events go to `events` and whose answers go there too.

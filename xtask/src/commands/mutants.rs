@@ -71,7 +71,7 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
     let rooms = if arguments.rooms.is_empty() { &Room::ALL[..] } else { &arguments.rooms };
     prepare(context, arguments.fix).await?;
     let engine = if rooms.iter().any(|room| room.is_of_service()) {
-        context.make_credentials().await?;
+        context.make_secrets()?;
         let session = context.session(false).await?;
         super::image::obtain_missing(&session).await?;
         Some(session.engine)

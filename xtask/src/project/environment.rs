@@ -67,20 +67,25 @@ pub struct Added {
 /// whose secret is lost is not taken for one that fits.
 const STAND_IN: &str = "not-made-yet";
 
-/// Makes sure that `compose/.env` exists and has every variable of the template; those that are there are kept. Returns
-/// those that were added.
+/// Makes sure that `compose/.env` exists and has every variable of the template; those that are there are kept. Without
+/// surroundings nothing is decided: what tells this checkout from others is left out. Returns those that were added.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the template is wrong.
-pub fn ensure_environment(project: &Project, surroundings: &Surroundings) -> Result<Vec<Added>, Failure> {
+pub fn ensure_environment(
+    project: &Project,
+    surroundings: Option<&Surroundings>,
+) -> Result<Vec<Added>, Failure> {
     let path = project.environment_file();
+    let decides = surroundings.is_some() && !Project::is_named_by_environment();
+    let surroundings = surroundings.cloned().unwrap_or_default();
     let mut random = std::fs::File::open("/dev/urandom").ok();
     let mut making = Making {
         place: Place::of(project),
-        surroundings,
+        surroundings: &surroundings,
         is_free: &|port| surroundings.is_free(port),
         secret: &mut |length| secret(random.as_mut(), length),
-        decides: !Project::is_named_by_environment(),
+        decides,
     };
     let missing = lacking(project, &read(&path)?, &mut making)?;
     if !missing.is_empty() {

@@ -108,6 +108,38 @@ fn two_clones_run_at_once_and_neither_touches_the_other() {
 }
 
 #[test]
+fn tests_decide_nothing_for_the_first_dev() {
+    let (directory, project, port) = (somewhere(), name("tested"), free_port());
+    for clone in ["first", "second"] {
+        write_stack(&directory.path().join(clone), &project, port);
+        git(&directory.path().join(clone), &["init", "--quiet"]);
+    }
+    let second = directory.path().join("second");
+    let template = second.join("compose/env.template");
+    let text = std::fs::read_to_string(&template).expect("it was written") + "SECRET=<random:16>\n";
+    std::fs::write(&template, text).expect("it can be written");
+    // No package of ours, so that cargo ends at once.
+    std::fs::write(second.join("Cargo.toml"), "[workspace]\n").expect("it can be written");
+    let first = Checkout::found(&directory.path().join("first"), project.clone(), None);
+    first.up();
+    let tested = Checkout::found(&second, project, Some(&first));
+    tested.run(&["test", "unit"]).expect(8);
+    let made = std::fs::read_to_string(second.join("compose/.env")).expect("credentials are made");
+    assert!(made.contains("SECRET=") && !made.contains("HOMEPORT_"), "{made}");
+
+    // By what there is then.
+    first.run(&["down", "--volumes", "--verify"]).expect(0);
+    std::fs::remove_file(first.root().join("compose/.env")).expect("it was made");
+    let up = tested.run(&["dev", "--detach"]).expect(0);
+    assert!(
+        up.stderr().contains(&format!("this checkout is project {}\n", tested.name())),
+        "{}",
+        up.stderr()
+    );
+    assert_eq!(address(&tested), format!("127.0.0.1:{port}"), "as the file says");
+}
+
+#[test]
 fn two_that_decide_at_once_take_two_names() {
     let (directory, project, port) = (somewhere(), name("at-once"), free_port());
     for clone in ["first", "second", "third"] {

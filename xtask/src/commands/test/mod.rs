@@ -96,7 +96,7 @@ const PLAIN: Manner = Manner { words: &["test", "--locked", "--no-fail-fast"], a
 /// [`Code::TestsFailed`] when a test fails or a room is not covered as promised; what an image, a program or the engine
 /// lacks otherwise.
 pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure> {
-    context.make_credentials().await?;
+    context.make_secrets()?;
     let suites: Vec<Suite> = match arguments.suite {
         Some(suite) => vec![suite],
         None if arguments.coverage => coverage::SUITES.to_vec(),
