@@ -18,7 +18,7 @@ use crate::limits;
 /// A keyboard that is listened to. Dropped, the terminal is as it was.
 #[derive(Debug)]
 pub struct Keyboard {
-    keys: UnboundedReceiver<char>,
+    typed: UnboundedReceiver<String>,
     _off: Arc<Off>,
 }
 
@@ -29,18 +29,19 @@ impl Keyboard {
             return None;
         }
         let off = Arc::new(Off::take(LocalModes::ICANON | LocalModes::ECHO));
-        let (sender, keys) = mpsc::unbounded_channel();
+        let (sender, typed) = mpsc::unbounded_channel();
         let held = Arc::downgrade(&off);
         // A thread of its own: it waits in the system for as long as nobody presses a key.
         let reader = std::thread::Builder::new().name("keyboard".to_owned());
         reader.spawn(move || read(&held, &sender)).ok()?;
-        Some(Self { keys, _off: off })
+        Some(Self { typed, _off: off })
     }
 
-    /// The next key. Never resolves once the terminal is gone.
-    pub async fn key(&mut self) -> char {
-        match self.keys.recv().await {
-            Some(key) => key,
+    /// The next key, or the next ones when they came at once: pressed fast, or a text that was pasted. Never resolves once
+    /// the terminal is gone.
+    pub async fn typed(&mut self) -> String {
+        match self.typed.recv().await {
+            Some(typed) => typed,
             None => std::future::pending().await,
         }
     }
@@ -52,10 +53,11 @@ fn is_one_terminal() -> bool {
     device(rustix::stdio::stdin()) == device(rustix::stdio::stderr())
 }
 
-fn read(off: &Weak<Off>, keys: &UnboundedSender<char>) {
+fn read(off: &Weak<Off>, typed: &UnboundedSender<String>) {
     let stdin = rustix::stdio::stdin();
     let look = Timespec { tv_sec: 0, tv_nsec: limits::TERMINAL_LOOK.subsec_nanos().into() };
-    let mut bytes = [0; 64];
+    // Some pages of text: what is pasted comes in few pieces.
+    let mut bytes = [0; 4096];
     while let Some(off) = off.upgrade() {
         let ours = off.hold();
         drop(off);
@@ -73,8 +75,8 @@ fn read(off: &Weak<Off>, keys: &UnboundedSender<char>) {
         match rustix::io::read(stdin, &mut bytes) {
             Ok(0) => return,
             Ok(count) => {
-                if let Some(key) = single(&bytes[..count]) {
-                    let _ = keys.send(key);
+                if let Some(text) = text(&bytes[..count]) {
+                    let _ = typed.send(text.to_owned());
                 }
             }
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -83,12 +85,11 @@ fn read(off: &Weak<Off>, keys: &UnboundedSender<char>) {
     }
 }
 
-/// The key that was pressed. What came with others at once is nobody's command: a key that sends a sequence (an arrow), or
-/// a text that was pasted.
-fn single(bytes: &[u8]) -> Option<char> {
-    let mut characters = std::str::from_utf8(bytes).ok()?.chars();
-    let first = characters.next().filter(|key| !key.is_control())?;
-    characters.next().is_none().then_some(first)
+/// What was typed, if it is text and nothing else: a key that sends a sequence (an arrow), the sequences around a text that
+/// was pasted, and the end of a line are nobody's keys, nor is what came with them.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
 }
 
 #[cfg(test)]
@@ -96,18 +97,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_key_alone_is_one() {
-        let table: [(&[u8], Option<char>); 7] = [
-            (b"q", Some('q')),
-            (b"?", Some('?')),
-            ("é".as_bytes(), Some('é')),
+    fn only_text_is_typed() {
+        let table: [(&[u8], Option<&str>); 8] = [
+            (b"q", Some("q")),
+            (b"rr", Some("rr")),
+            ("é".as_bytes(), Some("é")),
             (b"\x1b[A", None),
-            (b"quit", None),
+            (b"\x1b[200~q\x1b[201~", None),
+            (b"q\n", None),
             (b"\x04", None),
             (b"\xff", None),
         ];
-        for (bytes, key) in table {
-            assert_eq!(single(bytes), key, "{bytes:?}");
+        for (bytes, typed) in table {
+            assert_eq!(text(bytes), typed, "{bytes:?}");
         }
     }
 }

@@ -22,6 +22,16 @@ const HELP: [&str; 6] = [
     "?  this",
 ];
 
+/// All keys, the numbers of addresses among them.
+const KEYS: &str = "rblLoq?123456789";
+
+/// The keys in what was typed. Several at once were pressed fast, or are a text that was pasted: that has other characters
+/// too, and nothing of it is anybody's command.
+fn keys_of(typed: &str) -> &str {
+    let alone = typed.chars().nth(1).is_none();
+    if alone || typed.chars().all(|key| KEYS.contains(key)) { typed } else { "" }
+}
+
 /// What a key asks of whoever brings the stack up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -174,22 +184,28 @@ async fn listen(
 ) {
     let mut pressed = Pressed::default();
     loop {
-        let key = keyboard.key().await;
-        let services = rows.borrow().clone();
-        match pressed.press(key, &services) {
-            // A run under way is not disturbed; it is done after that.
-            Deed::Ask(what) => drop(asked.send((what, Instant::now()))),
-            Deed::Narrow(to) => context.events.send(Event::LogsNarrowed { to }),
-            Deed::Offer(urls) => {
-                let numbered = (1..).zip(&urls).map(|(number, url)| format!("{number} {url}"));
-                context.events.note(format!("open {}?", numbered.collect::<Vec<_>>().join(", ")));
-            }
-            Deed::Open(url) => open(&context, url),
-            Deed::Say(text) => context.events.note(text),
-            Deed::Stop => context.cancel.cancel(),
-            Deed::Help => HELP.iter().for_each(|line| context.events.note(*line)),
-            Deed::Nothing => {}
+        let typed = keyboard.typed().await;
+        for key in keys_of(&typed).chars() {
+            let services = rows.borrow().clone();
+            act(&context, pressed.press(key, &services), &asked);
         }
+    }
+}
+
+fn act(context: &Context, deed: Deed, asked: &mpsc::UnboundedSender<(Asked, Instant)>) {
+    match deed {
+        // A run under way is not disturbed; it is done after that.
+        Deed::Ask(what) => drop(asked.send((what, Instant::now()))),
+        Deed::Narrow(to) => context.events.send(Event::LogsNarrowed { to }),
+        Deed::Offer(urls) => {
+            let numbered = (1..).zip(&urls).map(|(number, url)| format!("{number} {url}"));
+            context.events.note(format!("open {}?", numbered.collect::<Vec<_>>().join(", ")));
+        }
+        Deed::Open(url) => open(context, url),
+        Deed::Say(text) => context.events.note(text),
+        Deed::Stop => context.cancel.cancel(),
+        Deed::Help => HELP.iter().for_each(|line| context.events.note(*line)),
+        Deed::Nothing => {}
     }
 }
 
@@ -258,6 +274,16 @@ mod tests {
             assert_eq!(pressed(&key.to_string(), &[]), [deed], "{key}");
             let told = HELP.iter().any(|line| line.starts_with(&format!("{key}  ")));
             assert!(told != nothing, "{key} is in the help if it does anything");
+            assert!(nothing || KEYS.contains(key), "{key} is a key if it does anything");
+        }
+    }
+
+    #[test]
+    fn keys_that_come_at_once_are_taken_in_turn_and_a_text_is_none() {
+        let table = [("q", "q"), ("rr", "rr"), ("lLq", "lLq"), ("o2", "o2"), ("x", "x")];
+        let pasted = ["quit", "q now", "cargo build", "lob?é", ""];
+        for (typed, keys) in table.into_iter().chain(pasted.map(|text| (text, ""))) {
+            assert_eq!(keys_of(typed), keys, "{typed:?}");
         }
     }
 
