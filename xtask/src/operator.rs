@@ -14,7 +14,7 @@ use crate::execute::{Built, Effect, Operator};
 use crate::failure::{Code, Failure};
 use crate::images::{self, HostBuild, ImageError};
 use crate::limits;
-use crate::plan::{Action, Observed, Repeats, Seat};
+use crate::plan::{Action, Container, Observed, Repeats, Seat};
 use crate::project::{Project, digest_repeats, note_reload};
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::{Fronts, Unavailable};
@@ -119,13 +119,7 @@ impl Operator for StackOperator<'_> {
                 self.fronts.release(container, (*grace).min(limits::PROXY_DRAIN)).await;
                 Ok(effect(self.engine.stop_container(&container.id, *grace).await?))
             }
-            Action::ReloadContainer { container, signal } => {
-                self.engine.signal_container(&container.id, signal).await?;
-                let files = self.mounted_files.get(&container.service).map_or("", String::as_str);
-                note_reload(self.project, project, &container.service, &container.id, files)
-                    .map_err(|error| self.unnoted(&container.service, &error))?;
-                Ok(Effect::changed())
-            }
+            Action::ReloadContainer { container, signal } => self.reload(container, signal).await,
             Action::AwaitHealthy(seat) => self.await_healthy(seat, reporter).await,
             Action::Switch(seat) => {
                 let reached = match self.known(seat) {
@@ -165,6 +159,28 @@ impl StackOperator<'_> {
         };
         self.engine.create_container(blueprint).await?;
         // One that a killed run left is as good as new: both are to be started.
+        Ok(Effect::changed())
+    }
+
+    /// Has a process read its mounted files again, once a program in its container has found nothing wrong with them.
+    async fn reload(&self, container: &Container, signal: &str) -> Result<Effect, Failure> {
+        let name = &container.service;
+        let check: Vec<&str> =
+            self.stack.services[name].homeport.reload_check.iter().map(String::as_str).collect();
+        if !check.is_empty() {
+            let end = self.engine.run_in(&container.id, &check, "", limits::RELOAD_CHECK).await?;
+            if end.status != 0 {
+                let said = end.stdout.lines().chain(end.stderr.lines()).map(str::trim_end);
+                let message = format!("{name} would refuse its mounted files: {} says so", check.join(" "));
+                return Err(Failure::new(Code::ChecksFailed, message)
+                    .details(said.filter(|line| !line.is_empty()).map(str::to_owned))
+                    .hint(format!("{name} goes on with what it read before; the next save tries again")));
+            }
+        }
+        self.engine.signal_container(&container.id, signal).await?;
+        let files = self.mounted_files.get(name).map_or("", String::as_str);
+        note_reload(self.project, &self.stack.project, name, &container.id, files)
+            .map_err(|error| self.unnoted(name, &error))?;
         Ok(Effect::changed())
     }
 

@@ -66,6 +66,10 @@ pub const DATABASE: Duration = Duration::from_secs(600);
 /// Postgres waits five seconds for each to go. Hardly ever is a second attempt needed.
 pub const DATABASE_ATTEMPTS: u32 = 5;
 
+/// How long the check before a reload may take: it reads some files and ends within a tenth of a second, on a busy machine
+/// within seconds.
+pub const RELOAD_CHECK: Duration = Duration::from_secs(30);
+
 /// How many last lines of a log are shown when a container fails.
 pub const LAST_LINES: usize = 20;
 

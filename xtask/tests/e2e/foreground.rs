@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, until};
 use crate::engine::{container_id, runs};
 use crate::program::{Running, event};
 
@@ -134,6 +134,35 @@ fn a_save_reaches_what_it_concerns_and_nothing_else() {
     let ended = run.end().expect(0);
     assert_eq!(ended.stderr(), "", "with --format json everything is on standard output");
     assert_eq!(ended.event("run-finished")["exit"], 0);
+}
+
+#[test]
+fn what_a_service_would_refuse_is_shown_and_it_goes_on_with_what_it_read_before() {
+    let checkout = watched("refused");
+    checkout.edit(&[(
+        "{reload: SIGHUP}",
+        "{reload: SIGHUP, reload_check: [sh, -c, 'grep bad /etc/watched/text >&2 && exit 1 || exit 0']}",
+    )]);
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    until_note(&mut run, "watching for saves");
+    checkout.write("compose/reloaded/text", "bad line");
+    let problem = until_event(&mut run, "a problem", |event| event["event"] == "problem");
+    let lines = problem["lines"].to_string();
+    for told in ["reloaded would refuse its mounted files", "bad line", "goes on with what it read before"] {
+        assert!(lines.contains(told), "{told:?} is not in {lines}");
+    }
+    // Of another save it is said again, and what that is about is done.
+    checkout.write("compose/replaced/text", "two");
+    until_event(&mut run, "the problem, again", |event| event["event"] == "problem");
+    let logged = || checkout.run(&["logs", "replaced"]).expect(0).stdout().contains("replaced reads two");
+    until("the other save is served", || logged().then_some(()));
+
+    checkout.write("compose/reloaded/text", "good line");
+    until_log(&mut run, "reloaded", "reloaded reads good line");
+    until_event(&mut run, "that it is mended", |event| event["event"] == "problem-solved");
+    run.interrupt();
+    let ended = run.end().expect(0);
+    assert!(!ended.stdout().contains("reloaded reads bad line"), "it was made to read it");
 }
 
 #[test]

@@ -176,8 +176,8 @@ fn homeport() -> impl Strategy<Value = Homeport> {
         |(optional, package, recipe, url_path, ready_path, reload)| {
             let [url_path, ready_path] =
                 [url_path, ready_path].map(|path| path.map(|path| format!("/{path}")));
-            let repeat_for = Vec::new();
-            Homeport { optional, package, recipe, url_path, ready_path, reload, repeat_for }
+            let (reload_check, repeat_for) = (Vec::new(), Vec::new());
+            Homeport { optional, package, recipe, url_path, ready_path, reload, reload_check, repeat_for }
         },
     )
 }

@@ -12,12 +12,17 @@ pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
     let mut text = |key| section.take(key).and_then(|at: Cursor<'_>| at.filled_text());
     let (package, recipe) = (text("package"), text("recipe"));
     let reload = section.take("reload").and_then(|at| at.parsed_text(signal));
+    let check_at = section.take("reload_check");
+    if let Some(at) = check_at.as_ref().filter(|_| reload.is_none()) {
+        at.fault("checks what `reload` makes the process read, and there is none");
+    }
+    let reload_check = check_at.map(|at| at.texts()).unwrap_or_default();
     let url_path = section.take("url_path").and_then(|at| path(&at));
     let ready_path = section.take("ready_path").and_then(|at| path(&at));
     let repeat_for = section.take("repeat_for").map(|at| at.texts()).unwrap_or_default();
     let repeat_for = repeat_for.iter().map(|path| paths::absolute(context.source.directory, path)).collect();
     section.finish_strictly(&[]);
-    Homeport { optional, package, recipe, url_path, ready_path, reload, repeat_for }
+    Homeport { optional, package, recipe, url_path, ready_path, reload, reload_check, repeat_for }
 }
 
 fn path(at: &Cursor<'_>) -> Option<String> {

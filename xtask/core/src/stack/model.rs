@@ -337,6 +337,8 @@ pub struct Homeport {
     /// A signal that makes the process read its mounted files again (`SIGHUP`); without it a changed file replaces
     /// the container.
     pub reload: Option<String>,
+    /// A program in its container, with arguments, that has to end well before it is sent that signal. Empty: nothing has.
+    pub reload_check: Vec<String>,
     /// What decides over the work of a one-shot, absolute: one that has ended well is not run again for a new image alone,
     /// only when the content of these files and directories is another. Empty: it is.
     pub repeat_for: Vec<PathBuf>,

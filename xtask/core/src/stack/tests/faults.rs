@@ -17,6 +17,8 @@ const SERVICE: &[(&str, &str)] = &[
     ("x-homeport: {optinal: true}", "4: services.web.x-homeport.optinal: there is no such key here (did you mean `optional`?)"),
     ("x-homeport: {x-deep: 1}", "4: services.web.x-homeport.x-deep: there is no such key here, or Homeport does not support it"),
     ("x-homeport: {reload: SIGFOO}", "4: services.web.x-homeport.reload: \"SIGFOO\" is no signal; one is written like SIGHUP"),
+    ("x-homeport: {reload_check: [a]}", "4: services.web.x-homeport.reload_check: checks what `reload` makes the process read, and there is none"),
+    ("x-homeport: {reload: SIGHUP, reload_check: promtool}", "4: services.web.x-homeport.reload_check: expected a list, found the text \"promtool\""),
     ("stop_signal: '65'", "4: services.web.stop_signal: \"65\" is no signal; one is written like SIGHUP"),
     ("x-homeport: {url_path: dash}", "4: services.web.x-homeport.url_path: the path \"dash\" must begin with /"),
     // kinds
