@@ -82,8 +82,15 @@ impl Following {
     }
 
     /// Resolves when something happened to a container since this was last asked.
-    pub async fn changed(&self) {
-        self.shared.changed.notified().await;
+    ///
+    /// # Errors
+    /// When the engine can no longer be asked: nothing more is heard then.
+    pub async fn news(&mut self) -> Result<(), EngineError> {
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = shared.changed.notified() => Ok(()),
+            error = self.broken() => Err(error),
+        }
     }
 
     /// Resolves when the engine can no longer be asked.

@@ -203,7 +203,7 @@ impl Session {
         let services = reports(&self.stack, &observed, SystemTime::now());
         let unwell = unwell(&self.stack, &wanted.services, &services);
         let failure = not_well(&unwell).or_else(|| self.attempts.standing(&self.stack, &observed));
-        Ok(BroughtUp { pace: pace.filter(|_| changed), failure, services })
+        Ok(BroughtUp { tried: changed, pace: pace.filter(|_| changed), failure, services })
     }
 
     /// Where the time went when the stack was brought up last; `None` when nothing was done.
@@ -302,6 +302,8 @@ fn stopped() -> Failure {
 /// A stack that is up.
 #[derive(Debug, Clone)]
 pub struct BroughtUp {
+    /// Whether a plan had a step.
+    pub tried: bool,
     /// How long what had to be done took; `None` when there was nothing.
     pub pace: Option<Pace>,
     /// One row a service, as things stand.

@@ -16,6 +16,13 @@ pub const ENGINE_OPERATION: Duration = Duration::from_secs(60);
 /// hundred milliseconds, on two busy cores some more.
 pub const ENGINE_SETTLES: Duration = Duration::from_secs(2);
 
+/// How long a `dev` that stays waits for an engine that has gone away: one that is restarted stops its containers first, each
+/// within the time that it may take, and one that is upgraded takes a minute.
+pub const ENGINE_RETURNS: Duration = Duration::from_secs(120);
+
+/// How often it looks whether the engine is back: a look is one refused connection.
+pub const ENGINE_LOOK: Duration = Duration::from_millis(500);
+
 /// How long a registry may take to say whether it has an image. Asked for each image that is missing, so it delays a
 /// start without network; a registry that is there answers well below a second.
 pub const REGISTRY_ANSWER: Duration = Duration::from_secs(4);

@@ -53,7 +53,7 @@ fn a_key_restarts_builds_opens_and_stops() {
 
     terminal.press("b");
     terminal.until("build image");
-    terminal.until("nothing is other than before");
+    terminal.until("nothing to do: what was built is what serves");
     assert_eq!(web(), second, "a build that changes nothing replaces nothing");
 
     terminal.press("o");
@@ -62,7 +62,9 @@ fn a_key_restarts_builds_opens_and_stops() {
     let url = until("it is opened", || std::fs::read_to_string(&file).ok());
     assert_eq!(url.trim_end(), swaps::url(&checkout));
 
-    terminal.press("q");
+    // Two at once, as fast fingers press them.
+    terminal.press("Lq");
+    terminal.until("the logs of all services are shown");
     ends_well(terminal, 0);
     assert!(!runs(&swaps::web(&checkout)));
 }

@@ -4,6 +4,7 @@
 //! proving that nothing is left. One binary, so that it is linked once. It needs a container engine and the stack's
 //! images: `cargo xtask test e2e` gets them first.
 
+mod away;
 mod browser;
 mod changes;
 mod checkout;

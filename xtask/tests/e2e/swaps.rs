@@ -237,11 +237,13 @@ fn a_one_shot_runs_again_for_other_work_and_for_nothing_else() {
 #[test]
 fn a_container_that_is_restarted_by_hand_is_found_again() {
     let checkout = swapped("restarted");
-    let run = start(&checkout);
+    let mut run = start(&checkout);
     for _ in 0..2 {
         engine::stop_container(&web(&checkout), 0);
+        run.until("web ended with status 137");
         until("it is told that it does not run", || (get(&url(&checkout)).status == 503).then_some(()));
         engine::start_container(&web(&checkout));
+        run.until("web runs again");
         until("it is served", || (says(&checkout) == "one").then_some(()));
     }
     run.interrupt();

@@ -1,8 +1,8 @@
-//! What a `dev` that stays tells of its containers: their logs, and that one ended by itself.
+//! What a `dev` that stays tells of its containers: their logs, that one ended by itself, and that it runs again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::engine::LogLine;
 use crate::event::{Event, Events};
@@ -25,15 +25,34 @@ impl Follower {
     /// Follows what is logged from now on.
     pub(super) fn begin(session: &Session) -> Self {
         let since = SystemTime::now();
-        let wanted = Wanted { since: Some(since), ..Wanted::default() };
-        let listener = listener(session.events.clone());
-        let logs =
-            Following::begin(&session.engine, &session.stack.project, wanted, BTreeMap::new(), listener);
-        Self { logs, seen: BTreeMap::new(), since }
+        Self { logs: follow(session, since), seen: BTreeMap::new(), since }
+    }
+
+    /// As [`Follower::look`]. An engine that does not answer may be restarted: it is waited for.
+    pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
+        let Err(failure) = self.look(session).await else { return Ok(()) };
+        session.events.warning(format!("{failure}; waiting for the engine"));
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(limits::ENGINE_LOOK).await;
+            match self.look(session).await {
+                Ok(()) => break,
+                Err(failure) if begun.elapsed() > limits::ENGINE_RETURNS => return Err(failure),
+                Err(_) => {}
+            }
+        }
+        session.events.note("the engine answers again");
+        self.resume(session);
+        Ok(())
+    }
+
+    /// Follows anew. Of what was logged meanwhile, lines may be missing.
+    fn resume(&mut self, session: &Session) {
+        self.logs = follow(session, SystemTime::now());
     }
 
     /// Looks at the containers between two runs, and tells of those that ended by themselves.
-    pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
+    async fn look(&mut self, session: &Session) -> Result<(), Failure> {
         let containers = session.engine.containers(&session.stack.project).await?;
         // One that ended, or was started again by hand, is not where it was.
         session.fronts.align(&containers);
@@ -43,6 +62,10 @@ impl Follower {
             let known = self.seen.get(&container.id).filter(|(at, _)| *at == began);
             let runs = matches!(container.state, ContainerState::Running(_));
             let told = known.is_some_and(|(_, told)| *told);
+            let ended_before = self.seen.get(&container.id).is_some_and(|(_, told)| *told);
+            if runs && ended_before {
+                session.events.note(format!("{} runs again", container.service));
+            }
             if !runs && !told && (known.is_some() || began >= self.since) {
                 tell_end(session, container);
             }
@@ -52,15 +75,25 @@ impl Follower {
         Ok(())
     }
 
-    /// Resolves when a container began or ended, was paused, or is judged anew.
-    pub(super) async fn changed(&self) {
-        self.logs.changed().await;
+    /// Resolves when a container began or ended, was paused, or is judged anew. Where the engine tells nothing more, because
+    /// it could not be asked, it is listened to anew.
+    pub(super) async fn news(&mut self, session: &Session) {
+        if let Err(error) = self.logs.news().await {
+            session.events.warning(format!("{error}; listening to the engine anew"));
+            self.resume(session);
+        }
     }
 
     /// Shows what is still on its way of what services have said, and follows nothing more.
     pub(super) async fn stop(self) {
         self.logs.rest(limits::ENGINE_SETTLES).await;
     }
+}
+
+fn follow(session: &Session, since: SystemTime) -> Following {
+    let wanted = Wanted { since: Some(since), ..Wanted::default() };
+    let listener = listener(session.events.clone());
+    Following::begin(&session.engine, &session.stack.project, wanted, BTreeMap::new(), listener)
 }
 
 /// Shows lines as they come.

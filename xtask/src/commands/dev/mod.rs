@@ -14,10 +14,9 @@ use crate::cli;
 use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::pace::Pace;
 use crate::plan::Wanted;
 use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
-use crate::session::Session;
+use crate::session::{BroughtUp, Session};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
 use keys::{Asked, Keys};
@@ -147,7 +146,8 @@ async fn foreground(
     let keys_note = if keys.are_there() { ", ? shows the keys" } else { "" };
     context.events.note(format!("watching for saves; Ctrl-C stops the stack{keys_note}"));
     loop {
-        if let Err(failure) = logs.attend(&session).await {
+        let attended = context.cancel.run_until_cancelled(logs.attend(&session)).await;
+        if let Some(Err(failure)) = attended {
             // Without this program their ports lead nowhere, so they stop with it as far as the engine still answers.
             let _ = stop(&session).await;
             return Err(failure);
@@ -159,7 +159,7 @@ async fn foreground(
                 None => break,
             },
             (asked, since) = keys.asked() => Errand::Key(asked, since),
-            () = logs.changed() => continue,
+            () = logs.news(&session) => continue,
         };
         run_errand(context, &mut session, wanted, arguments.offline, &errand, &mut standing, &keys).await;
         if context.cancel.is_cancelled() {
@@ -223,20 +223,19 @@ impl Errand {
         }
     }
 
-    /// What is said at its good end; `pace` is of what changed, if anything did.
-    fn told(&self, pace: Option<Pace>) -> Option<String> {
+    /// What is said at its good end. An empty plan has said by itself that there was nothing to do.
+    fn told(&self, up: &BroughtUp) -> Option<String> {
         let (since, what) = match self {
             Self::Save(burst) => (burst.since, "saved to served"),
             Self::Key(Asked::Restart, since) => (*since, "restarted"),
             Self::Key(Asked::Rebuild, since) => (*since, "built and served"),
         };
-        match (pace, self) {
-            (Some(pace), _) => {
+        match up.pace {
+            Some(pace) => {
                 let took = crate::quantity::duration(pace.served.saturating_duration_since(since));
                 Some(format!("{what} in {took} ({pace})"))
             }
-            (None, Self::Save(_)) => None,
-            (None, Self::Key(..)) => Some("nothing is other than before".to_owned()),
+            None => up.tried.then(|| "nothing to do: what was built is what serves".to_owned()),
         }
     }
 }
@@ -278,7 +277,7 @@ async fn run_errand(
             if reads_again || standing.about.as_deref() != Some(COMPOSE) {
                 standing.settle(context);
             }
-            if let Some(told) = errand.told(up.pace) {
+            if let Some(told) = errand.told(&up) {
                 context.events.note(told);
             }
         }
