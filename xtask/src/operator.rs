@@ -4,7 +4,7 @@
 
 mod waits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,13 +14,13 @@ use crate::execute::{Built, Effect, Operator};
 use crate::failure::{Code, Failure};
 use crate::images::{self, HostBuild, ImageError};
 use crate::limits;
-use crate::plan::{Action, Container, Observed, Repeats, Seat};
+use crate::plan::{Action, Container, Observed, Seat};
 use crate::project::{Project, digest_repeats, note_reload};
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::{Fronts, Unavailable};
 use crate::serving::leaving::Leaving;
 use crate::session::Session;
-use crate::stack::{ServiceName, Stack};
+use crate::stack::{ImageReference, ServiceName, Stack};
 
 /// Carries out the steps of a plan on one project's stack.
 #[derive(Debug)]
@@ -31,10 +31,8 @@ pub struct StackOperator<'a> {
     pub project: &'a Project,
     /// The stack; for a teardown the name is all that is looked at.
     pub stack: &'a Stack,
-    /// The digests that containers are labelled with.
-    pub mounted_files: &'a BTreeMap<ServiceName, String>,
-    /// What decides over the work of one-shots.
-    pub repeats: &'a BTreeMap<ServiceName, Repeats>,
+    /// What the plan was made of.
+    pub observed: &'a Observed,
     /// The ports that are held in the place of services.
     pub fronts: &'a Fronts,
     /// The containers that have made way for another.
@@ -52,8 +50,7 @@ impl<'a> StackOperator<'a> {
             engine: &session.engine,
             project: &session.project,
             stack: &session.stack,
-            mounted_files: &observed.mounted_files,
-            repeats: &observed.repeats,
+            observed,
             fronts: &session.fronts,
             leaving: &session.leaving,
             attempts: &session.attempts,
@@ -79,13 +76,14 @@ impl Operator for StackOperator<'_> {
                     package: package.clone(),
                     image: image.clone(),
                 };
-                let made = within(limits::SERVICE_BUILD, action, build.build(self.engine, reporter)).await?;
+                let used = self.used(image);
+                let built = build.build(self.engine, &used, reporter);
+                let made = within(limits::SERVICE_BUILD, action, built).await?;
                 self.refuse_overtaken()?;
                 let spent = Some(Built { compiled: made.compiled, packed: made.packed });
-                Ok(Effect {
-                    built: spent,
-                    ..if made.changed { Effect::changed() } else { Effect::unchanged() }
-                })
+                let serves = used.len() == 1 && used.contains(&made.id);
+                let effect = if made.changed && !serves { Effect::changed() } else { Effect::unchanged() };
+                Ok(Effect { built: spent, ..effect })
             }
             Action::CreateNetwork(name) => {
                 let network = self.stack.networks.get(name).cloned().unwrap_or_default();
@@ -154,12 +152,23 @@ impl StackOperator<'_> {
             name,
             role: seat.role,
             service: &self.stack.services[name],
-            files_hash: self.mounted_files.get(name).map_or("", String::as_str),
-            repeat_hash: self.repeats.get(name).map_or("", |repeats| repeats.digest.as_str()),
+            files_hash: self.observed.mounted_files.get(name).map_or("", String::as_str),
+            repeat_hash: self.observed.repeats.get(name).map_or("", |repeats| repeats.digest.as_str()),
         };
         self.engine.create_container(blueprint).await?;
         // One that a killed run left is as good as new: both are to be started.
         Ok(Effect::changed())
+    }
+
+    /// The images that the containers of those services run that are to run this one. What has done its work for good does
+    /// not count.
+    fn used(&self, image: &ImageReference) -> BTreeSet<String> {
+        let services = self.stack.services.iter().filter(|(_, service)| service.image == *image);
+        let containers = services.filter_map(|(name, service)| self.observed.container(name, service));
+        let done = |container: &&Container| {
+            self.stack.is_one_shot(&container.service) && self.observed.is_done_for_good(container)
+        };
+        containers.filter(|container| !done(container)).map(|container| container.image_id.clone()).collect()
     }
 
     /// Has a process read its mounted files again, once a program in its container has found nothing wrong with them.
@@ -178,7 +187,7 @@ impl StackOperator<'_> {
             }
         }
         self.engine.signal_container(&container.id, signal).await?;
-        let files = self.mounted_files.get(name).map_or("", String::as_str);
+        let files = self.observed.mounted_files.get(name).map_or("", String::as_str);
         note_reload(self.project, &self.stack.project, name, &container.id, files)
             .map_err(|error| self.unnoted(name, &error))?;
         Ok(Effect::changed())
@@ -193,7 +202,8 @@ impl StackOperator<'_> {
     /// plan sees both.
     fn refuse_overtaken(&self) -> Result<(), Failure> {
         let now = digest_repeats(self.stack, self.project.root());
-        let Some((_, changed)) = now.iter().find(|(name, now)| self.repeats.get(*name) != Some(now)) else {
+        let Some((_, changed)) = now.iter().find(|(name, now)| self.observed.repeats.get(*name) != Some(now))
+        else {
             return Ok(());
         };
         let message = format!("{} changed while the image was built", changed.told);

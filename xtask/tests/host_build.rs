@@ -1,7 +1,7 @@
 //! The service's image in development, as one story: a workspace of its own, the host's cargo and a real engine. The
 //! image is named `images-trial/…` and removed again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -77,11 +77,12 @@ async fn the_image_follows_the_program() {
     let host = HostBuild { root: root.to_owned(), package: "app".to_owned(), image: image.clone() };
     let (events, mut received) = Events::channel();
     let reporter = StepReporter::new(StepId(1), events);
+    let none = BTreeSet::new();
     let stale = |cause: &str| Freshness::Stale(cause.to_owned());
 
     // Nothing there yet.
     assert_eq!(host.freshness(&engine).await.expect("told"), stale("missing"));
-    let first = host.build(&engine, &reporter).await.expect("built");
+    let first = host.build(&engine, &none, &reporter).await.expect("built");
     assert!(first.changed);
     let (files, configuration) = content(&engine, &image).await;
     assert_eq!(files, [("app".to_owned(), 0o555)]);
@@ -96,32 +97,32 @@ async fn the_image_follows_the_program() {
 
     // Nothing changed.
     assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
-    let again = host.build(&engine, &reporter).await.expect("built");
+    let again = host.build(&engine, &none, &reporter).await.expect("built");
     assert_eq!((again.changed, &again.id), (false, &first.id));
 
     // Saved without a change: the compiler runs, the image stays, and the next look needs no compiler.
     write(root, "src/main.rs", &program("one"));
     assert_eq!(host.freshness(&engine).await.expect("told"), stale("src/main.rs changed"));
-    let saved = host.build(&engine, &reporter).await.expect("built");
+    let saved = host.build(&engine, &none, &reporter).await.expect("built");
     assert_eq!((saved.changed, &saved.id), (false, &first.id));
     assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
 
     // Changed: another image. The one before goes while the next one is compiled, when nobody waits for it.
     write(root, "src/main.rs", &program("two"));
-    let second = host.build(&engine, &reporter).await.expect("built");
+    let second = host.build(&engine, &none, &reporter).await.expect("built");
     assert!(second.changed && second.id != first.id);
 
     // Configured otherwise.
     write(root, "Dockerfile", &DOCKERFILE.replace("VERSION=dev", "VERSION=next"));
     assert_eq!(host.freshness(&engine).await.expect("told"), stale("Dockerfile changed"));
-    assert!(host.build(&engine, &reporter).await.expect("built").changed);
+    assert!(host.build(&engine, &none, &reporter).await.expect("built").changed);
     assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
     assert_eq!(engine.image(&first.id).await.expect("asked"), None);
 
     // A warning is passed on, an error is the failure's evidence, and the image stays as it was.
     let before = engine.image(image.as_str()).await.expect("asked");
     write(root, "src/main.rs", "fn main() { let unused = 1; }\n");
-    host.build(&engine, &reporter).await.expect("built");
+    host.build(&engine, &none, &reporter).await.expect("built");
     let mut lines = Vec::new();
     while let Ok(event) = received.try_recv() {
         if let Event::Output { source, line, .. } = event {
@@ -131,7 +132,7 @@ async fn the_image_follows_the_program() {
     }
     assert!(lines.iter().any(|line| line.contains("unused variable: `unused`")), "{lines:?}");
     write(root, "src/main.rs", "fn main() { 1 + \"\" }\n");
-    let error = host.build(&engine, &reporter).await.expect_err("it does not compile");
+    let error = host.build(&engine, &none, &reporter).await.expect_err("it does not compile");
     assert!(matches!(error, ImageError::Build { .. }), "{error}");
     assert_eq!(error.to_string(), "cannot build package app: 1 error");
     assert!(error.details().iter().any(|line| line.contains("cannot add")), "{:?}", error.details());

@@ -9,7 +9,7 @@
 //!
 //! Must not: decide whether a container is replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -124,12 +124,18 @@ impl HostBuild {
         Ok(None)
     }
 
-    /// Builds the package with the host's cargo and, when the program is another than the image's, makes the image.
+    /// Builds the package with the host's cargo and, when the program is another than the image's, makes the image; when it
+    /// is that of an image in `use_now` (identifiers of images that containers run), the image is that one again.
     /// Where the host cannot compile for the engine, as [`HostBuild::build_in_container`].
     ///
     /// # Errors
     /// When the compiler refuses, with its errors as it renders them; when the engine refuses.
-    pub async fn build(&self, engine: &Engine, reporter: &StepReporter) -> Result<Built, ImageError> {
+    pub async fn build(
+        &self,
+        engine: &Engine,
+        use_now: &BTreeSet<String>,
+        reporter: &StepReporter,
+    ) -> Result<Built, ImageError> {
         if !cfg!(target_os = "linux") || engine.architecture().await? != cargo::architecture() {
             return self.build_in_container(engine, reporter).await;
         }
@@ -154,19 +160,30 @@ impl HostBuild {
         let artifact =
             Artifact::of(&path).map_err(|source| ImageError::File { verb: "read", path, source })?;
         let present = engine.image(self.image.with_tag().as_str()).await?;
-        let label = |key| present.as_ref()?.labels.get(key).map(String::as_str);
-        let configured = label(labels::INSTRUCTIONS) == Some(digest(&instructions).as_str())
-            && label(labels::ARTIFACT) == Some(artifact.path.to_string_lossy().as_ref());
-        if let Some(image) = present.as_ref().filter(|_| configured)
-            && label(labels::STAMP) == Some(artifact.stamp.as_str())
+        let configured = |image: &StoredImage| {
+            let label = |key| image.labels.get(key).map(String::as_str);
+            label(labels::INSTRUCTIONS) == Some(digest(&instructions).as_str())
+                && label(labels::ARTIFACT) == Some(artifact.path.to_string_lossy().as_ref())
+        };
+        let labelled = |image: &StoredImage, key, value: &str| {
+            image.labels.get(key).is_some_and(|label| label == value) && configured(image)
+        };
+        if let Some(image) = present.as_ref().filter(|image| labelled(image, labels::STAMP, &artifact.stamp))
         {
             return unchanged(image);
         }
         let (content, binary) = artifact.read()?;
-        if let Some(image) = present.as_ref().filter(|_| configured)
-            && label(labels::BINARY) == Some(binary.as_str())
-        {
+        if let Some(image) = present.as_ref().filter(|image| labelled(image, labels::BINARY, &binary)) {
             return unchanged(image);
+        }
+        // After a version that failed the source may be again that of the one that serves.
+        for id in use_now.iter().filter(|id| present.as_ref().is_none_or(|image| image.id != **id)) {
+            let used = engine.image(id).await?;
+            if let Some(image) = used.filter(|image| labelled(image, labels::BINARY, &binary)) {
+                engine.tag_image(&image.id, self.image.with_tag().as_str()).await?;
+                let packed = begun.elapsed().saturating_sub(compiled);
+                return Ok(Built { changed: true, id: image.id, compiled, packed });
+            }
         }
         reporter.message("making the image");
         let labels = self.labels(&artifact, &binary, &instructions);

@@ -168,7 +168,7 @@ impl StackOperator<'_> {
         let version = Version {
             image_id: look.image_id,
             config_hash: self.stack.services[name].config_hash(),
-            files_hash: self.mounted_files.get(name).cloned().unwrap_or_default(),
+            files_hash: self.observed.mounted_files.get(name).cloned().unwrap_or_default(),
         };
         self.attempts.failed(name, version, &failure);
         failure

@@ -164,9 +164,18 @@ fn a_version_that_cannot_serve_takes_nothing_away() {
     assert_eq!(problem["about"], "build-failed");
     assert_eq!((says(&checkout).as_str(), container_id(&web(&checkout))), ("one", first.clone()));
 
-    // It is as it was: nothing is replaced but the failed version's image.
-    save(&checkout, "two");
+    // It is as it was: what serves is left alone.
+    save(&checkout, "one");
     until(&mut run, "problem-solved");
+    run.until_line("that there is nothing to do", |line| {
+        let event = event(line);
+        event["event"] == "note" && event["text"].to_string().contains("nothing to do")
+    });
+    assert_eq!((says(&checkout).as_str(), container_id(&web(&checkout))), ("one", first.clone()));
+    assert_eq!(foreground_plan(&checkout), []);
+
+    save(&checkout, "two");
+    run.until("saved to served in");
     assert_eq!(says(&checkout), "two");
     let second = container_id(&web(&checkout));
     assert_ne!(second, first);
