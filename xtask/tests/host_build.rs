@@ -65,6 +65,46 @@ async fn content(engine: &Engine, image: &ImageReference) -> (Vec<(String, u32)>
 }
 
 #[tokio::test]
+async fn two_checkouts_with_one_target_directory_have_two_programs() {
+    let engine =
+        Engine::connect().await.expect("this test needs a container engine: `cargo xtask doctor --fix`");
+    let directory = tempfile::tempdir().expect("a directory");
+    let reporter = StepReporter::new(StepId(1), Events::channel().0);
+    let shared = directory.path().join("shared");
+    let configured = format!("[build]\ntarget-dir = {:?}\n", shared.to_str().expect("text"));
+    let hosts = ["one", "two"].map(|name| {
+        let root = directory.path().join(name);
+        write(&root, "Cargo.toml", MANIFEST);
+        write(&root, "Dockerfile", DOCKERFILE);
+        write(&root, ".cargo/config.toml", &configured);
+        write(&root, "src/main.rs", &program(name));
+        let image = ImageReference::new(format!("images-trial/{name}:{}", std::process::id()));
+        HostBuild { root, package: "app".to_owned(), image }
+    });
+    let none = BTreeSet::new();
+    let mut programs = Vec::new();
+    for host in &hosts {
+        host.build(&engine, &none, &reporter).await.expect("built");
+        let image = engine.image(host.image.as_str()).await.expect("asked").expect("it was made");
+        let path = &image.labels["dev.homeport.artifact"];
+        assert!(Path::new(path).starts_with(&shared), "where the person wants it: {path}");
+        programs.push(std::process::Command::new(path).output().expect("it runs").stdout);
+    }
+    assert_eq!(programs, [b"one\n", b"two\n"]);
+    for host in &hosts {
+        assert_eq!(host.freshness(&engine).await.expect("told"), Freshness::Fresh);
+    }
+    write(&hosts[0].root, "src/main.rs", &program("three"));
+    let saved = hosts[0].freshness(&engine).await.expect("told");
+    assert_eq!(saved, Freshness::Stale("src/main.rs changed".to_owned()));
+    assert!(hosts[0].build(&engine, &none, &reporter).await.expect("built").changed);
+    assert_eq!(hosts[1].freshness(&engine).await.expect("told"), Freshness::Fresh);
+    for host in &hosts {
+        engine.remove_image(host.image.as_str()).await.expect("removed");
+    }
+}
+
+#[tokio::test]
 async fn the_image_follows_the_program() {
     let engine =
         Engine::connect().await.expect("this test needs a container engine: `cargo xtask doctor --fix`");

@@ -3,16 +3,19 @@
 //!
 //! Must not: know of images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::ImageError;
 use crate::event::StepReporter;
 use crate::limits;
 use crate::process::{ProcessError, Program, Stream};
+use crate::stack::hex;
 
 /// How often a build is repeated because a source was saved while it ran. Each repetition takes what one build takes;
 /// whoever saves more often than that is watched by `dev` anyway.
@@ -77,9 +80,17 @@ pub(super) async fn build(
     package: &str,
     reporter: &StepReporter,
 ) -> Result<PathBuf, ImageError> {
+    let target = target_directory(root).await;
+    let command = || {
+        let command = command(root, package);
+        match &target {
+            Some(directory) => command.env("CARGO_TARGET_DIR", directory),
+            None => command,
+        }
+    };
     for _ in 1..REPETITIONS {
         let started = SystemTime::now();
-        let program = build_once(command(root, package), package, reporter).await?;
+        let program = build_once(command(), package, reporter).await?;
         if let Ok(sources) = sources(&program)
             && newer(&sources, started).is_none()
         {
@@ -89,7 +100,39 @@ pub(super) async fn build(
         }
         reporter.message("saved while building: again");
     }
-    build_once(command(root, package), package, reporter).await
+    build_once(command(), package, reporter).await
+}
+
+/// What cargo says of a workspace (cargo reference, "cargo metadata").
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+/// Where cargo is to put what it compiles in a checkout, when not where it does by itself.
+///
+/// Cargo tells packages apart by their place in the workspace, not by that of the workspace: of two checkouts that share one
+/// target directory, one is given the other's program. So where that directory is not the checkout's own, a part of it is.
+async fn target_directory(root: &Path) -> Option<PathBuf> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(directory) = known().get(root) {
+        return directory.clone();
+    }
+    let asked = cargo(root).args(["metadata", "--no-deps", "--format-version=1"]).output().await;
+    // What is wrong with a manifest is told by the build.
+    let metadata: Metadata = serde_json::from_str(&asked.ok()?).ok()?;
+    let directory = apart(root, &metadata.target_directory);
+    known().insert(root.to_owned(), directory.clone());
+    directory
+}
+
+/// A checkout's part of a directory that is not its own; `None` when it is.
+fn apart(root: &Path, target: &Path) -> Option<PathBuf> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let own = target.starts_with(root) && (!target.exists() || real(target).starts_with(real(root)));
+    let digest = || hex(&Sha256::digest(root.as_os_str().as_encoded_bytes()));
+    (!own).then(|| target.join("checkouts").join(&digest()[..16]))
 }
 
 /// Builds the program of a release as the Dockerfile's compiling stage does: static, optimised, from the locked
@@ -289,6 +332,20 @@ mod tests {
         );
         assert_eq!(script.told("path+file:///src/service#0.1.0"), "the build script of service");
         assert_eq!(target("serde", "lib").told("registry+https://example.org/index#serde@1.0.228"), "serde");
+    }
+
+    #[test]
+    fn a_target_directory_that_others_may_share_is_parted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        for name in ["one", "two", "shared"] {
+            std::fs::create_dir(path(name)).expect("a directory");
+        }
+        assert_eq!(apart(&path("one"), &path("one/target")), None, "it is not there yet");
+        let [one, two] = ["one", "two"].map(|root| apart(&path(root), &path("shared")).expect("a part"));
+        assert!(one.starts_with(path("shared")) && two.starts_with(path("shared")) && one != two);
+        std::os::unix::fs::symlink(path("shared"), path("one/target")).expect("a link");
+        assert!(apart(&path("one"), &path("one/target")).is_some());
     }
 
     #[test]

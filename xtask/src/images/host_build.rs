@@ -113,6 +113,9 @@ impl HostBuild {
         }
         let Ok(artifact) = Artifact::of(Path::new(artifact)) else { return stale("program is gone") };
         let Ok(sources) = cargo::sources(&artifact.path) else { return stale("never built") };
+        if !sources.iter().any(|source| source.starts_with(&self.root)) {
+            return stale("program is another checkout's");
+        }
         if let Some(path) = cargo::newer(&sources, artifact.modified) {
             return Ok(Some(format!("{} changed", path.strip_prefix(&self.root).unwrap_or(path).display())));
         }
