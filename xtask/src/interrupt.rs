@@ -1,9 +1,11 @@
 //! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once. Ctrl-\ ends it at once too.
-//! Ctrl-Z, for a program that has changed the terminal.
+//! Ctrl-Z, for a program that has changed the terminal; and whether a process stands still by it.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Code, Exit, Failure};
+use crate::limits;
+use crate::process::Program;
 
 /// A token that fires at the first Ctrl-C or SIGTERM. The second ends the process with [`Exit::Interrupted`], after
 /// `last_words` has told what that leaves.
@@ -91,4 +93,20 @@ fn is_a_job() -> bool {
     let session = getsid(None);
     let of_session = |parent| getsid(Some(parent)).is_ok() && getsid(Some(parent)) == session;
     session.is_ok_and(|leader| leader != getpgrp()) && getppid().is_some_and(of_session)
+}
+
+/// Whether a process is stopped, as by Ctrl-Z. One that cannot be looked at is not known to be.
+pub async fn is_suspended(pid: u32) -> bool {
+    let state = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // proc_pid_stat(5): the state follows the name, which is in parentheses and may hold any character.
+        Ok(stat) => stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()),
+        // Other systems than Linux.
+        Err(_) if cfg!(target_os = "linux") => None,
+        Err(_) => {
+            let asked =
+                Program::new("ps", limits::ENGINE_ANSWER).args(["-o", "state=", "-p", &pid.to_string()]);
+            asked.output().await.ok()
+        }
+    };
+    state.is_some_and(|state| state.trim_start().starts_with('T'))
 }

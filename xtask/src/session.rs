@@ -15,12 +15,13 @@ use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
 use crate::health::{reports, unwell};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
+use crate::interrupt::is_suspended;
 use crate::limits;
 use crate::operator::StackOperator;
 use crate::pace::Pace;
-use crate::plan::{self, Keep, Observed, Plan, PlanError, Wanted};
+use crate::plan::{self, Dev, Keep, Observed, Plan, PlanError, Wanted};
 use crate::profile::{Pass, Profile};
-use crate::project::{Before, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
+use crate::project::{Before, Holder, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::Fronts;
 use crate::serving::leaving::Leaving;
@@ -86,9 +87,18 @@ impl Session {
             repeats: digest_repeats(&self.stack, self.project.root()),
             failed: self.attempts.versions(),
             leaving,
-            dev_runs: holder(&self.project, &self.stack.project)
-                .is_some_and(|holder| holder.is_foreground_dev()),
+            dev: self.dev().await,
         })
+    }
+
+    async fn dev(&self) -> Dev {
+        match holder(&self.project, &self.stack.project).filter(Holder::is_foreground_dev) {
+            None => Dev::Away,
+            Some(Holder { pid, .. }) if pid != std::process::id() && is_suspended(pid).await => {
+                Dev::Suspended(pid)
+            }
+            Some(_) => Dev::Runs,
+        }
     }
 
     async fn stale_builds(&self) -> Result<Vec<(crate::stack::ImageReference, String)>, Failure> {

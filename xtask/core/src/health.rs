@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::event::{ServiceReport, ServiceState};
 use crate::images::Availability;
-use crate::plan::{Container, ContainerState, Health, Observed};
+use crate::plan::{Container, ContainerState, Dev, Health, Observed};
 use crate::stack::{Port, Service, ServiceName, Stack};
 
 /// One row a service, in the order of their names, then one for each container that no service knows.
@@ -60,13 +60,14 @@ fn report(
         service.in_the_other_way().filter(|other| other.config_hash() == container.config_hash)
     });
     let service = as_made.as_ref().unwrap_or(service);
-    let unserved = !service.fronts.is_empty() && !observed.dev_runs;
+    let fronted = !service.fronts.is_empty();
+    let unserved = fronted && observed.dev == Dev::Away;
     let one_shot = stack.is_one_shot(name);
     let (state, reason) = match (container, availability) {
         (Some(container), _) => (
             state_of(container, one_shot),
             (container.reason.clone())
-                .or_else(|| unserved.then(|| no_front(container)).flatten())
+                .or_else(|| fronted.then(|| no_front(container, observed.dev)).flatten())
                 .or_else(|| outdated(observed, service, container))
                 .or_else(|| unstarted(container)),
         ),
@@ -94,12 +95,22 @@ fn report(
     }
 }
 
-/// That a container runs behind a front that nobody holds.
-fn no_front(container: &Container) -> Option<String> {
-    matches!(container.state, ContainerState::Running(_)).then(|| {
-        "its port is not served, as no `cargo xtask dev` runs any more; the next one serves it again"
-            .to_owned()
-    })
+/// That a container runs behind a front that nobody holds, or somebody who does nothing.
+fn no_front(container: &Container, dev: Dev) -> Option<String> {
+    if !matches!(container.state, ContainerState::Running(_)) {
+        return None;
+    }
+    match dev {
+        Dev::Away => Some(
+            "its port is not served, as no `cargo xtask dev` runs any more; the next one serves it again"
+                .to_owned(),
+        ),
+        Dev::Suspended(pid) => Some(format!(
+            "requests wait: its port is held by a `cargo xtask dev` (pid {pid}) that is suspended; `fg` in its terminal lets \
+             it go on"
+        )),
+        Dev::Runs => None,
+    }
 }
 
 /// That a container was made and not started, as what it needs did not come up.
@@ -239,11 +250,11 @@ networks: {inner: {}}
         let text = "services: {web: {image: a, ports: ['127.0.0.1:80:8000'], x-homeport: {package: p, url_path: /}}}";
         let stack = parse_stack(text);
         let fronted = stack.clone().fronted(&BTreeSet::new());
-        let row = |made_from: &Stack, asked: &Stack, dev_runs: bool, state: ContainerState| {
+        let row = |made_from: &Stack, asked: &Stack, dev: Dev, state: ContainerState| {
             let mut container = containers(made_from).remove(0);
             container.networks = BTreeMap::from([(NetworkName::new("default"), ["web".to_owned()].into())]);
             container.state = state;
-            let observed = Observed { containers: vec![container], dev_runs, ..Observed::default() };
+            let observed = Observed { containers: vec![container], dev, ..Observed::default() };
             let row = reports(asked, &observed, SystemTime::UNIX_EPOCH).remove(0);
             (row.urls, row.reason)
         };
@@ -251,12 +262,16 @@ networks: {inner: {}}
         let served = (vec!["http://127.0.0.1:80/".to_owned()], None);
         // Whoever asks runs it the one way or the other.
         for asked in [&stack, &fronted] {
-            assert_eq!(row(&stack, asked, false, runs), served, "it publishes its port itself");
-            assert_eq!(row(&fronted, asked, true, runs), served);
-            let (urls, reason) = row(&fronted, asked, false, runs);
+            assert_eq!(row(&stack, asked, Dev::Away, runs), served, "it publishes its port itself");
+            assert_eq!(row(&fronted, asked, Dev::Runs, runs), served);
+            let (urls, reason) = row(&fronted, asked, Dev::Away, runs);
             assert_eq!(urls, [""; 0]);
             assert!(reason.is_some_and(|reason| reason.starts_with("its port is not served")));
-            let (urls, reason) = row(&fronted, asked, false, ContainerState::Exited(0));
+            let (urls, reason) = row(&fronted, asked, Dev::Suspended(42), runs);
+            assert_eq!(urls, served.0);
+            assert!(reason.is_some_and(|reason| reason.contains("dev` (pid 42) that is suspended")));
+            assert_eq!(row(&stack, asked, Dev::Suspended(42), runs), served);
+            let (urls, reason) = row(&fronted, asked, Dev::Away, ContainerState::Exited(0));
             assert_eq!((urls.len(), reason), (0, None), "what does not run is served by no one anyway");
         }
     }

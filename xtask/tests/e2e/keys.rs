@@ -138,7 +138,7 @@ fn job(terminal: &mut Terminal, state: &str) {
 
 #[test]
 fn a_job_stops_goes_on_and_is_left_alone_in_the_background() {
-    let checkout = Checkout::small("job", SINGLE);
+    let checkout = swaps::swapped("job");
     let dev = format!("{} dev", env!("CARGO_BIN_EXE_xtask"));
     let mut terminal = Terminal::start(checkout.shell());
     terminal.until("ready> ");
@@ -155,9 +155,16 @@ fn a_job_stops_goes_on_and_is_left_alone_in_the_background() {
     terminal.until("Stopped");
     until("the terminal is the shell's", || terminal.is_in_order().then_some(()));
     job(&mut terminal, "Stopped");
+    let reason = || swaps::row(&checkout)["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        reason().contains("that is suspended"),
+        "whoever wonders why nothing answers is told: {}",
+        reason()
+    );
     terminal.press("bg\r");
     terminal.until("ready> ");
     job(&mut terminal, "Running");
+    assert_eq!(reason(), "");
     assert!(terminal.is_in_order(), "in the background it changes nothing");
     terminal.press("fg\r");
     until("it reads keys", || terminal.reads_keys().then_some(()));

@@ -76,7 +76,7 @@ fn foreground_plan(checkout: &Checkout) -> Vec<Planned> {
 }
 
 /// What `status` tells of the service.
-fn row(checkout: &Checkout) -> Value {
+pub(crate) fn row(checkout: &Checkout) -> Value {
     let status = checkout.run(&["status", "--format", "json"]).expect(0).event("summary");
     let rows = status["services"].as_array().expect("a row a service");
     rows.iter().find(|row| row["service"] == "web").expect("a row").clone()

@@ -31,8 +31,20 @@ pub struct Observed {
     pub failed: BTreeMap<ServiceName, Version>,
     /// The containers that this program lets go: they get no requests any more, and are removed after their last one.
     pub leaving: BTreeSet<ContainerId>,
-    /// Whether a `dev` runs in the foreground: it holds the ports of the services that are fronted.
-    pub dev_runs: bool,
+    /// The `dev` in the foreground: it holds the ports of the services that are fronted.
+    pub dev: Dev,
+}
+
+/// What a `dev` in the foreground is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dev {
+    /// There is none.
+    #[default]
+    Away,
+    /// It runs.
+    Runs,
+    /// It was suspended (Ctrl-Z), this process.
+    Suspended(u32),
 }
 
 impl Observed {

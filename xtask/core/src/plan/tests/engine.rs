@@ -12,8 +12,8 @@ use crate::execute::{Effect, Operator, Report, execute};
 use crate::failure::{Code, Failure};
 use crate::images::{Availability, Catalogue, Source};
 use crate::plan::{
-    Action, Container, ContainerId, ContainerState, Health, NetworkSeen, Observed, Plan, Repeats, Role, Seat,
-    Version, VolumeSeen, Wanted, config_hash, up,
+    Action, Container, ContainerId, ContainerState, Dev, Health, NetworkSeen, Observed, Plan, Repeats, Role,
+    Seat, Version, VolumeSeen, Wanted, config_hash, up,
 };
 use crate::stack::{
     Condition, ImageReference, MountSource, NetworkName, Probe, Service, ServiceName, Stack, VolumeName,
@@ -133,7 +133,7 @@ impl World {
                 .collect(),
             failed: self.failed.clone(),
             leaving: self.leaving.clone(),
-            dev_runs: false,
+            dev: Dev::Away,
         }
     }
 
