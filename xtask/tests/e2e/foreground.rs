@@ -137,6 +137,39 @@ fn a_save_reaches_what_it_concerns_and_nothing_else() {
 }
 
 #[test]
+fn what_the_stack_names_is_watched_wherever_it_lies() {
+    let checkout = watched("named");
+    let mounted = |text: &str| {
+        let to = format!("\"../{text}:/etc/watched:ro\"");
+        checkout.edit(&[("\"./replaced:/etc/watched:ro\"", &to)]);
+    };
+    for directory in ["aside", "apart"] {
+        checkout.write(&format!("{directory}/text"), "one");
+    }
+    mounted("aside");
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    until_note(&mut run, "watching for saves");
+    // More than once: what is saved is another file than the one before.
+    for text in ["two", "three"] {
+        checkout.write("aside/text", text);
+        until_note(&mut run, "saved to served in");
+        let logged = || checkout.run(&["logs", "replaced"]).expect(0).stdout();
+        let line = format!("replaced reads {text}");
+        until(&line, || logged().contains(&line).then_some(()));
+    }
+    // The file names another one now, and no longer that one.
+    mounted("apart");
+    until_note(&mut run, "saved to served in");
+    checkout.write("aside/text", "four");
+    checkout.write("apart/text", "five");
+    until_note(&mut run, "saved to served in");
+    let logged = || checkout.run(&["logs", "replaced"]).expect(0).stdout();
+    until("the new one", || logged().contains("replaced reads five").then_some(()));
+    run.interrupt();
+    run.end().expect(0);
+}
+
+#[test]
 fn what_a_service_would_refuse_is_shown_and_it_goes_on_with_what_it_read_before() {
     let checkout = watched("refused");
     checkout.edit(&[(

@@ -20,7 +20,7 @@ use crate::session::{BroughtUp, Session};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
 use keys::{Asked, Keys};
-use watch::Burst;
+use watch::{Burst, Watch};
 
 /// Runs `dev`.
 ///
@@ -114,27 +114,32 @@ async fn foreground(
     before: Before,
 ) -> Result<(), Failure> {
     let (sender, mut saves) = mpsc::channel::<Burst>(1);
-    let watcher = watch::start(session.project.root(), sender)?;
-    let mut standing = Standing::default();
-    let mut keys = Keys::listen(context);
+    let mut stay = Stay {
+        context,
+        wanted,
+        offline: arguments.offline,
+        watch: watch::start(session.project.root(), &session.stack, sender)?,
+        keys: Keys::listen(context),
+        standing: Standing::default(),
+    };
     // Before anything starts: what a service says at its start is shown too.
     let mut logs = follow::Follower::begin(&session);
     let first = session.bring_up(wanted, before).await;
     match first {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
-            keys.know(&up.services);
+            stay.keys.know(&up.services);
             context.events.send(Event::Summary { services: up.services });
             if arguments.profile {
                 tell_profile(context, &session);
             }
             if let Some(failure) = &up.failure {
-                standing.complain(context, failure.code.as_str(), failure);
+                stay.standing.complain(context, failure.code.as_str(), failure);
             }
         }
         Err(failure) if failure.code == Code::BuildFailed => {
             session.fronts.explain(&failure.message);
-            standing.complain(context, failure.code.as_str(), &failure);
+            stay.standing.complain(context, failure.code.as_str(), &failure);
         }
         Err(failure) if failure.code == Code::Interrupted => {
             let stopped = stop(&session).await;
@@ -143,7 +148,7 @@ async fn foreground(
         }
         Err(failure) => return Err(failure),
     }
-    let keys_note = if keys.are_there() { ", ? shows the keys" } else { "" };
+    let keys_note = if stay.keys.are_there() { ", ? shows the keys" } else { "" };
     context.events.note(format!("watching for saves; Ctrl-C stops the stack{keys_note}"));
     loop {
         let attended = context.cancel.run_until_cancelled(logs.attend(&session)).await;
@@ -158,15 +163,17 @@ async fn foreground(
                 Some(burst) => Errand::Save(burst),
                 None => break,
             },
-            (asked, since) = keys.asked() => Errand::Key(asked, since),
+            (asked, since) = stay.keys.asked() => Errand::Key(asked, since),
             () = logs.news(&session) => continue,
         };
-        run_errand(context, &mut session, wanted, arguments.offline, &errand, &mut standing, &keys).await;
+        stay.run(&mut session, &errand).await;
         if context.cancel.is_cancelled() {
             break;
         }
     }
-    drop(watcher);
+    // The keyboard stays until the end: what is typed meanwhile is not the terminal's to show.
+    let Stay { watch, keys: _keys, .. } = stay;
+    drop(watch);
     // What services say while they stop is worth seeing.
     let stopped = stop(&session).await;
     logs.stop().await;
@@ -249,42 +256,51 @@ fn built_here(session: &Session, wanted: &Wanted) -> std::collections::BTreeSet<
     built.filter(|(name, _)| !session.stack.is_one_shot(name)).map(|(name, _)| name.clone()).collect()
 }
 
-/// Brings a save to where it runs, or does what a key asks for. A fault is shown and stays in view; the last good version
-/// goes on serving.
-async fn run_errand(
-    context: &Context,
-    session: &mut Session,
-    wanted: &Wanted,
+/// What a `dev` that stays has while it does.
+struct Stay<'a> {
+    context: &'a Context,
+    wanted: &'a Wanted,
     offline: bool,
-    errand: &Errand,
-    standing: &mut Standing,
-    keys: &Keys,
-) {
-    let in_compose = context.project.root().join("compose");
-    let reads_again =
-        matches!(errand, Errand::Save(burst) if burst.paths.iter().any(|path| path.starts_with(&in_compose)));
-    if reads_again && let Err(failure) = read_again(context, session, wanted, offline).await {
-        return standing.complain(context, COMPOSE, &failure);
-    }
-    match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
-        Ok(up) => {
-            session.fronts.explain(NOT_RUNNING);
-            keys.know(&up.services);
-            if let Some(failure) = &up.failure {
-                return standing.complain(context, failure.code.as_str(), failure);
-            }
-            // What is wrong with a file is solved when the file has been read again.
-            if reads_again || standing.about.as_deref() != Some(COMPOSE) {
-                standing.settle(context);
-            }
-            if let Some(told) = errand.told(&up) {
-                context.events.note(told);
-            }
+    watch: Watch,
+    keys: Keys,
+    standing: Standing,
+}
+
+impl Stay<'_> {
+    /// Brings a save to where it runs, or does what a key asks for. A fault is shown and stays in view; the last good version
+    /// goes on serving.
+    async fn run(&mut self, session: &mut Session, errand: &Errand) {
+        let Self { context, wanted, .. } = *self;
+        let standing = &mut self.standing;
+        let in_compose = context.project.root().join("compose");
+        let reads_again = matches!(errand, Errand::Save(burst) if burst.paths.iter().any(|path| path.starts_with(&in_compose)));
+        if reads_again && let Err(failure) = read_again(context, session, wanted, self.offline).await {
+            return standing.complain(context, COMPOSE, &failure);
         }
-        Err(failure) if failure.code == Code::Interrupted => {}
-        Err(failure) => {
-            session.fronts.explain(&failure.message);
-            standing.complain(context, failure.code.as_str(), &failure);
+        // Before the look that the plan is made of: what is saved after it is seen.
+        if let Err(failure) = self.watch.follow(&session.stack) {
+            context.events.warning(failure.to_string());
+        }
+        match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
+            Ok(up) => {
+                session.fronts.explain(NOT_RUNNING);
+                self.keys.know(&up.services);
+                if let Some(failure) = &up.failure {
+                    return standing.complain(context, failure.code.as_str(), failure);
+                }
+                // What is wrong with a file is solved when the file has been read again.
+                if reads_again || standing.about.as_deref() != Some(COMPOSE) {
+                    standing.settle(context);
+                }
+                if let Some(told) = errand.told(&up) {
+                    context.events.note(told);
+                }
+            }
+            Err(failure) if failure.code == Code::Interrupted => {}
+            Err(failure) => {
+                session.fronts.explain(&failure.message);
+                standing.complain(context, failure.code.as_str(), &failure);
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Watches the files that a running stack depends on, and gathers saves.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -9,14 +12,20 @@ use tokio::sync::mpsc;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::project::is_editors_own;
+use crate::stack::{MountSource, Stack};
 
-/// What is watched, below the checkout's top. What is not there is left out.
+/// What is watched in any case, below the checkout's top.
 const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
 
 /// Held while files are watched.
 #[derive(Debug)]
 pub(super) struct Watch {
-    _watcher: RecommendedWatcher,
+    root: PathBuf,
+    watcher: RecommendedWatcher,
+    /// The files and directories whose saves are sent.
+    wanted: Arc<RwLock<BTreeSet<PathBuf>>>,
+    /// The directories that the system watches: how, and which one it was (its inode).
+    places: BTreeMap<PathBuf, (RecursiveMode, u64)>,
 }
 
 /// Saves that came close after one another, or while nobody had time for them.
@@ -28,34 +37,98 @@ pub(super) struct Burst {
     pub(super) since: Instant,
 }
 
-/// Watches, and sends the paths of each burst of saves once it has calmed down. While the receiver is busy, bursts are
-/// gathered into one.
-pub(super) fn start(root: &Path, saves: mpsc::Sender<Burst>) -> Result<Watch, Failure> {
+/// Watches what a stack depends on, and sends the paths of each burst of saves once it has calmed down. While the receiver
+/// is busy, bursts are gathered into one.
+pub(super) fn start(root: &Path, stack: &Stack, saves: mpsc::Sender<Burst>) -> Result<Watch, Failure> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let failed = |error: notify::Error| {
-        Failure::new(Code::MachineUnready, format!("cannot watch {}: {error}", root.display()))
-            .hint("`cargo xtask doctor` shows the limits on file watches; `dev --detach` needs none")
-    };
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+    let wanted = Arc::new(RwLock::new(BTreeSet::new()));
+    let shared = Arc::clone(&wanted);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if let Ok(event) = event
             && !matches!(event.kind, EventKind::Access(_))
         {
-            for path in event.paths.into_iter().filter(|path| !is_editors_own(path)) {
+            let wanted = shared.read().unwrap_or_else(PoisonError::into_inner);
+            for path in event.paths.into_iter().filter(|path| concerns(path, &wanted)) {
                 let _ = sender.send(path);
             }
         }
-    })
-    .map_err(failed)?;
-    for name in WATCHED {
-        let path = root.join(name);
-        if path.is_dir() {
-            watcher.watch(&path, RecursiveMode::Recursive).map_err(failed)?;
-        } else if path.is_file() {
-            watcher.watch(&path, RecursiveMode::NonRecursive).map_err(failed)?;
+    });
+    let watcher = watcher.map_err(|error| unwatched(root, &error))?;
+    let mut watch = Watch { root: root.to_owned(), watcher, wanted, places: BTreeMap::new() };
+    watch.follow(stack)?;
+    tokio::spawn(gather(receiver, saves));
+    Ok(watch)
+}
+
+impl Watch {
+    /// Watches what the stack depends on now, and nothing else. A directory that was replaced by another one is found again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn follow(&mut self, stack: &Stack) -> Result<(), Failure> {
+        let wanted = named(&self.root, stack);
+        let places = places(&self.root, &wanted);
+        // A system may tell paths without the links in them.
+        let real = wanted.iter().filter_map(|path| path.canonicalize().ok());
+        let all = real.chain(wanted.iter().cloned()).collect();
+        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = all;
+        for gone in self.places.keys().filter(|place| !places.contains_key(*place)) {
+            // One that is no more is not watched either.
+            let _ = self.watcher.unwatch(gone);
+        }
+        self.places.retain(|place, _| places.contains_key(place));
+        for (place, mode) in places {
+            let Ok(metadata) = std::fs::metadata(&place) else { continue };
+            let now = (mode, metadata.ino());
+            if self.places.get(&place) != Some(&now) {
+                self.watcher.watch(&place, mode).map_err(|error| unwatched(&place, &error))?;
+                self.places.insert(place, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwatched(path: &Path, error: &notify::Error) -> Failure {
+    Failure::new(Code::MachineUnready, format!("cannot watch {}: {error}", path.display()))
+        .hint("`cargo xtask doctor` shows the limits on file watches; `dev --detach` needs none")
+}
+
+/// What a stack depends on: beside what any does, the files of the checkout that its services mount, and what the work of its
+/// one-shots is repeated for.
+fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
+    let mounts = stack.services.values().flat_map(|service| &service.mounts);
+    let mounted = mounts.filter_map(|mount| match &mount.source {
+        MountSource::Bind(path) if path.starts_with(root) => Some(path.clone()),
+        _ => None,
+    });
+    let repeated = stack.services.values().flat_map(|service| service.homeport.repeat_for.iter().cloned());
+    WATCHED.iter().map(|name| root.join(name)).chain(mounted).chain(repeated).collect()
+}
+
+/// The directories to be watched. A file is watched through the one that it is in: what an editor puts in its place is another
+/// file. So is a directory, beside what is below it, and what is not there yet through the nearest one that is.
+fn places(root: &Path, wanted: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, RecursiveMode> {
+    // The checkout as a whole holds what is compiled.
+    let whole: BTreeSet<&PathBuf> =
+        wanted.iter().filter(|path| path.is_dir() && !root.starts_with(path)).collect();
+    let is_within = |path: &Path| path.ancestors().any(|above| whole.iter().any(|whole| *whole == above));
+    let mut places = BTreeMap::new();
+    for path in wanted {
+        let above = path.ancestors().skip(1).find(|above| above.is_dir());
+        for place in above.into_iter().filter(|above| !is_within(above)) {
+            places.insert(place.to_owned(), RecursiveMode::NonRecursive);
         }
     }
-    tokio::spawn(gather(receiver, saves));
-    Ok(Watch { _watcher: watcher })
+    for path in whole.iter().filter(|path| !path.parent().is_some_and(is_within)) {
+        places.insert((*path).clone(), RecursiveMode::Recursive);
+    }
+    places
+}
+
+/// Whether an event at a path is about what is wanted: at it, below it, or a directory on the way to it that came or went.
+fn concerns(path: &Path, wanted: &BTreeSet<PathBuf>) -> bool {
+    !is_editors_own(path) && wanted.iter().any(|one| path.starts_with(one) || one.starts_with(path))
 }
 
 async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Burst>) {
@@ -72,5 +145,39 @@ async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender
         gathered.sort();
         gathered.dedup();
         permit.send(Burst { paths: gathered, since });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_watched_through_its_directory_and_each_directory_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path();
+        for made in ["compose/prometheus", "work"] {
+            std::fs::create_dir_all(root.join(made)).expect("a directory");
+        }
+        std::fs::write(root.join("Dockerfile"), "").expect("a file");
+        let names = ["compose", "compose/prometheus", "Dockerfile", "work", "absent/rules"];
+        let wanted: BTreeSet<PathBuf> = names.iter().map(|name| root.join(name)).collect();
+        let [all, one] = [RecursiveMode::Recursive, RecursiveMode::NonRecursive];
+        let expected = [(root.to_owned(), one), (root.join("compose"), all), (root.join("work"), all)];
+        assert_eq!(places(root, &wanted), expected.into());
+
+        let table = [
+            ("compose/prometheus/prometheus.yml", true),
+            ("Dockerfile", true),
+            ("absent", true),
+            ("absent/rules/a.sql", true),
+            ("absent/other", false),
+            ("Dockerfile.swp", false),
+            ("target/debug", false),
+            ("work/.a.swp", false),
+        ];
+        for (path, expected) in table {
+            assert_eq!(concerns(&root.join(path), &wanted), expected, "{path}");
+        }
     }
 }
