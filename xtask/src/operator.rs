@@ -71,14 +71,14 @@ impl Operator for StackOperator<'_> {
                 Ok(Effect::changed().detail(size))
             }
             Action::BuildImage { image, package } => {
-                let build = HostBuild {
+                let order = HostBuild {
                     root: self.project.root().to_owned(),
                     package: package.clone(),
                     image: image.clone(),
                 };
                 let used = self.used(image);
-                let built = build.build(self.engine, &used, reporter);
-                let made = within(limits::SERVICE_BUILD, action, built).await?;
+                let build = order.build(self.engine, &used, reporter);
+                let made = within(limits::SERVICE_BUILD, action, build).await?;
                 self.refuse_overtaken()?;
                 let spent = Some(Built { compiled: made.compiled, packed: made.packed });
                 let serves = used.len() == 1 && used.contains(&made.id);

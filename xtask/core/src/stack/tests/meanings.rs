@@ -143,8 +143,7 @@ fn each_key_arrives_in_its_field() {
         ("nofile".to_owned(), Ulimit { soft: 1, hard: 2 }),
     ];
     assert_eq!(web.ulimits, ulimits.into());
-    assert_eq!(web.stop_signal, text("SIGINT"));
-    assert_eq!(web.stop_grace_period, Duration::from_millis(1500));
+    assert_eq!((web.stop_signal, web.stop_grace_period), (text("SIGINT"), Duration::from_millis(1500)));
     assert_eq!(web.labels, [pair("l", "v")].into());
     let homeport = Homeport {
         optional: true,
