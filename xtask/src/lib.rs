@@ -21,7 +21,7 @@ pub mod ui;
 
 // What decides, and the engine, are crates of their own. Seen from here they are rooms like the others.
 pub use xtask_core::{
-    bench, checks, dashboards, database, event, execute, failure, health, last_words, limits, pace, plan,
-    profile, quantity, report, scan, stack, testing,
+    bench, checks, dashboards, database, event, execute, failure, health, kustomize, last_words, limits,
+    object, pace, plan, profile, quantity, report, scan, stack, testing,
 };
 pub use xtask_engine as engine;

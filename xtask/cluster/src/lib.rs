@@ -1,7 +1,7 @@
 //! Homeport on Kubernetes, as a library: the rooms behind `cargo xtask deploy-kind` and its siblings.
 //!
 //! Architecture invariant: the only crate that names `kube`, and `api` its only room that does. What a rollout's state
-//! means (`rollout`), what manifests say (`kustomize`), what is deployed of them (`prepare`), what differs (`diff`) and what
+//! means (`rollout`), what is deployed of the manifests (`prepare`), what differs (`diff`) and what
 //! is put back (`revision`) is pure.
 
 pub mod api;
@@ -9,11 +9,9 @@ pub mod commands;
 pub mod diff;
 pub mod http;
 pub mod kind;
-pub mod kustomize;
 pub mod limits;
 pub mod manifests;
 pub mod measure;
-pub mod object;
 pub mod prepare;
 pub mod proof;
 pub mod release;
@@ -21,3 +19,5 @@ pub mod revision;
 pub mod rollout;
 pub mod smoke;
 pub mod steps;
+
+pub use xtask::{kustomize, object};

@@ -38,8 +38,10 @@ async fn both_read_the_same_objects() {
         };
         let theirs: Vec<Value> = serde_saphyr::from_multiple(&printed).expect("kubectl prints YAML");
         let theirs = theirs.into_iter().map(|document| Object::new(document).expect("an object")).collect();
-        let ours = kustomize::build(&directory, &|path| std::fs::read_to_string(path))
-            .unwrap_or_else(|error| panic!("{error}"));
+        let ours = kustomize::build(&directory, &|path| {
+            std::fs::read_to_string(path).map_err(|error| error.to_string())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
         let (ours, theirs) = (by_key(ours), by_key(theirs));
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
         for (key, object) in &ours {

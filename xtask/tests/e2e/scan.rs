@@ -210,7 +210,27 @@ fn what_a_kustomization_makes_is_held_to_the_rules_as_well() {
     checkout.write("k8s/map.yaml", map);
     checkout.write("k8s/kustomization.yaml", "resources: [map.yaml]\n");
     checkout.run(&["scan", "manifests"]).expect(0);
-    // In no file, and only by what is replaced by what, is it a right over the cluster.
+    // In no file, and only by what is put over what, is it a right over the cluster. No kubectl is needed to see that.
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n";
+    let role = |name: &str| {
+        format!(
+            "{binding}roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {name}}}\n"
+        )
+    };
+    checkout.write("k8s/map.yaml", &role("view"));
+    checkout.write("k8s/kustomization.yaml", "resources: [map.yaml]\npatches:\n  - path: patch.txt\n");
+    checkout.write("k8s/patch.txt", &role("cluster-admin"));
+    let git = Command::new("sh").args(["-c", "command -v git"]).output().expect("a shell").stdout;
+    let only_git = checkout.root().join("only-git");
+    std::fs::create_dir(&only_git).expect("a directory");
+    let git = String::from_utf8(git).expect("a path");
+    std::os::unix::fs::symlink(git.trim(), only_git.join("git")).expect("a link");
+    let without_kubectl =
+        || checkout.xtask(&["scan", "manifests"]).env("PATH", only_git.to_str().expect("text"));
+    let run = without_kubectl().run().expect(5);
+    let said = "k8s (as made): ClusterRoleBinding b: grants cluster-admin";
+    assert!(run.stderr().contains(said), "{}", run.stderr());
+    // The same in words that only kubectl reads.
     checkout.write(
         "k8s/map.yaml",
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}\nsubjects: []\n",
@@ -220,8 +240,15 @@ fn what_a_kustomization_makes_is_held_to_the_rules_as_well() {
         "resources: [map.yaml]\npatches:\n  - target: {kind: ClusterRoleBinding}\n    patch: |-\n      - op: replace\n        path: /roleRef/name\n        value: cluster-admin\n",
     );
     let run = checkout.run(&["scan", "manifests"]).expect(5);
-    let said = "k8s (as made): ClusterRoleBinding b: grants cluster-admin";
     assert!(run.stderr().contains(said), "{}", run.stderr());
+    checkout.write("k8s/kustomization.yaml", "resources: [map.yaml]\nnamePrefix: a-\n");
+    checkout.run(&["scan", "manifests"]).expect(0);
+    let run = without_kubectl().run().expect(0);
+    assert!(
+        run.stderr().contains("not run: Kubernetes manifests: k8s says what only kubectl reads"),
+        "{}",
+        run.stderr()
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(super) async fn service(
     {
         return Ok(Finished::unchanged(ServiceImage::of(&found.id)));
     }
-    let made = build.build(&session.engine, reporter).await?;
+    let made = build.build(&session.engine, &BTreeSet::new(), reporter).await?;
     let image = ServiceImage::of(&made.id);
     if !made.changed {
         return Ok(Finished::unchanged(image));

@@ -2,13 +2,12 @@
 //! that is read is listed in `k8s/README.md`; anything else is an error that names file and key. Pure: files are read
 //! through a closure.
 //!
-//! A test compares the result with kubectl's own (`tests/kustomize_differential.rs`).
+//! A test compares the result with kubectl's own (`xtask/cluster/tests/kustomize_differential.rs`).
 
 mod file;
 mod merge;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -26,12 +25,12 @@ const MAX_DEPTH: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum KustomizeError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", .file.display())]
+    #[error("cannot read {}: {reason}", .file.display())]
     File {
         /// The file.
         file: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: String,
     },
     /// A file is no YAML.
     #[error("{}: {reason}", .file.display())]
@@ -62,7 +61,7 @@ pub enum KustomizeError {
 }
 
 /// Reads files: the file system, or a test's table.
-pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
 /// The objects of a kustomization, in the order of its files.
 ///
@@ -122,7 +121,7 @@ fn build_at(directory: &Path, read: ReadFile<'_>, depth: usize) -> Result<Vec<Ob
 }
 
 fn text(path: &Path, read: ReadFile<'_>) -> Result<String, KustomizeError> {
-    read(path).map_err(|source| KustomizeError::File { file: path.to_owned(), source })
+    read(path).map_err(|reason| KustomizeError::File { file: path.to_owned(), reason })
 }
 
 fn documents(path: &Path, read: ReadFile<'_>) -> Result<Vec<Object>, KustomizeError> {
@@ -192,7 +191,7 @@ fn set_images(object: &mut Object, changes: &[ImageChange]) {
 }
 
 /// The name and the tag of an image reference, without its digest.
-pub(crate) fn split_tag(reference: &str) -> (&str, Option<&str>) {
+pub fn split_tag(reference: &str) -> (&str, Option<&str>) {
     let reference = reference.split_once('@').map_or(reference, |(before, _)| before);
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
@@ -253,7 +252,7 @@ mod tests {
                 .iter()
                 .find(|(name, _)| Path::new(name) == path)
                 .map(|(_, text)| (*text).to_owned())
-                .ok_or_else(|| io::ErrorKind::NotFound.into())
+                .ok_or_else(|| "not found".to_owned())
         })
     }
 
@@ -304,7 +303,7 @@ mod tests {
     fn faults_name_their_file() {
         type Files<'a> = &'a [(&'a str, &'a str)];
         let table: [(Files<'_>, &str); 5] = [
-            (&[], "cannot read top/kustomization.yaml: entity not found"),
+            (&[], "cannot read top/kustomization.yaml: not found"),
             (
                 &[("top/kustomization.yaml", "resources: [a.yaml]"), ("top/a.yaml", "kind: X")],
                 "top/a.yaml: expected a Kubernetes object, found one without apiVersion",

@@ -6,6 +6,7 @@ use super::{QUESTION, Verdict, verdict};
 use crate::checks::Kind;
 use crate::commands::Context;
 use crate::failure::{Code, Failure};
+use crate::kustomize;
 use crate::limits;
 use crate::process::{ProcessError, Program};
 use crate::project::{Project, known_files};
@@ -115,14 +116,10 @@ pub(super) async fn manifests(context: &Context) -> Result<Verdict, Failure> {
     let roots: Vec<&str> = whole.filter_map(|(path, _)| directory_of_kustomization(path)).collect();
     let said: Vec<String> = found.iter().map(what_and_why).collect();
     for directory in &roots {
-        let Some(made) = make(context, directory).await? else {
-            let why = "kubectl is not installed, so what the kustomizations make was not looked at";
-            let is_clean = found.is_empty();
-            return Ok(if is_clean {
-                Verdict::NotRun(why.to_owned())
-            } else {
-                verdict(&found, String::new())
-            });
+        let made = match make(context, directory).await? {
+            Ok(made) => made,
+            Err(why) if found.is_empty() => return Ok(Verdict::NotRun(why)),
+            Err(_) => return Ok(verdict(&found, String::new())),
         };
         let of_made = manifests::manifests(&format!("{directory} (as made)"), &made);
         let of_made =
@@ -144,13 +141,25 @@ fn directory_of_kustomization(path: &str) -> Option<&str> {
     matches!(name, "kustomization.yaml" | "kustomization.yml").then_some(directory)
 }
 
-/// What kubectl makes of a kustomization; `None` without kubectl.
-async fn make(context: &Context, directory: &str) -> Result<Option<String>, Failure> {
-    let program =
-        Program::new("kubectl", QUESTION).args(["kustomize", directory]).directory(context.project.root());
+/// What a kustomization makes: by our own hand, which is what is deployed; by kubectl where it says more than ours reads.
+/// Without kubectl that is in the `Err`: why it was not looked at.
+async fn make(context: &Context, directory: &str) -> Result<Result<String, String>, Failure> {
+    let root = context.project.root();
+    let unread = match kustomize::build(Path::new(directory), &|path| {
+        std::fs::read_to_string(root.join(path)).map_err(|error| error.to_string())
+    }) {
+        Ok(objects) => {
+            let documents = objects.iter().map(|object| object.value().to_string());
+            return Ok(Ok(documents.collect::<Vec<_>>().join("\n---\n")));
+        }
+        Err(error) => error,
+    };
+    let program = Program::new("kubectl", QUESTION).args(["kustomize", directory]).directory(root);
     match program.output().await {
-        Ok(made) => Ok(Some(made)),
-        Err(ProcessError::Missing { .. }) => Ok(None),
+        Ok(made) => Ok(Ok(made)),
+        Err(ProcessError::Missing { .. }) => Ok(Err(format!(
+            "{directory} says what only kubectl reads, and kubectl is not installed ({unread})"
+        ))),
         Err(error) => {
             let details = match &error {
                 ProcessError::Failed { stderr, .. } => stderr.clone(),

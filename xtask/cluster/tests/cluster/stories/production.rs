@@ -28,8 +28,10 @@ const NAMESPACE: &str = "accepted";
 pub(crate) fn manifests_are_accepted(site: &mut Site) {
     site.deployed();
     let directory = site.copied("k8s/overlays/production");
-    let objects =
-        kustomize::build(&directory, &|path| std::fs::read_to_string(path)).expect("a kustomization");
+    let objects = kustomize::build(&directory, &|path| {
+        std::fs::read_to_string(path).map_err(|error| error.to_string())
+    })
+    .expect("a kustomization");
     let mut objects: Vec<Value> = objects.into_iter().map(placed).collect();
     site.apply(&[], OPERATORS_KIND);
     site.kubectl(&["wait", "--for=condition=Established", "crd/clusters.postgresql.cnpg.io"]);
