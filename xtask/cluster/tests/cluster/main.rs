@@ -37,7 +37,7 @@ type Story = (&'static str, fn(&mut Site));
 type Shared = Arc<Mutex<Option<Site>>>;
 
 fn stories(site: &Shared) -> Vec<Trial> {
-    let all: [Story; 18] = [
+    let all: &[Story] = &[
         ("from_nothing", stories::birth::from_nothing),
         ("a_second_run_changes_nothing", stories::birth::a_second_run_changes_nothing),
         ("prometheus_sees_the_stores", stories::birth::prometheus_sees_the_stores),
@@ -61,7 +61,7 @@ fn stories(site: &Shared) -> Vec<Trial> {
         ),
         ("data_outlives_postgres_pod", stories::safety::data_outlives_postgres_pod),
     ];
-    let mut trials: Vec<Trial> = all.map(|(name, story)| trial(site, name, story)).into();
+    let mut trials: Vec<Trial> = all.iter().map(|(name, story)| trial(site, name, *story)).collect();
     // Last: the autoscaler takes minutes to come down again.
     trials.push(trial(site, "the_autoscaler_answers_load", stories::scaling::the_autoscaler_answers_load));
     trials
