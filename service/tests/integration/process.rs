@@ -29,7 +29,7 @@ tests![
     a_stop_under_load_loses_nothing,
     a_stuck_request_is_not_waited_for_beyond_the_grace,
     a_taken_port_is_a_failure_that_says_so,
-    diesel_and_rocket_log_through_the_same_drain,
+    libraries_log_through_the_same_drain,
 ];
 
 async fn variables(database: &str, changes: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -321,7 +321,7 @@ async fn a_taken_port_is_a_failure_that_says_so() {
     assert_eq!(first.stop().await.status.code(), Some(0));
 }
 
-async fn diesel_and_rocket_log_through_the_same_drain() {
+async fn libraries_log_through_the_same_drain() {
     let (served, _) = served(&[]).await;
     let mut connection = Connection::open(served.port).await.expect("a connection");
     connection.send("DANCE", "/", &[], b"").await.expect("an answer");
