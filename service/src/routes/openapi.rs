@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Json, create_item::LARGEST_BODY};
 use crate::{
     error::{Kind, MEDIA_TYPE, TYPE_PREFIX},
-    store::{DEEPEST_VALUE, LARGEST_PAGE, LONGEST_KEY, LONGEST_NAME, USUAL_PAGE},
+    store::{DEEPEST_VALUE, LARGEST_PAGE, LONGEST_KEY, LONGEST_NAME, MOST_DIGITS, USUAL_PAGE},
 };
 
 #[get("/openapi.json")]
@@ -94,7 +94,7 @@ fn list_items() -> Value {
         {
             "name": "limit",
             "in": "query",
-            "description": "Items on the page.",
+            "description": "Most items on the page. It has fewer when they are large; `next` leads to the rest.",
             "schema": { "type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": USUAL_PAGE },
         },
         {
@@ -229,7 +229,8 @@ fn schemas() -> Value {
     });
     let value = json!({
         "description": format!("Any JSON, nested at most {DEEPEST_VALUE} deep, without the NUL character; \
-            numbers are IEEE 754 doubles or 64-bit integers."),
+            numbers are IEEE 754 doubles or 64-bit integers, and those with an exponent have at most {MOST_DIGITS} \
+            digits together when they are written without."),
     });
     json!({
         "Greeting": object(&json!({

@@ -1,6 +1,8 @@
 //! Owns the items: what one may be, how a page of them is read, and the way of a new one to the writer. Its types refuse
 //! what Postgres would refuse, so that bad input never gets there.
 
+mod page;
+
 use std::{
     fmt::{self, Write},
     sync::Arc,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use diesel::{
-    ExpressionMethods, OptionalExtension, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
+    OptionalExtension, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
     sql_types::{BigInt, Double},
 };
 use serde_json::{Map, Number, Value};
@@ -24,6 +26,11 @@ pub const LONGEST_NAME: usize = 200;
 /// The deepest nesting of a value. JSON has no bound (RFC 8259 section 9 lets a reader set one); data nested deeper than
 /// this is an attack or a mistake.
 pub const DEEPEST_VALUE: usize = 64;
+
+/// The most digits that those numbers of a value may take together which JSON writes with an exponent: `jsonb` keeps them
+/// as decimals, so that `1e308` has 309. Twice the largest body: no data that is meant comes near it, and a body full of
+/// such numbers does not grow fiftyfold.
+pub const MOST_DIGITS: usize = 128 * 1024;
 
 /// The longest idempotency key, in characters: twice a UUID with room for a prefix.
 pub const LONGEST_KEY: usize = 128;
@@ -67,6 +74,9 @@ pub enum Refusal {
     /// Nested too deep.
     #[error("`value` must not be nested deeper than {DEEPEST_VALUE}")]
     Depth,
+    /// Too long once it is kept.
+    #[error("the numbers of `value` must not take more than {MOST_DIGITS} digits without exponents")]
+    Digits,
     /// Not a key.
     #[error("`Idempotency-Key` must have 1 to {LONGEST_KEY} visible ASCII characters")]
     Key,
@@ -97,7 +107,7 @@ impl NewItem {
         if name.contains('\0') {
             return Err(Refusal::Nul);
         }
-        Ok(Self { name, value: canonical(value, DEEPEST_VALUE)?.to_string() })
+        Ok(Self { name, value: canonical(value, DEEPEST_VALUE, &mut Digits(0))?.to_string() })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -126,18 +136,22 @@ impl NewItem {
 
 /// The value as it will be read back from `jsonb`, which keeps numbers as decimals: what `serde_json` writes with an
 /// exponent and fits an integer comes back as that integer, and there is no negative zero.
-fn canonical(value: Value, depth: usize) -> Result<Value, Refusal> {
+fn canonical(value: Value, depth: usize, digits: &mut Digits) -> Result<Value, Refusal> {
     Ok(match value {
         Value::String(text) if text.contains('\0') => return Err(Refusal::Nul),
-        Value::Number(number) => Value::Number(canonical_number(number)),
+        Value::Number(number) => Value::Number(canonical_number(number, digits)?),
         Value::Array(values) => {
             let depth = depth.checked_sub(1).ok_or(Refusal::Depth)?;
-            Value::Array(values.into_iter().map(|value| canonical(value, depth)).collect::<Result<_, _>>()?)
+            let values = values.into_iter().map(|value| canonical(value, depth, digits));
+            Value::Array(values.collect::<Result<_, _>>()?)
         }
         Value::Object(fields) => {
             let depth = depth.checked_sub(1).ok_or(Refusal::Depth)?;
             let field = |(name, value): (String, Value)| {
-                if name.contains('\0') { Err(Refusal::Nul) } else { Ok((name, canonical(value, depth)?)) }
+                if name.contains('\0') {
+                    return Err(Refusal::Nul);
+                }
+                Ok((name, canonical(value, depth, digits)?))
             };
             Value::Object(fields.into_iter().map(field).collect::<Result<Map<_, _>, _>>()?)
         }
@@ -145,19 +159,40 @@ fn canonical(value: Value, depth: usize) -> Result<Value, Refusal> {
     })
 }
 
-/// From here on `serde_json` writes a float with an exponent.
-const EXPONENT_FROM: f64 = 1e16;
+/// The digits, so far, of numbers that JSON writes with an exponent.
+struct Digits(usize);
 
-fn canonical_number(number: Number) -> Number {
-    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else { return number };
-    if float == 0.0 {
-        return Number::from_f64(0.0).unwrap_or(number);
+impl Digits {
+    fn count(&mut self, float: f64) -> Result<(), Refusal> {
+        // Rust writes a float as `jsonb` does: without an exponent.
+        write!(self, "{float}").map_err(|_| Refusal::Digits)
     }
-    if float.abs() < EXPONENT_FROM {
-        return number;
+}
+
+impl Write for Digits {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        if self.0 > MOST_DIGITS { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// Outside of these `serde_json` writes a float with an exponent.
+const WITHOUT_EXPONENT: std::ops::Range<f64> = 1e-5..1e16;
+
+fn canonical_number(number: Number, digits: &mut Digits) -> Result<Number, Refusal> {
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else { return Ok(number) };
+    if float == 0.0 {
+        return Ok(Number::from_f64(0.0).unwrap_or(number));
+    }
+    if WITHOUT_EXPONENT.contains(&float.abs()) {
+        return Ok(number);
+    }
+    digits.count(float)?;
+    if float.abs() < WITHOUT_EXPONENT.start {
+        return Ok(number);
     }
     // Such a float is whole, so its decimal text without a fraction is exact.
-    format!("{float:.0}").parse().unwrap_or(number)
+    Ok(format!("{float:.0}").parse().unwrap_or(number))
 }
 
 /// A stored item.
@@ -358,26 +393,47 @@ impl Items {
     pub async fn page(&self, request: PageRequest, place: &Place) -> Result<Arc<Page>, StoreError> {
         let (postgres, below) = (Arc::clone(&self.postgres), place.clone());
         let read = async move {
-            let work = move |connection: &mut PgConnection| read_page(connection, request);
+            let work = move |connection: &mut PgConnection| page::read(connection, request);
             postgres.read(&below, statements::READ_PAGE, work).await
         };
         self.cache.page(request, place, read).await
     }
 
+    /// Forgets old keys again and again. Each step is a use of its own of the pool, with a deadline of its own: however
+    /// many keys there are, no request waits longer for a connection than for one step.
     pub(super) async fn sweep_every(self, interval: Duration, lifetime: Duration, logger: Logger) {
         loop {
             tokio::time::sleep(interval).await;
-            match self
-                .postgres
-                .run(&Place::NOWHERE, move |connection| forget_keys(connection, lifetime))
-                .await
-            {
+            match self.sweep(lifetime).await {
                 Ok(0) => {}
                 Ok(keys) => slog::debug!(logger, "idempotency keys forgotten"; "keys" => keys),
                 Err(error) => slog::warn!(logger, "idempotency keys could not be swept"; "error" => %error),
             }
         }
     }
+
+    async fn sweep(&self, lifetime: Duration) -> Result<usize, StoreError> {
+        let mut forgotten = 0;
+        loop {
+            let some = move |connection: &mut PgConnection| forget_keys(connection, lifetime);
+            let now = self.postgres.run(&Place::NOWHERE, some).await?;
+            forgotten += now;
+            if i64::try_from(now).unwrap_or(0) < SWEEP_ROWS {
+                return Ok(forgotten);
+            }
+        }
+    }
+}
+
+/// Forgets keys older than `lifetime`, at most [`SWEEP_ROWS`]; rows that another replica is forgetting are left to it.
+fn forget_keys(connection: &mut PgConnection, lifetime: Duration) -> QueryResult<usize> {
+    diesel::sql_query(
+        "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys \
+         WHERE created_at < now() - make_interval(secs => $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Double, _>(lifetime.as_secs_f64())
+    .bind::<BigInt, _>(SWEEP_ROWS)
+    .execute(connection)
 }
 
 type Row = (i64, String, Value, OffsetDateTime);
@@ -385,45 +441,6 @@ type Row = (i64, String, Value, OffsetDateTime);
 impl From<Row> for Item {
     fn from((id, name, value, created_at): Row) -> Self {
         Self { id: ItemId(id), name, value: value.to_string(), created_at }
-    }
-}
-
-fn read_page(connection: &mut PgConnection, request: PageRequest) -> QueryResult<Page> {
-    let limit = request.limit.0 as usize;
-    let mut rows: Vec<Row> = items::table
-        .filter(items::id.lt(request.after.map_or(i64::MAX, |cursor| cursor.0)))
-        .order(items::id.desc())
-        .limit(i64::from(request.limit.0) + 1)
-        .load(connection)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| Cursor(row.0));
-    let mut items = String::from("[");
-    for (place, row) in rows.into_iter().enumerate() {
-        if place > 0 {
-            items.push(',');
-        }
-        Item::from(row).write_json(&mut items);
-    }
-    items.push(']');
-    Ok(Page { items, next })
-}
-
-/// Forgets keys older than `lifetime`, some at a time; rows that another replica is forgetting are left to it.
-fn forget_keys(connection: &mut PgConnection, lifetime: Duration) -> QueryResult<usize> {
-    let mut forgotten = 0;
-    loop {
-        let now = diesel::sql_query(
-            "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys \
-             WHERE created_at < now() - make_interval(secs => $1) LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        )
-        .bind::<Double, _>(lifetime.as_secs_f64())
-        .bind::<BigInt, _>(SWEEP_ROWS)
-        .execute(connection)?;
-        forgotten += now;
-        if i64::try_from(now).unwrap_or(0) < SWEEP_ROWS {
-            return Ok(forgotten);
-        }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 pub use error::{Dependency, StoreError};
 pub use items::{
     Created, Cursor, DEEPEST_VALUE, IdempotencyKey, Item, ItemId, Items, LARGEST_PAGE, LONGEST_KEY,
-    LONGEST_NAME, Limit, NewItem, Page, PageRequest, Refusal, USUAL_PAGE,
+    LONGEST_NAME, Limit, MOST_DIGITS, NewItem, Page, PageRequest, Refusal, USUAL_PAGE,
 };
 pub use probe::{Readiness, Verdict};
 pub use schema::{MigrateError, migrate, migrate_to};

@@ -1,7 +1,6 @@
 //! Owns the promises of the cache: it is used, and nothing read after an acknowledged write is older than the write, through
 //! whichever replica, whatever is put there late, and after an outage of Redis.
 
-use diesel::RunQueryDsl;
 use rocket::futures::future::join_all;
 use serde_json::json;
 
@@ -119,25 +118,9 @@ async fn a_late_filling_is_never_served() {
     assert_eq!((newest(&late).await, newest(&quick).await), (new, new));
 }
 
-#[derive(diesel::QueryableByName)]
-struct Number {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    number: i64,
-}
-
-async fn ask(database: &str, query: String) -> i64 {
-    let (port, database) = (servers::postgres().await.port, database.to_owned());
-    let run = move || {
-        let mut connection = servers::sql(port, &database);
-        diesel::sql_query(query).get_result::<Number>(&mut connection).expect("an answer").number
-    };
-    tokio::task::spawn_blocking(run).await.expect("no panic")
-}
-
 /// Now, on the clock of Postgres, in microseconds.
 async fn moment(database: &str) -> i64 {
-    ask(database, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS number".to_owned())
-        .await
+    servers::ask(database, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS number").await
 }
 
 /// Whether the last thing that some connection did in this database, since this moment, was to read a page.
@@ -146,7 +129,7 @@ async fn was_read(database: &str, since: i64) -> bool {
         "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' \
          AND query LIKE 'SELECT%items%LIMIT%' AND extract(epoch FROM state_change) * 1000000 > {since}"
     );
-    ask(database, query).await > 0
+    servers::ask(database, &query).await > 0
 }
 
 async fn a_write_during_an_outage_of_redis_is_seen_after_it() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel::{RunQueryDsl, connection::SimpleConnection};
+use diesel::RunQueryDsl;
 use rocket::futures::future::join_all;
 use serde_json::json;
 
@@ -20,6 +20,7 @@ tests![
     keyed_and_unkeyed_items_share_a_batch,
     a_bad_row_fails_alone,
     an_old_key_is_forgotten,
+    many_old_keys_are_forgotten_some_at_a_time,
 ];
 
 async fn a_retry_returns_the_first_answer() {
@@ -95,8 +96,8 @@ async fn keyed_and_unkeyed_items_share_a_batch() {
 async fn a_bad_row_fails_alone() {
     let application = Application::start().await;
     // What the application cannot know beforehand: the database itself refuses one row.
-    execute(&application.database, "ALTER TABLE items ADD CONSTRAINT no_poison CHECK (name <> 'poison')")
-        .await;
+    let poison = "ALTER TABLE items ADD CONSTRAINT no_poison CHECK (name <> 'poison')";
+    servers::execute(&application.database, poison).await;
     let bodies: Vec<_> = (0..40)
         .map(|number| json!({ "name": if number == 20 { "poison" } else { "good" }, "value": number }))
         .collect();
@@ -126,10 +127,18 @@ async fn an_old_key_is_forgotten() {
     .await;
 }
 
-async fn execute(database: &str, statement: &'static str) {
-    let (port, database) = (servers::postgres().await.port, database.to_owned());
-    let run = move || servers::sql(port, &database).batch_execute(statement).expect("a statement");
-    tokio::task::spawn_blocking(run).await.expect("no panic");
+async fn many_old_keys_are_forgotten_some_at_a_time() {
+    // Nothing else uses the pool.
+    let changes = [("SWEEP_INTERVAL_SECONDS", "0.5"), ("FLUSH_INTERVAL_SECONDS", "3600")];
+    let application = Application::start_with(&changes).await;
+    let before = application.metric("app_db_pool_wait_seconds_count").await;
+    let plant = "WITH made AS (INSERT INTO items (name, value) SELECT 'n', '1' FROM generate_series(1, 2500) RETURNING id) \
+        INSERT INTO idempotency_keys SELECT id::text, id, now() - interval '1 year' FROM made";
+    servers::execute(&application.database, plant).await;
+    let keys = "SELECT count(*) AS number FROM idempotency_keys";
+    until("the keys to be forgotten", async || servers::ask(&application.database, keys).await == 0).await;
+    let uses = application.metric("app_db_pool_wait_seconds_count").await - before;
+    assert!(uses >= 3, "{uses} uses of the pool: a thousand keys each");
 }
 
 /// How many items there are, asked past the service.

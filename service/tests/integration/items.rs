@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rocket::{futures::future::join_all, http::Method};
 use serde_json::{Value, json};
 
-use crate::{application::Application, tests};
+use crate::{application::Application, servers, tests};
 
 tests![
     an_item_is_created_and_found,
@@ -13,6 +13,8 @@ tests![
     an_absent_item_is_a_404_problem,
     pages_are_newest_first_and_lead_to_the_last,
     paging_is_not_disturbed_by_new_items,
+    pages_end_early_where_items_are_large,
+    a_value_of_too_many_digits_is_refused,
     nonsense_in_the_query_is_a_422_problem,
     what_cannot_be_accepted_gets_its_own_status,
     many_at_once_are_each_kept_once,
@@ -109,6 +111,41 @@ async fn paging_is_not_disturbed_by_new_items() {
     let second = application.get(first["next"].as_str().unwrap()).await.json();
     assert_eq!(ids(&second), [5, 4, 3, 2, 1]);
     assert_eq!(second["next"], Value::Null);
+}
+
+async fn pages_end_early_where_items_are_large() {
+    let application = Application::start().await;
+    let large = json!({ "name": "large", "value": "x".repeat(60_000) });
+    for _ in 0..40 {
+        assert_eq!(application.post(&large, None).await.status, 201);
+    }
+    // Of an earlier version: 5 bytes a number as JSON, 309 as Postgres keeps and sends it.
+    let huge = "INSERT INTO items (name, value) \
+        SELECT 'huge', (SELECT jsonb_agg('1e308'::jsonb) FROM generate_series(1, 10000)) FROM generate_series(1, 3)";
+    servers::execute(&application.database, huge).await;
+    create(&application, 2).await;
+
+    let (mut sizes, mut seen) = (Vec::new(), Vec::new());
+    let mut next = Some("/api/data?limit=100".to_owned());
+    while let Some(path) = next {
+        let answer = application.get(&path).await;
+        assert_eq!(answer.status, 200, "{:.200}", answer.text());
+        assert!(answer.body.len() < 1_300_000, "a page of {} bytes", answer.body.len());
+        let page = answer.json();
+        sizes.push(ids(&page).len());
+        seen.extend(ids(&page));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    // Each huge one ends the page that it is on; 18 large ones are more than a mebibyte.
+    assert_eq!(sizes, [3, 1, 1, 18, 18, 4]);
+    assert_eq!(seen, (1..=45).rev().collect::<Vec<_>>());
+}
+
+async fn a_value_of_too_many_digits_is_refused() {
+    let application = Application::start().await;
+    let answer = application.post(&json!({ "name": "n", "value": vec![1e308; 8000] }), None).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid-request"));
+    assert!(answer.text().contains("digits"), "{}", answer.text());
 }
 
 async fn nonsense_in_the_query_is_a_422_problem() {

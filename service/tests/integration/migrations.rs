@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use diesel::{RunQueryDsl, connection::SimpleConnection, sql_types::BigInt};
+use diesel::{RunQueryDsl, sql_types::BigInt};
 use serde_json::json;
 use service::{logging::Log, store};
 
@@ -28,12 +28,6 @@ async fn migrate_some(database: &str, limit: usize) -> Vec<String> {
         store::migrate_to(&config, &log.logger(), limit).expect("a migration that succeeds")
     };
     tokio::task::spawn_blocking(run).await.expect("no panic")
-}
-
-async fn execute(database: &str, statement: String) {
-    let (port, database) = (servers::postgres().await.port, database.to_owned());
-    let run = move || servers::sql(port, &database).batch_execute(&statement).expect("a statement");
-    tokio::task::spawn_blocking(run).await.expect("no panic");
 }
 
 async fn every_earlier_schema_is_brought_up_to_date_under_a_waiting_service() {
@@ -113,9 +107,10 @@ async fn every_migration_can_be_taken_back() {
     migrations.sort();
     assert_eq!(migrations.len(), ALL);
     for migration in migrations.iter().rev() {
-        execute(&database, std::fs::read_to_string(migration.join("down.sql")).expect("a way back")).await;
+        let back = std::fs::read_to_string(migration.join("down.sql")).expect("a way back");
+        servers::execute(&database, &back).await;
     }
-    execute(&database, "DELETE FROM __diesel_schema_migrations".to_owned()).await;
+    servers::execute(&database, "DELETE FROM __diesel_schema_migrations").await;
     assert_eq!(migrate_some(&database, usize::MAX).await.len(), ALL);
 }
 
@@ -126,7 +121,7 @@ async fn a_service_works_on_a_newer_schema() {
         "ALTER TABLE items ADD COLUMN colour TEXT; ALTER TABLE items ADD COLUMN size INT NOT NULL DEFAULT 1;
         ALTER TABLE visitors ADD COLUMN note TEXT; CREATE TABLE later (id INT);
         INSERT INTO __diesel_schema_migrations (version) VALUES ('20990101000000')";
-    execute(&database, expansion.to_owned()).await;
+    servers::execute(&database, expansion).await;
     let application = Application::start_on(&database, &[]).await;
     let created = application.post(&json!({ "name": "n", "value": 1 }), Some("key")).await;
     assert_eq!(created.status, 201, "{}", created.text());

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::{Connection, PgConnection, RunQueryDsl};
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection};
 use service::{config::Config, logging::Log};
 use testcontainers::{
     ContainerAsync, GenericImage, ImageExt,
@@ -164,6 +164,28 @@ pub(crate) fn free_port() -> u16 {
 /// A connection past the service.
 pub(crate) fn sql(port: Port, database: &str) -> PgConnection {
     PgConnection::establish(&url(port, database)).expect("a connection to postgres")
+}
+
+/// Runs statements in a database of the shared Postgres, past the service.
+pub(crate) async fn execute(database: &str, statements: &str) {
+    let (port, database, statements) = (postgres().await.port, database.to_owned(), statements.to_owned());
+    let run = move || sql(port, &database).batch_execute(&statements).expect("statements that succeed");
+    tokio::task::spawn_blocking(run).await.expect("no panic");
+}
+
+/// The `number` that a query of a database of the shared Postgres gives, past the service.
+pub(crate) async fn ask(database: &str, query: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Answer {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        number: i64,
+    }
+    let (port, database, query) = (postgres().await.port, database.to_owned(), query.to_owned());
+    let run = move || {
+        let mut connection = sql(port, &database);
+        diesel::sql_query(query).get_result::<Answer>(&mut connection).expect("an answer").number
+    };
+    tokio::task::spawn_blocking(run).await.expect("no panic")
 }
 
 fn url(port: Port, database: &str) -> String {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use diesel::{QueryableByName, RunQueryDsl};
 use rocket::futures::future::join_all;
 
 use crate::{
@@ -40,30 +39,13 @@ async fn count(application: &Application) -> u64 {
     application.get("/api/visitors").await.json()["visitors"].as_u64().expect("a number")
 }
 
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    number: i64,
-}
-
-async fn ask(database: &str, query: &'static str) -> i64 {
-    let (port, database) = (servers::postgres().await.port, database.to_owned());
-    let run = move || {
-        diesel::sql_query(query)
-            .get_result::<Number>(&mut servers::sql(port, &database))
-            .expect("an answer")
-            .number
-    };
-    tokio::task::spawn_blocking(run).await.expect("no panic")
-}
-
 /// The count in Postgres.
 pub(crate) async fn kept(database: &str) -> i64 {
-    ask(database, "SELECT count AS number FROM visitors").await
+    servers::ask(database, "SELECT count AS number FROM visitors").await
 }
 
 async fn parked(database: &str) -> i64 {
-    ask(database, "SELECT coalesce(sum(visits), 0)::bigint AS number FROM visitor_debts").await
+    servers::ask(database, "SELECT coalesce(sum(visits), 0)::bigint AS number FROM visitor_debts").await
 }
 
 async fn until_kept(database: &str, count: i64) {
@@ -268,7 +250,7 @@ async fn a_greater_count_in_postgres_raises_redis() {
     let application = Application::start_with(&[QUICK]).await;
     visit(&application, 5).await;
     until_kept(&application.database, 5).await;
-    ask(&application.database, "UPDATE visitors SET count = 100 RETURNING count AS number").await;
+    servers::ask(&application.database, "UPDATE visitors SET count = 100 RETURNING count AS number").await;
     until("Redis to be raised", async || count(&application).await == 100).await;
     assert_eq!(visit(&application, 1).await, [101]);
 }

@@ -21,6 +21,11 @@ fn a_new_item_is_checked() {
         ("a".to_owned(), json!([{ "b\0": 1 }]), Err(Refusal::Nul)),
         ("a".to_owned(), nested(64), Ok(())),
         ("a".to_owned(), nested(65), Err(Refusal::Depth)),
+        ("a".to_owned(), json!([vec![1e307; 400], [0.5, 1e15]]), Ok(())),
+        ("a".to_owned(), json!([vec![1e307; 400], { "b": vec![-1e307; 30] }]), Err(Refusal::Digits)),
+        ("a".to_owned(), json!(vec![1e-307; 400]), Ok(())),
+        ("a".to_owned(), json!(vec![1e-307; 430]), Err(Refusal::Digits)),
+        ("a".to_owned(), json!(vec![1e15; 30_000]), Ok(())),
     ];
     for (name, value, expected) in cases {
         let text = format!("{name:?} {value}");

@@ -11,8 +11,6 @@ INSERT INTO idempotency_keys (key, item_id) SELECT key, nextval($2) FROM unnest(
 
 SELECT "idempotency_keys"."key", "items"."id", "items"."name", "items"."value", "items"."created_at" FROM ("idempotency_keys" INNER JOIN "items" ON ("items"."id" = "idempotency_keys"."item_id")) WHERE ("idempotency_keys"."key" = ANY($1));
 
-SELECT "items"."id", "items"."name", "items"."value", "items"."created_at" FROM "items" WHERE ("items"."id" < $1) ORDER BY "items"."id" DESC LIMIT $2;
-
 SELECT "items"."id", "items"."name", "items"."value", "items"."created_at" FROM "items" WHERE ("items"."id" = $1) LIMIT $2;
 
 SELECT "visitor_debts"."instance", "visitor_debts"."batch", "visitor_debts"."visits" FROM "visitor_debts" ORDER BY "visitor_debts"."instance", "visitor_debts"."batch";
@@ -20,6 +18,8 @@ SELECT "visitor_debts"."instance", "visitor_debts"."batch", "visitor_debts"."vis
 SELECT "visitors"."count" FROM "visitors" LIMIT $1;
 
 SELECT count(*) AS applied FROM __diesel_schema_migrations WHERE version = ANY($1);
+
+SELECT id, name, value, created_at, following FROM (SELECT id, name, value, created_at, lead(id) OVER newer AS following, COALESCE(sum(octet_length(value::text)) OVER newer, $5) AS bytes_before FROM (SELECT id, name, value, created_at FROM items WHERE id < $1 ORDER BY id DESC LIMIT $2) AS candidates WINDOW newer AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND $6 PRECEDING)) AS page WHERE bytes_before < $3 ORDER BY id DESC LIMIT $4;
 
 SELECT to_regclass($1) IS NOT NULL AS present;
 
