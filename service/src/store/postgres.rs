@@ -49,7 +49,7 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) fn new(database: &Database, metrics: &StoreMetrics, logger: &Logger) -> Self {
         let doubt = Arc::new(Doubt::default());
-        let url = connection_string(database, database.deadline);
+        let url = connection_string(database, Waits::of(database.deadline));
         let pool = Pool::builder()
             .max_size(database.pool_size)
             .min_idle(Some(0))
@@ -281,15 +281,31 @@ impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Complaints {
     }
 }
 
+/// How long Postgres is waited for on a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    /// For the connection, and for a sign of life on one that is silent.
+    pub(super) connect: Duration,
+    /// For each statement.
+    pub(super) statement: Duration,
+}
+
+impl Waits {
+    /// The same for both.
+    pub(super) fn of(deadline: Duration) -> Self {
+        Self { connect: deadline, statement: deadline }
+    }
+}
+
 /// Opens a connection outside the pool.
-pub(super) fn connect(database: &Database, deadline: Duration) -> Result<PgConnection, ConnectionError> {
-    PgConnection::establish(&connection_string(database, deadline))
+pub(super) fn connect(database: &Database, waits: Waits) -> Result<PgConnection, ConnectionError> {
+    PgConnection::establish(&connection_string(database, waits))
 }
 
 /// libpq's connection string. A dead peer is noticed by TCP within seconds, a slow statement ended by Postgres itself.
-fn connection_string(database: &Database, deadline: Duration) -> String {
+fn connection_string(database: &Database, waits: Waits) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
-    let milliseconds = deadline.as_millis();
+    let (silence, statement) = (waits.connect.as_millis(), waits.statement.as_millis());
     [
         format!("host={}", quoted(&database.host)),
         format!("port={}", database.port),
@@ -297,9 +313,10 @@ fn connection_string(database: &Database, deadline: Duration) -> String {
         format!("user={}", quoted(&database.user)),
         format!("password={}", quoted(database.password.reveal())),
         "application_name=service sslmode=disable gssencmode=disable client_encoding=UTF8".to_owned(),
-        format!("connect_timeout={}", deadline.as_secs().max(1)),
-        format!("options='-c statement_timeout={milliseconds} -c TimeZone=UTC'"),
-        format!("tcp_user_timeout={milliseconds} keepalives_idle=2 keepalives_interval=1 keepalives_count=3"),
+        // libpq counts in whole seconds, and 0 is without an end.
+        format!("connect_timeout={}", waits.connect.as_secs().max(1)),
+        format!("options='-c statement_timeout={statement} -c TimeZone=UTC'"),
+        format!("tcp_user_timeout={silence} keepalives_idle=2 keepalives_interval=1 keepalives_count=3"),
     ]
     .join(" ")
 }

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 use slog::{Logger, error, info};
 
 use super::{
-    postgres::{Postgres, connect},
+    postgres::{Postgres, Waits, connect},
     schema,
 };
 use crate::config::Database;
@@ -183,7 +183,7 @@ fn look(kept: &mut Option<PgConnection>, database: &Database, deadline: Duration
             Err(error) => return Verdict::Down(error.to_string()),
         }
     }
-    match connect(database, deadline) {
+    match connect(database, Waits::of(deadline)) {
         Ok(fresh) => match schema::count_pending(kept.insert(fresh)) {
             Ok(pending) => verdict(pending),
             Err(error) => Verdict::Down(error.to_string()),

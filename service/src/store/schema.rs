@@ -12,7 +12,7 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use slog::{Logger, info, warn};
 
-use super::postgres::connect;
+use super::postgres::{Waits, connect};
 use crate::config::{Config, Database};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -22,6 +22,13 @@ const LOCK: i64 = i64::from_be_bytes(*b"homeport");
 
 /// A migration may rewrite a table: far more than a request's deadline, and still an end.
 const STATEMENT_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that one attempt to connect takes: a Postgres that is there answers in milliseconds, and the log says every
+/// so often that it is not.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The shortest, however little is left of the wait: a busy server is to have its chance, and libpq counts in seconds.
+const CONNECT_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Between two attempts to connect or to get the lock: first and longest wait.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -56,8 +63,8 @@ pub enum MigrateError {
     Run(String),
 }
 
-/// Applies all pending migrations and returns their names. Waits for Postgres, and for another run to end, at most
-/// `MIGRATE_WAIT_SECONDS` each.
+/// Applies all pending migrations and returns their names. Waits for a connection to Postgres, and then for another run to
+/// end, at most `MIGRATE_WAIT_SECONDS` each, and two seconds more where the last attempt begins just before the end.
 ///
 /// # Errors
 /// See [`MigrateError`].
@@ -94,7 +101,10 @@ fn connect_patiently(
     let start = Instant::now();
     let mut pause = RETRY.0;
     loop {
-        let cause = match connect(database, STATEMENT_DEADLINE) {
+        let rest = wait.saturating_sub(start.elapsed());
+        let waits =
+            Waits { connect: rest.clamp(CONNECT_AT_LEAST, CONNECT_DEADLINE), statement: STATEMENT_DEADLINE };
+        let cause = match connect(database, waits) {
             Ok(connection) => return Ok(connection),
             Err(error) => error.to_string(),
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     idempotency::count,
-    proxy::Proxy,
+    proxy::{Mood, Proxy},
     servers::{self, Port, free_port, until},
     tests, visitors,
     wire::{self, Connection, Served},
@@ -21,6 +21,7 @@ tests![
     absent_servers_are_waited_for,
     a_missing_schema_is_waited_for,
     an_absent_postgres_fails_a_migration_with_its_address,
+    a_silent_postgres_fails_a_migration_in_time,
     health_tells_life_from_death,
     variables_of_rocket_change_nothing,
     what_cannot_be_read_is_a_problem_with_a_line,
@@ -133,6 +134,21 @@ async fn an_absent_postgres_fails_a_migration_with_its_address() {
     let last = end.lines.last().expect("a line");
     let error = last["error"].as_str().expect("an error");
     assert!(error.contains(&format!("127.0.0.1:{}", port.0)) && error.contains("refused"), "{error}");
+}
+
+async fn a_silent_postgres_fails_a_migration_in_time() {
+    let postgres = servers::postgres().await;
+    let (database, proxy) = (postgres.empty_database().await, Proxy::to(postgres.port).await);
+    proxy.set(Mood::Silent);
+    let changes = [("MIGRATE_WAIT_SECONDS", "6")];
+    let variables = servers::variables(proxy.port, &database, servers::redis().await.port, &changes);
+    // Without a bound the run's own would end this test.
+    let end = wire::run("migrate", &variables).await;
+    assert_eq!(end.status.code(), Some(5));
+    let error = end.lines.last().expect("a line")["error"].as_str().expect("an error");
+    assert!(error.contains(&format!("127.0.0.1:{}", proxy.port.0)) && error.contains("timeout"), "{error}");
+    let said = end.lines.iter().filter(|line| line["msg"] == "postgres is not there yet").count();
+    assert!(said > 0, "the wait is not silent: {:#?}", end.lines);
 }
 
 async fn health_tells_life_from_death() {
