@@ -3,19 +3,20 @@
 //! reconnecting connection is not used because what depends on Redis must be mended before requests see it again.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        PoisonError, RwLock,
+        Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prometheus::IntGauge;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisConnectionInfo, RedisError, ServerErrorKind, aio::MultiplexedConnection,
 };
-use slog::{Logger, error, info};
+use slog::{Logger, error, info, warn};
 use tokio::sync::Notify;
 
 use super::probe::Verdict;
@@ -31,6 +32,9 @@ const CALM: Duration = Duration::from_secs(1);
 /// While it is away: first and longest wait between attempts.
 const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// After this long a refusal of the same kind is said again: it may concern every request.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 pub(super) struct Link {
     client: Client,
     deadline: Duration,
@@ -41,6 +45,11 @@ pub(super) struct Link {
     /// Commands of [`Link::query_owed`] that found Redis away.
     owed: AtomicU64,
     lost: Notify,
+    /// Why the connection was lost the last time.
+    cause: Mutex<Option<String>>,
+    /// When a refusal was last said, by its kind.
+    refusals: Mutex<BTreeMap<String, Instant>>,
+    logger: Logger,
 }
 
 /// What depends on Redis and must be in order before requests see it again.
@@ -58,6 +67,24 @@ struct Connected {
     connection: MultiplexedConnection,
 }
 
+/// Whether an error is one of the connection, or of a server that can do nothing for us now (it loads its data, or is a
+/// replica, perhaps since a moment, and whoever connects again may find the new master). Any other is an answer to one
+/// command, after which the next one may well succeed.
+fn ends_the_connection(error: &RedisError) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::Client
+            | ErrorKind::Extension
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::Server(
+                ServerErrorKind::ResponseError
+                    | ServerErrorKind::ExecAbort
+                    | ServerErrorKind::NoScript
+                    | ServerErrorKind::NoPerm
+            )
+    )
+}
+
 /// Ends the span of a use of Redis by what came of it.
 pub(super) fn judged<T>(answer: Option<T>, mut span: Span) -> Option<T> {
     if answer.is_none() {
@@ -67,7 +94,7 @@ pub(super) fn judged<T>(answer: Option<T>, mut span: Span) -> Option<T> {
 }
 
 impl Link {
-    pub(super) fn new(config: &Redis, metrics: &StoreMetrics) -> Self {
+    pub(super) fn new(config: &Redis, metrics: &StoreMetrics, logger: &Logger) -> Self {
         let mut settings = RedisConnectionInfo::default();
         if let Some(password) = &config.password {
             settings = settings.set_password(password.reveal());
@@ -85,6 +112,9 @@ impl Link {
             connections: AtomicU64::new(0),
             owed: AtomicU64::new(0),
             lost: Notify::new(),
+            cause: Mutex::default(),
+            refusals: Mutex::default(),
+            logger: logger.clone(),
         }
     }
 
@@ -98,20 +128,45 @@ impl Link {
     }
 
     /// Runs commands on the connection. A failure of the connection, or no answer within the deadline, takes Redis out
-    /// of use until it was mended. `None`: Redis is away, or failed now.
+    /// of use until it was mended; a refusal of one command does not. `None`: Redis is away, or failed or refused now.
     pub(super) async fn run<T>(
         &self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Option<T> {
-        let Connected { number, mut connection } = self.connected()?;
-        let result = work(&mut connection).await;
-        if result.is_err() {
-            self.lose(number);
-        }
-        result.ok()
+        self.run_on(ends_the_connection, work).await
     }
 
-    /// One command that must not be forgotten: when Redis is away it is made up for before Redis is used again.
+    async fn run_on<T>(
+        &self,
+        is_lost: fn(&RedisError) -> bool,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Option<T> {
+        let Connected { number, mut connection } = self.connected()?;
+        match work(&mut connection).await {
+            Ok(answer) => Some(answer),
+            Err(error) if is_lost(&error) => {
+                self.lose(number, &error.to_string());
+                None
+            }
+            Err(error) => {
+                self.say_refusal(&error);
+                None
+            }
+        }
+    }
+
+    fn say_refusal(&self, error: &RedisError) {
+        let kind = error.code().map_or_else(|| format!("{:?}", error.kind()), str::to_owned);
+        let now = Instant::now();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.get(&kind).is_none_or(|said| now.duration_since(*said) >= SAY_AGAIN) {
+            refusals.insert(kind, now);
+            warn!(self.logger, "redis refused a command"; "error" => %error);
+        }
+    }
+
+    /// One command that must not be forgotten: when Redis is away, or refuses it, it is made up for before Redis is used
+    /// again.
     pub(super) async fn query_owed(&self, place: &Place, statement: &Statement, command: &redis::Cmd) {
         // A connection may fail and be replaced during the command, which then is due on the new one; each turn needs
         // an outage of its own, so the bound is never the reason to stop.
@@ -123,7 +178,12 @@ impl Link {
                 }
                 current.is_none()
             };
-            if away || self.query::<()>(place, statement, command).await.is_some() {
+            if away {
+                return;
+            }
+            let span = place.query(statement);
+            let done = self.run_on(|_| true, async |connection| command.exec_async(connection).await).await;
+            if judged(done, span).is_some() {
                 return;
             }
         }
@@ -140,10 +200,11 @@ impl Link {
         judged(self.run(async |connection| command.query_async(connection).await).await, span)
     }
 
-    fn lose(&self, number: u64) {
+    fn lose(&self, number: u64, cause: &str) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|connected| connected.number == number) {
             *current = None;
+            *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_owned());
             self.up.store(false, Ordering::Release);
             self.up_gauge.set(0);
             self.lost.notify_one();
@@ -163,7 +224,8 @@ impl Link {
             Ok(Err(error)) => Verdict::Down(error.to_string()),
             Err(_elapsed) => Verdict::Silent,
         };
-        self.lose(number);
+        let cause = if let Verdict::Down(cause) = &verdict { cause } else { "it did not answer in time" };
+        self.lose(number, cause);
         verdict
     }
 
@@ -173,33 +235,42 @@ impl Link {
 
     /// Keeps the connection for as long as the service runs: tries it now and then, and when it is away makes a new one
     /// and has what depends on it put in order before anybody else may use it.
-    pub(super) async fn supervise(&self, logger: &Logger, dependants: &impl Mend) {
-        let mut said_away = false;
+    pub(super) async fn supervise(&self, dependants: &impl Mend) {
+        // What was said of one outage: each cause once.
+        let mut said = BTreeSet::new();
         let mut pause = AWAY.0;
         loop {
             if self.is_up() {
                 let _woken = tokio::time::timeout(CALM, self.lost.notified()).await;
-                if !self.ask(self.deadline).await.is_up() {
-                    error!(logger, "redis is away, trying again");
-                    said_away = true;
-                    pause = AWAY.0;
+                // Whoever finds it away, this or a request, leaves the cause.
+                let _verdict = self.ask(self.deadline).await;
+                if self.is_up() {
+                    continue;
                 }
-                continue;
+            }
+            let lost = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(cause) = lost {
+                self.say_away(cause, &mut said);
+                pause = AWAY.0;
             }
             match self.connect(dependants).await {
                 Ok(()) => {
-                    info!(logger, "redis is up");
-                    said_away = false;
+                    info!(self.logger, "redis is up");
+                    said.clear();
                 }
                 Err(cause) => {
-                    if !said_away {
-                        error!(logger, "redis is away, trying again"; "error" => %cause);
-                        said_away = true;
-                    }
+                    self.say_away(cause.to_string(), &mut said);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(AWAY.1);
                 }
             }
+        }
+    }
+
+    fn say_away(&self, cause: String, said: &mut BTreeSet<String>) {
+        if !said.contains(&cause) {
+            error!(self.logger, "redis is away, trying again"; "error" => &cause);
+            said.insert(cause);
         }
     }
 
@@ -209,7 +280,12 @@ impl Link {
             .set_response_timeout(Some(self.deadline));
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&settings).await?;
         redis::cmd("PING").exec_async(&mut connection).await?;
-        dependants.mend(&mut connection).await?;
+        match dependants.mend(&mut connection).await {
+            Err(error) if ends_the_connection(&error) => return Err(error),
+            // What cannot be mended now its own commands will find so, and whoever does not need it shall not miss Redis.
+            Err(error) => self.say_refusal(&error),
+            Ok(()) => {}
+        }
         loop {
             let owed = self.owed.load(Ordering::Acquire);
             dependants.make_up(&mut connection).await?;

@@ -78,7 +78,7 @@ impl Store {
             Arc::clone(&postgres),
             logger,
         ));
-        let link = Arc::new(Link::new(&config.redis, &metrics.store));
+        let link = Arc::new(Link::new(&config.redis, &metrics.store, logger));
         let cache =
             Arc::new(Cache::new(Arc::clone(&link), &config.redis, config.timing.cache_ttl, &metrics.store));
         let ledger = Ledger::new(Arc::clone(&postgres));
@@ -92,8 +92,8 @@ impl Store {
         let tasks = vec![
             tokio::spawn(teller),
             tokio::spawn({
-                let (link, logger) = (Arc::clone(&link), logger.clone());
-                async move { link.supervise(&logger, &dependants).await }
+                let link = Arc::clone(&link);
+                async move { link.supervise(&dependants).await }
             }),
             tokio::spawn({
                 let probe = Arc::clone(&probe);

@@ -37,8 +37,10 @@ static ADD: LazyLock<Script> = LazyLock::new(|| {
         "local count = redis.call('GET', KEYS[1])
          if not count then return false end
          if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return tonumber(count) end
+         -- What fails here must not be remembered as done.
+         count = redis.call('INCRBY', KEYS[1], ARGV[2])
          redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
-         return redis.call('INCRBY', KEYS[1], ARGV[2])",
+         return count",
     )
 });
 

@@ -17,6 +17,7 @@ tests![
     an_acknowledged_write_is_seen_by_every_replica,
     a_late_filling_is_never_served,
     a_write_during_an_outage_of_redis_is_seen_after_it,
+    a_write_that_redis_refuses_to_announce_is_seen,
     a_redis_that_forgot_everything_does_no_harm,
     a_redis_with_a_password_is_told_it,
 ];
@@ -149,6 +150,36 @@ async fn a_write_during_an_outage_of_redis_is_seen_after_it() {
         application.until_ready("ok").await;
         assert_eq!(newest(&application).await, during, "{mood:?}");
     }
+    let causes = || -> Vec<serde_json::Value> {
+        let lines = application.lines.read().into_iter();
+        lines.filter(|line| line["msg"] == "redis is away, trying again").collect()
+    };
+    // Lines reach the log a moment later.
+    until("a line an outage", async || causes().len() >= 2).await;
+    let told = |line: &serde_json::Value| line["error"].as_str().is_some_and(|cause| !cause.is_empty());
+    assert!(causes().iter().all(told), "{:#?}", causes());
+}
+
+async fn a_write_that_redis_refuses_to_announce_is_seen() {
+    let (postgres, redis) = (servers::postgres().await, servers::Redis::start().await);
+    let database = postgres.database().await;
+    let application = Application::assemble(&config(postgres.port, &database, redis.port, &[])).await;
+    application.until_ready("ok").await;
+    let before = create(&application).await;
+    assert_eq!(newest(&application).await, before);
+    // Full: the cache can be read, and no write be announced in it.
+    let mut connection = redis.connection().await;
+    let mut bound = async |bytes: &str| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(bytes);
+        set.exec_async(&mut connection).await.expect("a bound");
+    };
+    bound("1").await;
+    let during = create(&application).await;
+    assert_eq!(newest(&application).await, during);
+    bound("0").await;
+    application.until_ready("ok").await;
+    assert_eq!(newest(&application).await, during);
 }
 
 async fn a_redis_that_forgot_everything_does_no_harm() {

@@ -26,6 +26,7 @@ tests![
     visits_are_counted_while_both_are_away,
     a_greater_count_in_postgres_raises_redis,
     a_visit_waits_for_a_silent_postgres_no_longer_than_for_redis,
+    a_count_that_is_no_number_takes_nothing_else_away,
 ];
 
 const QUICK: (&str, &str) = ("FLUSH_INTERVAL_SECONDS", "0.1");
@@ -269,4 +270,35 @@ async fn a_visit_waits_for_a_silent_postgres_no_longer_than_for_redis() {
     let answer = application.get("/").await;
     assert_eq!((answer.status, &answer.json()["visitor"]), (200, &1.into()));
     assert!(answer.took < servers::PATIENCE, "{:?}", answer.took);
+}
+
+async fn a_count_that_is_no_number_takes_nothing_else_away() {
+    let application = Application::start_with(&[QUICK]).await;
+    assert_eq!(visit(&application, 5).await.into_iter().max(), Some(5));
+    let key = format!("{}:visitors:count", application.database);
+    let mut redis = servers::redis().await.connection().await;
+    redis::pipe().del(&key).lpush(&key, "no number").exec_async(&mut redis).await.expect("a list");
+
+    // To the one that runs, and to one that begins with it, Redis is there, and the cache works.
+    let successor = Application::start_on(&application.database, &[QUICK]).await;
+    for one in [&application, &successor] {
+        assert_eq!(visit(one, 3).await.len(), 3);
+        for _ in 0..3 {
+            assert_eq!(one.get("/api/data").await.status, 200);
+        }
+        assert!(one.metric("app_cache_hits_total").await >= 2);
+        let said = |text: &str| -> Vec<String> {
+            let lines = one.lines.read().into_iter().filter(|line| line["msg"] == text);
+            lines.map(|line| line["error"].as_str().expect("a cause").to_owned()).collect()
+        };
+        // Lines reach the log a moment later.
+        until("a word on it", async || !said("redis refused a command").is_empty()).await;
+        let refusals = said("redis refused a command");
+        assert!(refusals.len() == 1 && refusals[0].contains("WRONGTYPE"), "said once: {refusals:?}");
+        assert_eq!(said("redis is away, trying again"), [""; 0]);
+    }
+
+    redis::cmd("DEL").arg(&key).exec_async(&mut redis).await.expect("no list");
+    until_kept(&application.database, 11).await;
+    until("all visits", async || count(&application).await == 11 && count(&successor).await == 11).await;
 }
