@@ -95,7 +95,8 @@ fn rocket_config(config: &Config) -> rocket::Config {
     let shutdown = rocket::config::Shutdown {
         ctrlc: false,
         signals: HashSet::new(),
-        grace: u32::try_from(config.timing.shutdown_grace.as_secs()).unwrap_or(u32::MAX),
+        // Whole seconds, and never over before ours, at whose end the process ends.
+        grace: u32::try_from(config.timing.shutdown_grace.as_secs() + 1).unwrap_or(u32::MAX),
         mercy: 0,
         force: false,
         ..Default::default()

@@ -1,19 +1,20 @@
 //! Owns `service serve`: the runtime, the signals and the order of shutting down.
 
-use std::{process::ExitCode, time::Duration};
+use std::{convert::Infallible, pin::pin, process::ExitCode};
 
 use rocket::Shutdown;
 use slog::{Logger, crit, info, warn};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
 use super::code;
 use crate::{Parts, application, config::Config, logging::Log};
 
-/// How often it is looked whether the last request has ended: not to be noticed beside a process's own end.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Between handing the last byte of an answer to hyper and hyper's writing it to the socket.
-const SETTLE: Duration = Duration::from_millis(100);
+/// Lives as long as Rocket: each connection holds a share of it until its last answer is written, whether a request has
+/// got as far as any of our code or not.
+struct Served(#[expect(dead_code, reason = "its end is what is listened for")] oneshot::Sender<Infallible>);
 
 pub(super) fn serve(config: &Config, log: &Log) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -49,7 +50,8 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
         #[expect(clippy::cast_precision_loss, reason = "Prometheus has only floating-point values")]
         read: Box::new(move || dropped() as f64),
     }]);
-    let rocket = match application(config, parts.clone()).ignite().await {
+    let (served, ended) = oneshot::channel();
+    let rocket = match application(config, parts.clone()).manage(Served(served)).ignite().await {
         Ok(rocket) => rocket,
         Err(error) => {
             crit!(logger, "the application could not be put together"; "error" => %error);
@@ -59,10 +61,16 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     info!(logger, "serving"; "version" => &config.version, "address" => %config.listen.address, "port" => config.listen.port);
 
     let shutdown = rocket.shutdown();
-    let launched = tokio::select! {
-        launched = rocket.launch() => Some(launched),
-        () = drain(config, &parts, signals, shutdown, &logger) => None,
+    let launched = {
+        let mut launch = pin!(rocket.launch());
+        tokio::select! {
+            launched = &mut launch => Some(launched),
+            () = close(config, &parts, signals, shutdown, &logger) => None,
+        }
     };
+    if launched.is_none() && tokio::time::timeout(config.timing.shutdown_grace, ended).await.is_err() {
+        warn!(logger, "the grace is over"; "requests" => parts.recording.open_requests());
+    }
     drop(upkeep);
     parts.store.flush().await;
     parts.export.finish(&logger).await;
@@ -74,24 +82,14 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waits for a signal; then lets requests come in for a while, stops listening, and returns when the last request has
-/// ended or the grace is over. Rocket's own wait is not used: it always takes the whole grace.
-async fn drain(config: &Config, parts: &Parts, mut signals: Signals, shutdown: Shutdown, logger: &Logger) {
+/// Waits for a signal; then lets requests come in for a while, and stops listening. Rocket's own wait for what is under way
+/// is not used: it always takes the whole grace.
+async fn close(config: &Config, parts: &Parts, mut signals: Signals, shutdown: Shutdown, logger: &Logger) {
     let signal = signals.next().await;
     parts.draining.begin();
     info!(logger, "shutting down"; "signal" => signal);
     tokio::time::sleep(config.timing.shutdown_drain).await;
     shutdown.notify();
-    let ended = async {
-        while parts.recording.open_requests() > 0 {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::sleep(SETTLE).await;
-    if tokio::time::timeout(config.timing.shutdown_grace, ended).await.is_err() {
-        warn!(logger, "the grace is over"; "requests" => parts.recording.open_requests());
-    }
-    tokio::time::sleep(SETTLE).await;
 }
 
 /// The signals that end the service, kept from the moment on that they are watched.

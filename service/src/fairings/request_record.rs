@@ -49,7 +49,8 @@ impl Recording {
         Self(Arc::new(Shared { metrics, tracer, logger, draining }))
     }
 
-    /// Requests whose answer, body included, has not been handed to the connection.
+    /// Requests whose answer, body included, has not been handed to the connection. One whose body has not begun to arrive
+    /// is none yet, and an answer that was handed over may still have to be written.
     pub fn open_requests(&self) -> i64 {
         self.0.metrics.in_flight.get()
     }

@@ -28,6 +28,7 @@ tests![
     bodies_are_bounded_on_the_wire,
     a_body_that_does_not_come_is_given_up,
     a_stop_under_load_loses_nothing,
+    a_request_whose_body_is_still_to_come_is_waited_for,
     a_stuck_request_is_not_waited_for_beyond_the_grace,
     a_taken_port_is_a_failure_that_says_so,
     libraries_log_through_the_same_drain,
@@ -306,6 +307,31 @@ async fn a_stop_under_load_loses_nothing() {
     assert_eq!(count(&database).await, sum.created, "every 201 is there, and nothing else");
     assert_eq!(visitors::kept(&database).await, sum.visits, "the counters were flushed");
     assert!(end.lines.iter().any(|line| line["msg"] == "stopped"));
+}
+
+/// Far longer than an end takes that waits for nothing.
+const NOT_AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn a_request_whose_body_is_still_to_come_is_waited_for() {
+    let (mut served, database) = served(&[]).await;
+    let body = json!({ "name": "n", "value": 1 }).to_string();
+    let head = format!(
+        "POST /api/data HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    connection.write(head.as_bytes()).await.expect("a head");
+    assert_eq!(connection.read(true).await.expect("a word that the head was read").status, 100);
+    served.signal("TERM").await;
+    served.until_closed().await;
+    assert!(served.stays(NOT_AT_ONCE).await, "it ended before the request");
+    connection.write(body.as_bytes()).await.expect("a body");
+    assert_eq!(connection.read(false).await.expect("an answer").status, 201);
+    let end = served.end().await.0;
+    assert_eq!(end.status.code(), Some(0), "{}", end.errors);
+    assert!(!end.lines.iter().any(|line| line["msg"] == "the grace is over"), "{:#?}", end.lines);
+    assert_eq!(count(&database).await, 1);
 }
 
 async fn a_stuck_request_is_not_waited_for_beyond_the_grace() {

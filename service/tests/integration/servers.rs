@@ -246,7 +246,7 @@ pub(crate) async fn migrate(config: &Config) {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `holds` does; fails, with what was waited for, when it does not in time.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

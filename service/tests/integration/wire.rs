@@ -114,6 +114,16 @@ impl Served {
         assert!(status.success());
     }
 
+    /// Whether it runs on for so long.
+    pub(crate) async fn stays(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.output.join_next()).await.is_err()
+    }
+
+    /// Waits until it listens no longer.
+    pub(crate) async fn until_closed(&self) {
+        until("the end of listening", async || Connection::open(self.port).await.is_none()).await;
+    }
+
     /// Waits for its end; how long that took.
     pub(crate) async fn end(mut self) -> (End, Duration) {
         let begun = Instant::now();
