@@ -45,9 +45,12 @@ tests![
     a_restarted_postgres_costs_no_restart_of_the_service,
 ];
 
-/// The tests' `READY_DEADLINE_SECONDS` and what a busy machine adds; less than `DB_DEADLINE_SECONDS`, for which a
-/// readiness without a deadline of its own would wait.
+/// The tests' `READY_DEADLINE_SECONDS` and what a busy machine adds; less than `DB_DEADLINE_SECONDS` and [`REDIS`], for
+/// which a readiness without a deadline of its own would wait.
 const READY: Duration = Duration::from_secs(9);
+
+/// Of tests that break Redis: what asks it without a deadline of its own waits for this long, and is found out.
+const REDIS: (&str, &str) = ("REDIS_DEADLINE_SECONDS", "20");
 
 /// Answers that wait for nothing, on a busy machine; less than the deadlines of the tests' requests, for which they would
 /// wait otherwise.
@@ -392,7 +395,8 @@ async fn check_degraded(application: &Application) {
 
 /// Visits before, during and after an outage of Redis; each is counted once.
 async fn visit_through(redis: &Redis, outage: impl AsyncFnOnce(&Application)) {
-    let application = on(servers::postgres().await, redis, &[("FLUSH_INTERVAL_SECONDS", "0.1")]).await;
+    let changes = [("FLUSH_INTERVAL_SECONDS", "0.1"), REDIS];
+    let application = on(servers::postgres().await, redis, &changes).await;
     let mut visits = 0;
     let mut visit = async |times: i64| {
         for answer in join_all((0..times).map(|_| application.get("/"))).await {
