@@ -28,6 +28,7 @@ tests![
     bodies_are_bounded_on_the_wire,
     a_body_that_does_not_come_is_given_up,
     a_stop_under_load_loses_nothing,
+    every_201_is_found_after_a_kill_and_a_retry_doubles_nothing,
     a_request_whose_body_is_still_to_come_is_waited_for,
     a_stuck_request_is_not_waited_for_beyond_the_grace,
     a_taken_port_is_a_failure_that_says_so,
@@ -307,6 +308,61 @@ async fn a_stop_under_load_loses_nothing() {
     assert_eq!(count(&database).await, sum.created, "every 201 is there, and nothing else");
     assert_eq!(visitors::kept(&database).await, sum.visits, "the counters were flushed");
     assert!(end.lines.iter().any(|line| line["msg"] == "stopped"));
+}
+
+/// Sends keyed items until the service is gone; the keys that were sent, with the id of each that was acknowledged.
+async fn press_keyed(port: Port, client: usize) -> Vec<(String, Option<i64>)> {
+    let mut sent = Vec::new();
+    let Some(mut connection) = Connection::open(port).await else { return sent };
+    for number in 0.. {
+        let key = format!("{client}-{number}");
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key.as_str())];
+        let body = json!({ "name": key, "value": number }).to_string();
+        let answer = connection.send("POST", "/api/data", &headers, body.as_bytes()).await;
+        let id = answer.map(|answer| {
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            answer.json()["id"].as_i64().expect("an id")
+        });
+        sent.push((key, id));
+        if id.is_none() {
+            break;
+        }
+    }
+    sent
+}
+
+async fn every_201_is_found_after_a_kill_and_a_retry_doubles_nothing() {
+    let (served, database) = served(&[]).await;
+    let clients: Vec<_> = (0..16).map(|client| tokio::spawn(press_keyed(served.port, client))).collect();
+    until("some items", async || count(&database).await > 200).await;
+    served.signal("KILL").await;
+    let end = served.end().await.0;
+    assert_eq!(end.status.code(), None, "killed");
+    let sent: Vec<(String, Option<i64>)> = join_all(clients)
+        .await
+        .into_iter()
+        .flat_map(|sent| sent.expect("a client that does not panic"))
+        .collect();
+    assert!(sent.iter().any(|(_, id)| id.is_none()), "killed in the middle");
+
+    let successor = Served::start(&variables(&database, &[]).await).await;
+    successor.until_ready("ok").await;
+    for (key, id) in &sent {
+        if let Some(id) = id {
+            let found = successor.get(&format!("/api/data/{id}")).await;
+            assert_eq!((found.status, &found.json()["name"]), (200, &json!(key)), "{id} was acknowledged");
+        }
+        let number: usize =
+            key.split_once('-').and_then(|(_, number)| number.parse().ok()).expect("a number");
+        let again = successor.post(&json!({ "name": key, "value": number }), Some(key)).await;
+        let again = again.expect("an answer");
+        assert_eq!(again.status, 201, "{}", again.text());
+        if let Some(id) = id {
+            assert_eq!(again.json()["id"], *id, "a retry is told of the first");
+        }
+    }
+    assert_eq!(count(&database).await, i64::try_from(sent.len()).expect("a count"), "each item once");
+    assert_eq!(successor.stop().await.status.code(), Some(0));
 }
 
 /// Far longer than an end takes that waits for nothing.
