@@ -11,14 +11,13 @@
 //! - [`commands`]: `serve`, `migrate` and `health`.
 
 pub mod commands;
-pub mod config;
 pub mod error;
 pub mod fairings;
-pub mod logging;
-pub mod metrics;
 pub mod routes;
-pub mod spans;
-pub mod store;
+
+pub use service_config as config;
+pub use service_store as store;
+pub use service_telemetry::{logging, metrics, spans};
 
 use std::{collections::HashSet, sync::Arc};
 

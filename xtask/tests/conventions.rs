@@ -180,11 +180,23 @@ fn parsing_and_planning_do_no_input_or_output_and_read_no_clock() {
 #[test]
 fn the_service_keeps_storage_and_http_apart() {
     let files = files();
-    let store = shipped_rust(&files, &["service/src/store/"], &[]);
+    let store = shipped_rust(&files, &["service/store/src/"], &[]);
     hold("the store never names Rocket", &store, &["rocket", "Rocket"], "use rocket::State;");
     let routes = shipped_rust(&files, &["service/src/routes/"], &[]);
     let words = ["diesel", "r2d2", "redis::", "use redis"];
     hold("routes never name diesel or redis", &routes, &words, "use diesel::prelude::*;");
+    // What a crate does not depend on it cannot name.
+    for (manifest, word) in [
+        ("service/store/Cargo.toml", "rocket"),
+        ("service/telemetry/Cargo.toml", "rocket"),
+        ("service/Cargo.toml", "diesel"),
+        ("service/Cargo.toml", "redis"),
+    ] {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("there is one");
+        let shipped = text.split("[dev-dependencies]").next().unwrap_or_default();
+        let names = |line: &&str| line.split(['.', ' ', '=']).next() == Some(word);
+        assert_eq!(shipped.lines().find(names), None, "{manifest} names {word}");
+    }
 }
 
 /// The shell lines of a workflow's steps: what follows `run:`, a block included.
@@ -291,10 +303,10 @@ fn every_failure_code_is_in_the_documents() {
 /// A program that embeds migrations is older than one that is added, and nothing else tells cargo, or `dev`, of it.
 #[test]
 fn a_new_migration_makes_the_service_anew() {
-    let script = std::fs::read_to_string(root().join("service/build.rs")).expect("there is one");
-    assert!(script.contains("cargo:rerun-if-changed=migrations"), "{script}");
-    let schema = std::fs::read_to_string(root().join("service/src/store/schema.rs")).expect("there is one");
-    assert!(schema.contains("embed_migrations!(\"migrations\")"), "the same directory");
+    let script = std::fs::read_to_string(root().join("service/store/build.rs")).expect("there is one");
+    assert!(script.contains("cargo:rerun-if-changed=../migrations"), "{script}");
+    let schema = std::fs::read_to_string(root().join("service/store/src/schema.rs")).expect("there is one");
+    assert!(schema.contains("embed_migrations!(\"../migrations\")"), "the same directory");
 }
 
 #[test]

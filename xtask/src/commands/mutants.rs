@@ -32,20 +32,29 @@ impl Room {
     }
 
     fn package(self) -> &'static str {
-        if self.is_of_service() { "service" } else { "xtask-core" }
+        match self {
+            Self::Store => "service-store",
+            Self::Routes => "service",
+            _ => "xtask-core",
+        }
     }
 
-    fn directory(self) -> &'static str {
-        if self.is_of_service() { "service" } else { "xtask/core" }
+    /// The packages whose tests are to notice: those of the service's crates are the whole application's.
+    fn test_packages(self) -> &'static str {
+        match self {
+            Self::Store => "service-store,service",
+            Self::Routes => "service",
+            _ => "xtask-core",
+        }
     }
 
     /// Which files are changed.
     fn files(self) -> String {
-        let (directory, name) = (self.directory(), self.name());
-        if self == Self::Health {
-            format!("{directory}/src/{name}.rs")
-        } else {
-            format!("{directory}/src/{name}/**")
+        match self {
+            Self::Store => "service/store/src/**".to_owned(),
+            Self::Routes => "service/src/routes/**".to_owned(),
+            Self::Health => "xtask/core/src/health.rs".to_owned(),
+            _ => format!("xtask/core/src/{}/**", self.name()),
         }
     }
 
@@ -124,7 +133,16 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
     }
     super::keep(&directory.join("room"), &room.name())?;
     let mut program = Program::new("cargo", limits::MUTANTS)
-        .args(["mutants", "--package", room.package(), "--file", &room.files(), "--output"])
+        .args([
+            "mutants",
+            "--package",
+            room.package(),
+            "--test-package",
+            room.test_packages(),
+            "--file",
+            &room.files(),
+            "--output",
+        ])
         .arg(&directory);
     if let Some(shard) = shard {
         // By turns, so that a part is a sample of all files.

@@ -20,7 +20,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 
 pub use export::Export;
 pub use names::{Request, System};
-pub(crate) use names::{Statement, Work, statements, works};
+pub use names::{Statement, Work, statements, works};
 
 /// Begins the spans of requests; nothing where spans go nowhere.
 #[derive(Clone, Default)]
@@ -77,12 +77,12 @@ impl Place {
     pub const NOWHERE: Self = Self(None);
 
     /// Begins a span for work inside of this process.
-    pub(crate) fn begin(&self, work: Work) -> Span {
+    pub fn begin(&self, work: Work) -> Span {
         self.child(|_| SpanBuilder::from_name(work.0).with_kind(SpanKind::Internal))
     }
 
     /// Begins the span of a statement that is sent to a database.
-    pub(crate) fn query(&self, statement: &Statement) -> Span {
+    pub fn query(&self, statement: &Statement) -> Span {
         self.child(|shared| query(shared, statement))
     }
 
@@ -100,12 +100,12 @@ impl Place {
 
 /// Begins the one span of work that is done for many at once: under the first of them that is recorded, with links to the
 /// others, so that a batch of one is an ordinary child.
-pub(crate) fn begin_shared<'a>(places: impl Iterator<Item = &'a Place>, work: Work) -> Span {
+pub fn begin_shared<'a>(places: impl Iterator<Item = &'a Place>, work: Work) -> Span {
     share(places, |_| SpanBuilder::from_name(work.0).with_kind(SpanKind::Internal))
 }
 
 /// As [`begin_shared`], for a statement.
-pub(crate) fn query_shared<'a>(places: impl Iterator<Item = &'a Place>, statement: &Statement) -> Span {
+pub fn query_shared<'a>(places: impl Iterator<Item = &'a Place>, statement: &Statement) -> Span {
     share(places, |shared| query(shared, statement))
 }
 
@@ -142,7 +142,7 @@ impl Span {
     }
 
     /// Trace, span, and whether it is recorded; `None` where there is no span.
-    pub(crate) fn identity(&self) -> Option<Caller> {
+    pub fn identity(&self) -> Option<Caller> {
         let context = self.0.as_ref()?.span.span_context();
         Some(Caller {
             trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
@@ -161,7 +161,7 @@ impl Span {
     }
 
     /// Says that it failed, and how, in one of a few words.
-    pub(crate) fn fail(&mut self, kind: &'static str) {
+    pub fn fail(&mut self, kind: &'static str) {
         if let Some(begun) = &mut self.0 {
             begun.span.set_attribute(KeyValue::new(names::ERROR_TYPE, kind));
             begun.span.set_status(Status::error(""));

@@ -13,9 +13,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use slog::{Logger, info, warn};
 
 use super::postgres::{Waits, connect};
-use crate::config::{Config, Database};
+use service_config::{Config, Database};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
 /// The advisory lock that one migration run holds: "homeport" in ASCII, so that no other program hits on it by chance.
 const LOCK: i64 = i64::from_be_bytes(*b"homeport");

@@ -18,8 +18,8 @@ use super::{
     items::{Cursor, Page, PageRequest},
     link::Link,
 };
-use crate::{
-    config::Redis,
+use service_config::Redis;
+use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, Span, statements, works},
 };
@@ -192,7 +192,7 @@ fn read_entry(text: &str, token: &str) -> Option<Page> {
 #[cfg(test)]
 mod tests {
     use super::{Page, read_entry, write_entry};
-    use crate::store::Cursor;
+    use crate::Cursor;
 
     #[test]
     fn an_entry_reads_back_under_its_token_only() {

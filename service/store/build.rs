@@ -2,5 +2,5 @@
 //! say that others may come.
 
 fn main() {
-    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=../migrations");
 }

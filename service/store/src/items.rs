@@ -18,7 +18,7 @@ use slog::Logger;
 use time::{OffsetDateTime, UtcOffset};
 
 use super::{cache::Cache, error::StoreError, postgres::Postgres, tables::items, writer::Writer};
-use crate::spans::{Place, statements};
+use service_telemetry::spans::{Place, statements};
 
 /// The longest name, in characters; the table's own check says the same.
 pub const LONGEST_NAME: usize = 200;

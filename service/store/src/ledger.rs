@@ -9,7 +9,7 @@ use super::{
     postgres::Postgres,
     tables::{visitor_debts, visitors},
 };
-use crate::spans::Place;
+use service_telemetry::spans::Place;
 
 /// Visits that one instance of the service counted and could not bring to Redis. `(instance, batch)` names them for good.
 #[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable, diesel::Selectable, diesel::Insertable)]

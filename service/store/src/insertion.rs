@@ -16,7 +16,7 @@ use super::{
     postgres::query,
     tables::{idempotency_keys, items},
 };
-use crate::spans::{Place, statements};
+use service_telemetry::spans::{Place, statements};
 
 /// One item of a batch.
 pub(super) struct Insertion {

@@ -32,10 +32,11 @@ use slog::{Logger, info, warn};
 use ureq::Agent;
 
 use super::{Shared, System, Tracer};
-use crate::{
-    config::{Config, Sampler, Tracing},
-    metrics::SpanMetrics,
-};
+use crate::metrics::SpanMetrics;
+use service_config::{Config, Sampler, Tracing};
+
+/// The name of the service where its environment gives none, and of what makes its spans.
+const SERVICE: &str = "service";
 
 /// Spans that may wait: of some 700 bytes each, 3 MB of the 32 MiB that the service may use, and some hundred
 /// milliseconds of a saturated service.
@@ -88,7 +89,7 @@ impl Export {
             .build();
         let (database, redis) = (&config.database, &config.redis);
         let shared = Shared {
-            tracer: provider.tracer(env!("CARGO_PKG_NAME")),
+            tracer: provider.tracer(SERVICE),
             postgres: System::Postgres.server(&database.host, database.port, &database.name),
             redis: System::Redis.server(&redis.host, redis.port, "0"),
         };
@@ -131,7 +132,7 @@ fn sampler(sampler: Sampler) -> SdkSampler {
 /// Who speaks: what the configuration says comes last, and wins.
 fn resource(tracing: &Tracing, version: &str, host: &str) -> Resource {
     let own = [
-        ("service.name", env!("CARGO_PKG_NAME").to_owned()),
+        ("service.name", SERVICE.to_owned()),
         ("service.version", version.to_owned()),
         ("service.instance.id", format!("{host}-{:016x}", fastrand::u64(..))),
         ("host.name", host.to_owned()),

@@ -25,7 +25,7 @@ use super::{
     ledger::{Debt, Ledger},
     link::{Link, judged},
 };
-use crate::{
+use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, query_shared, statements, works},
 };

@@ -24,8 +24,8 @@ use super::{
     error::{Dependency, StoreError},
     sessions::{Doubt, Session, Sessions},
 };
-use crate::{
-    config::Database,
+use service_config::Database;
+use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, Span, Statement, works},
 };
@@ -329,10 +329,8 @@ mod tests {
     };
 
     use super::{Dependency, Postgres, StoreError};
-    use crate::{
-        config::{Database, Secret},
-        metrics::Metrics,
-    };
+    use service_config::{Database, Secret};
+    use service_telemetry::metrics::Metrics;
 
     #[tokio::test]
     async fn a_wait_for_a_permit_is_a_wait_for_a_connection() {
@@ -347,7 +345,8 @@ mod tests {
         let _others = postgres.readers.clone().acquire_many_owned(2).await.expect("all permits");
 
         let begun = Instant::now();
-        let error = postgres.run(&crate::spans::Place::NOWHERE, |_| Ok(())).await.expect_err("no permit");
+        let error =
+            postgres.run(&service_telemetry::spans::Place::NOWHERE, |_| Ok(())).await.expect_err("no permit");
         let waited = begun.elapsed().as_secs_f64();
         assert_eq!(error, StoreError::Deadline(Dependency::Postgres));
         let (count, sum) =

@@ -22,8 +22,8 @@ use redis::{RedisError, aio::MultiplexedConnection};
 use slog::Logger;
 use tokio::task::JoinHandle;
 
-use crate::{
-    config::Config,
+use service_config::Config;
+use service_telemetry::{
     metrics::{Kind, Metrics, Reading},
     spans::Place,
 };

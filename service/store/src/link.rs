@@ -20,8 +20,8 @@ use slog::{Logger, error, info, warn};
 use tokio::sync::Notify;
 
 use super::probe::Verdict;
-use crate::{
-    config::Redis,
+use service_config::Redis;
+use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, Span, Statement},
 };

@@ -22,7 +22,7 @@ use super::{
     items::{Created, IdempotencyKey, NewItem},
     postgres::{Postgres, WRITERS},
 };
-use crate::{
+use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, Span, begin_shared, works},
 };
@@ -248,10 +248,8 @@ mod tests {
         Arc, BATCH, BATCH_BYTES, Dependency, Insertion, Job, NewItem, Place, Postgres, StoreError, Writer,
         gather, oneshot,
     };
-    use crate::{
-        config::{Database, Secret},
-        metrics::Metrics,
-    };
+    use service_config::{Database, Secret};
+    use service_telemetry::metrics::Metrics;
 
     /// A writer without threads, the way to its jobs, and how long a job may wait.
     fn writer(deadline: Duration) -> (Writer, mpsc::Receiver<Job>) {

@@ -13,22 +13,22 @@ const SERVER_PORT: &str = "server.port";
 
 /// Work inside of this process, by the name of its span.
 #[derive(Clone, Copy)]
-pub(crate) struct Work(pub(super) &'static str);
+pub struct Work(pub(super) &'static str);
 
 /// All of them.
-pub(crate) mod works {
+pub mod works {
     use super::Work;
 
     /// A request waits for one of the pool's connections: for a permit, a thread and the connection itself.
-    pub(crate) const POOL_WAIT: Work = Work("pool wait");
+    pub const POOL_WAIT: Work = Work("pool wait");
     /// A request waits for its item's commit.
-    pub(crate) const WRITE_WAIT: Work = Work("write wait");
+    pub const WRITE_WAIT: Work = Work("write wait");
     /// The writer commits the items of some requests, and tells the cache.
-    pub(crate) const WRITE_BATCH: Work = Work("write batch");
+    pub const WRITE_BATCH: Work = Work("write batch");
     /// A request waits for a page that an equal request is reading.
-    pub(crate) const READING_WAIT: Work = Work("reading wait");
+    pub const READING_WAIT: Work = Work("reading wait");
     /// A request waits for the visitors' number.
-    pub(crate) const VISITORS_WAIT: Work = Work("visitors wait");
+    pub const VISITORS_WAIT: Work = Work("visitors wait");
 }
 
 /// Where statements go.
@@ -61,7 +61,7 @@ impl System {
 }
 
 /// One statement as its span names it. Its text is left out: it says no more, and could hold data.
-pub(crate) struct Statement {
+pub struct Statement {
     pub(super) system: System,
     operation: &'static str,
     /// The table; Redis has none.
@@ -89,23 +89,35 @@ impl Statement {
 }
 
 /// All statements that requests cause. The word after the operation is the table, or what the key is of.
-pub(crate) mod statements {
+pub mod statements {
     use super::Statement;
 
-    pub(crate) const FIND_ITEM: Statement = Statement::postgres("SELECT", "items", "SELECT items");
-    pub(crate) const READ_PAGE: Statement = Statement::postgres("SELECT", "items", "SELECT items");
-    pub(crate) const INSERT_ITEMS: Statement = Statement::postgres("INSERT", "items", "INSERT items");
-    pub(crate) const CLAIM_KEYS: Statement =
+    /// One item is read.
+    pub const FIND_ITEM: Statement = Statement::postgres("SELECT", "items", "SELECT items");
+    /// A page of items is read.
+    pub const READ_PAGE: Statement = Statement::postgres("SELECT", "items", "SELECT items");
+    /// Items are written.
+    pub const INSERT_ITEMS: Statement = Statement::postgres("INSERT", "items", "INSERT items");
+    /// Idempotency keys are taken.
+    pub const CLAIM_KEYS: Statement =
         Statement::postgres("INSERT", "idempotency_keys", "INSERT idempotency_keys");
-    pub(crate) const FIND_BY_KEYS: Statement =
+    /// The items of taken keys are read.
+    pub const FIND_BY_KEYS: Statement =
         Statement::postgres("SELECT", "idempotency_keys", "SELECT idempotency_keys items");
-    pub(crate) const CACHE_GET: Statement = Statement::redis("MGET", "MGET cache");
-    pub(crate) const CACHE_SET: Statement = Statement::redis("SET", "SET cache");
-    pub(crate) const CACHE_BEGIN: Statement = Statement::redis("SET", "SET cache token");
-    pub(crate) const CACHE_TOKEN: Statement = Statement::redis("GET", "GET cache token");
-    pub(crate) const CACHE_INVALIDATE: Statement = Statement::redis("SET", "SET cache token");
-    pub(crate) const VISITORS_ADD: Statement = Statement::redis("EVALSHA", "EVALSHA visitors");
-    pub(crate) const VISITORS_READ: Statement = Statement::redis("GET", "GET visitors");
+    /// A page is looked up.
+    pub const CACHE_GET: Statement = Statement::redis("MGET", "MGET cache");
+    /// A page is kept.
+    pub const CACHE_SET: Statement = Statement::redis("SET", "SET cache");
+    /// The first token of an empty cache is set.
+    pub const CACHE_BEGIN: Statement = Statement::redis("SET", "SET cache token");
+    /// The token is read that a page is kept under.
+    pub const CACHE_TOKEN: Statement = Statement::redis("GET", "GET cache token");
+    /// Another token is set, so that no page of before is found.
+    pub const CACHE_INVALIDATE: Statement = Statement::redis("SET", "SET cache token");
+    /// Visits are added.
+    pub const VISITORS_ADD: Statement = Statement::redis("EVALSHA", "EVALSHA visitors");
+    /// The count is read.
+    pub const VISITORS_READ: Statement = Statement::redis("GET", "GET visitors");
 }
 
 /// What a request's span says when it was answered.

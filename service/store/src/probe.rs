@@ -15,7 +15,7 @@ use super::{
     postgres::{Postgres, Waits, connect},
     schema,
 };
-use crate::config::Database;
+use service_config::Database;
 
 /// What was seen of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
