@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
-use bollard::models::{ImageInspect, ProgressDetail};
+use bollard::models::{CreateImageInfo, ImageInspect, ProgressDetail};
 use bollard::query_parameters::{
     CreateImageOptions, ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions,
     TagImageOptions,
@@ -225,7 +225,8 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Makes an image of a root file system, a tar archive. `changes` are Dockerfile instructions.
+    /// Makes an image of a root file system, a tar archive. `changes` are Dockerfile instructions. Returns the image's
+    /// identifier, where the engine tells it.
     ///
     /// # Errors
     /// When the archive ends in an error or the engine refuses it; then nothing is tagged.
@@ -235,7 +236,7 @@ impl Engine {
         archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
         changes: Vec<String>,
         limit: Duration,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<String>, EngineError> {
         let (repository, tag) = split(reference);
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
@@ -245,7 +246,14 @@ impl Engine {
             ..Default::default()
         };
         let stream = self.docker.create_image(Some(options), Some(bollard::body_try_stream(archive)), None);
-        follow("import", image(reference), limit, stream, drop).await
+        let mut id = None;
+        let note = |report: CreateImageInfo| {
+            if let Some(said) = report.status.filter(|status| status.starts_with("sha256:")) {
+                id = Some(said);
+            }
+        };
+        follow("import", image(reference), limit, stream, note).await?;
+        Ok(id)
     }
 
     /// Writes images as `docker save` does: one uncompressed archive.

@@ -188,7 +188,8 @@ async fn bootstrap(
     // The program's own failure says more than what the engine makes of the broken archive.
     let (ran, imported) = tokio::join!(run, import);
     ran?;
-    Ok(imported?)
+    imported?;
+    Ok(())
 }
 
 /// The script as a program. As root it runs in a process namespace of its own, so that stopping it stops everything it

@@ -180,7 +180,8 @@ impl Release {
         let content = read(program)?;
         let archive = futures_util::stream::iter(archive(&self.package, content).map(Ok));
         let limit = limits::IMAGE_LOAD;
-        Ok(engine.import_root_file_system(reference.as_str(), archive, instructions, limit).await?)
+        engine.import_root_file_system(reference.as_str(), archive, instructions, limit).await?;
+        Ok(())
     }
 }
 
