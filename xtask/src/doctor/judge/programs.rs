@@ -163,10 +163,13 @@ pub(super) fn cargo_deny(facts: &Facts) -> Finding {
         Tool::Broken(said) => format!("cargo-deny does not run: {said}"),
     };
     ok(Check::CargoDeny, seen, NEEDED).but(Status::Missing, "dependencies cannot be judged").mended_by(
-        vec!["cargo install --locked cargo-deny".to_owned()],
-        Some(Mend::Compile { name: "cargo-deny" }),
+        vec![format!("cargo install --locked {CARGO_DENY}")],
+        Some(Mend::Compile { name: CARGO_DENY }),
     )
 }
+
+/// The cargo-deny that `deny.toml` was written for: a release compiles nothing that came out since.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// The newest actionlint that every Go from 1.18 on compiles: Debian's own does.
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7";
