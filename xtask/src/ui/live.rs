@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::LocalModes;
 
-use super::log_line;
 use super::modes::Off;
 use super::names::Names;
-use super::results;
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::style::{Role, Style, sanitize};
+use super::terminal::Terminal;
 use super::words::{self, Ending};
 use super::write_lines;
+use super::{log_line, problem, results};
 use crate::event::{Event, Progress, StepId};
 use crate::quantity;
 
@@ -29,8 +29,6 @@ const REDRAWS: u8 = 20;
 const BAR: usize = 20;
 /// Back to the first column, and what is on the line erased (ECMA-48, CR and EL).
 const CLEAR_LINE: &str = "\r\u{1b}[K";
-/// The fewest lines of a problem that are shown however small the terminal is.
-const FEWEST_PROBLEM_LINES: usize = 4;
 
 /// A step under way.
 struct LiveStep {
@@ -129,6 +127,13 @@ impl LiveRenderer {
     fn data_columns(&self) -> Option<usize> {
         let terminal = self.settings.terminal;
         terminal.columns.filter(|_| !self.settings.data_on_stdout || terminal.stdout_is_terminal)
+    }
+
+    /// Looks how large the terminal is: a person may have changed the window since.
+    fn look(&mut self) {
+        if self.quiet.is_some() {
+            self.settings.terminal = self.settings.terminal.as_large_as_now();
+        }
     }
 
     /// Makes the line empty that what is redrawn will begin on.
@@ -247,15 +252,15 @@ impl LiveRenderer {
 
     fn pin(&mut self, about: &str, lines: &[String]) -> io::Result<()> {
         self.unpin(about);
+        self.look();
         self.begin_area()?;
         let style = self.style();
-        let most = (self.settings.terminal.rows / 2).max(FEWEST_PROBLEM_LINES);
+        let Terminal { rows, columns, .. } = self.settings.terminal;
         let mut texts = vec![style.paint(Role::Bad, &format!("✗ {}", sanitize(about, false)))];
-        let shown = if lines.len() > most { most - 1 } else { lines.len() };
-        texts.extend(lines[..shown].iter().map(|line| format!("  {}", sanitize(line, style.is_coloured()))));
-        if shown < lines.len() {
-            texts.push(style.paint(Role::Faint, &format!("  … {} more lines", lines.len() - shown)));
-        }
+        let fitted = problem::fitted(lines, rows, columns);
+        let within =
+            |line: &String| format!("{:1$}{2}", "", problem::INDENTED, sanitize(line, style.is_coloured()));
+        texts.extend(fitted.iter().map(within));
         let bars = texts.into_iter().map(|text| {
             let bar = self.add_bar(Place::Problem);
             bar.set_message(text);
@@ -339,6 +344,7 @@ impl Renderer for LiveRenderer {
             }
             Event::Planned { steps } => {
                 (self.ended, self.total, self.skipped) = (0, steps.len(), 0);
+                self.started = Some(at.instant);
                 self.line(&self.style().paint(Role::Faint, &words::planned(steps.len())))
             }
             Event::StepStarted { step, title, service } => {
@@ -388,6 +394,7 @@ impl Renderer for LiveRenderer {
             | Event::Diagnosis { .. }
             | Event::Tested { .. }
             | Event::Covered { .. } => {
+                self.look();
                 let lines = results::told(event, self.data_style(), self.data_columns());
                 self.data(&lines)
             }

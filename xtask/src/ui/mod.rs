@@ -10,6 +10,7 @@ pub mod log_line;
 mod modes;
 mod names;
 mod plain;
+mod problem;
 mod question;
 mod results;
 #[cfg(test)]

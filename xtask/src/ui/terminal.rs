@@ -1,6 +1,6 @@
 //! What is known of the place that is written to: terminal or pipe, its size, whether colour is wanted.
 //!
-//! Must not: write. The judgement is a pure function of facts; only [`Terminal::detect`] asks the system.
+//! Must not: write. The judgement is a pure function of facts; only [`Terminal::detect`] and [`Terminal::as_large_as_now`] ask the system.
 
 use std::io::IsTerminal as _;
 
@@ -68,16 +68,25 @@ impl Terminal {
         Self::judge(Facts {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
-            size: console::Term::stderr()
-                .size_checked()
-                .or_else(|| console::Term::stdout().size_checked())
-                .filter(|&(rows, columns)| rows > 0 && columns > 0),
+            size: size(),
             no_color: no_color.as_deref(),
             clicolor_force: clicolor_force.as_deref(),
             term: term.as_deref(),
             ci: ci.as_deref(),
             github_actions: github_actions.as_deref(),
         })
+    }
+
+    /// The same terminal as it is now: its window may be another size.
+    #[must_use]
+    pub fn as_large_as_now(self) -> Self {
+        match size() {
+            Some((rows, columns)) => {
+                let columns = self.columns.map(|_| usize::from(columns));
+                Self { rows: usize::from(rows), columns, ..self }
+            }
+            None => self,
+        }
     }
 
     /// Judges the facts.
@@ -104,6 +113,12 @@ impl Terminal {
             stdout_style: colour(facts.stdout_is_terminal),
         }
     }
+}
+
+/// Rows and columns, when a terminal tells them.
+fn size() -> Option<(u16, u16)> {
+    let size = console::Term::stderr().size_checked().or_else(|| console::Term::stdout().size_checked());
+    size.filter(|&(rows, columns)| rows > 0 && columns > 0)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Without a terminal there are none.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::Context;
 use crate::event::{Event, ServiceReport, ServiceState};
 use crate::process::Program;
+use crate::stack::ServiceName;
 use crate::ui::{Format, Keyboard, leave_terminal, return_to_terminal};
 
 /// What `?` tells, a line each.
@@ -90,12 +92,11 @@ impl Pressed {
     fn next(&self, services: &[ServiceReport]) -> Option<String> {
         let speaks =
             |row: &&ServiceReport| !matches!(row.state, ServiceState::Absent | ServiceState::Unavailable);
-        let mut names = services.iter().filter(speaks).map(|row| row.service.as_str());
-        match &self.narrowed {
-            None => names.next(),
-            Some(now) => names.find(|name| *name > now.as_str()),
+        let mut names = services.iter().filter(speaks).map(|row| &row.service);
+        if let Some(now) = &self.narrowed {
+            names.find(|name| *name == now)?;
         }
-        .map(str::to_owned)
+        names.next().cloned()
     }
 
     fn open(&mut self, services: &[ServiceReport]) -> Deed {
@@ -143,9 +144,9 @@ impl Keys {
         self.listener.is_some()
     }
 
-    /// Tells them what runs.
-    pub(super) fn know(&self, services: &[ServiceReport]) {
-        self.services.send_replace(services.to_vec());
+    /// Tells them what runs. What a person works on comes first.
+    pub(super) fn know(&self, services: &[ServiceReport], built_here: &BTreeSet<ServiceName>) {
+        self.services.send_replace(in_order(services, built_here));
     }
 
     /// The next thing that is asked for, and since when. What was asked more than once meanwhile is done once.
@@ -166,6 +167,12 @@ impl Keys {
         }
         asked
     }
+}
+
+fn in_order(services: &[ServiceReport], built_here: &BTreeSet<ServiceName>) -> Vec<ServiceReport> {
+    let is_built = |row: &ServiceReport| built_here.contains(&ServiceName::new(row.service.as_str()));
+    let (built, others): (Vec<_>, Vec<_>) = services.iter().cloned().partition(is_built);
+    [built, others].concat()
 }
 
 impl Drop for Keys {
@@ -299,6 +306,17 @@ mod tests {
             pressed("llllL", &rows),
             [narrow(Some("db")), narrow(Some("web")), narrow(None), narrow(Some("db")), narrow(None)]
         );
+    }
+
+    #[test]
+    fn what_is_built_here_comes_first() {
+        let rows = [("db", "http://d/"), ("page", "http://p/"), ("web", "http://w/")]
+            .map(|(name, url)| row(name, ServiceState::Healthy, &[url]));
+        let rows = in_order(&rows, &[ServiceName::new("web")].into());
+        let first =
+            [Some("web"), Some("db"), Some("page"), None].map(|to| Deed::Narrow(to.map(str::to_owned)));
+        assert_eq!(pressed("llll", &rows), first);
+        assert_eq!(pressed("o1", &rows)[1], Deed::Open("http://w/".to_owned()));
     }
 
     #[test]

@@ -128,7 +128,7 @@ async fn foreground(
     match first {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
-            stay.keys.know(&up.services);
+            stay.keys.know(&up.services, &built_here(&session, wanted));
             context.events.send(Event::Summary { services: up.services });
             if arguments.profile {
                 tell_profile(context, &session);
@@ -284,7 +284,7 @@ impl Stay<'_> {
         match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
             Ok(up) => {
                 session.fronts.explain(NOT_RUNNING);
-                self.keys.know(&up.services);
+                self.keys.know(&up.services, &built_here(session, wanted));
                 if let Some(failure) = &up.failure {
                     return standing.complain(context, failure.code.as_str(), failure);
                 }
