@@ -85,7 +85,7 @@ fn each_key_arrives_in_its_field() {
         stop_signal: SIGINT\n\
         stop_grace_period: 1500ms\n\
         labels: [l=v]\n\
-        x-homeport: {optional: true, package: p, recipe: r, url_path: /u, ready_path: /r, reload: SIGHUP, reload_check: [c, d]}");
+        x-homeport: {optional: true, package: p, recipe: r, url_path: /u, ready_path: /r, reload: SIGHUP}");
     let text = |text: &str| Some(text.to_owned());
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let build = Build {
@@ -152,10 +152,15 @@ fn each_key_arrives_in_its_field() {
         url_path: text("/u"),
         ready_path: text("/r"),
         reload: text("SIGHUP"),
-        reload_check: vec!["c".to_owned(), "d".to_owned()],
-        repeat_for: Vec::new(),
+        ..Homeport::default()
     };
     assert_eq!(web.homeport, homeport);
+}
+
+#[test]
+fn what_checks_a_reload_is_a_program_with_arguments() {
+    let web = web("x-homeport: {reload: SIGHUP, reload_check: [promtool, check]}");
+    assert_eq!(web.homeport.reload_check, ["promtool", "check"]);
 }
 
 #[test]
