@@ -14,7 +14,8 @@ use crate::limits;
 use crate::project::is_editors_own;
 use crate::stack::{MountSource, Stack};
 
-/// What is watched in any case, below the checkout's top.
+/// What is watched in any case, below the checkout's top. What is not there is left out: a `Cargo.lock` that the first build
+/// writes is nobody's save.
 const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
 
 /// Held while files are watched.
@@ -103,7 +104,8 @@ fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
         _ => None,
     });
     let repeated = stack.services.values().flat_map(|service| service.homeport.repeat_for.iter().cloned());
-    WATCHED.iter().map(|name| root.join(name)).chain(mounted).chain(repeated).collect()
+    let usual = WATCHED.iter().map(|name| root.join(name)).filter(|path| path.exists());
+    usual.chain(mounted).chain(repeated).collect()
 }
 
 /// The directories to be watched. A file is watched through the one that it is in: what an editor puts in its place is another
