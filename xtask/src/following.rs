@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::stream::StreamExt as _;
 use tokio::sync::Notify;
@@ -136,12 +136,8 @@ async fn watch(shared: Arc<Shared>, project: ProjectName) -> EngineError {
         }
         while let Some(change) = changes.next().await {
             shared.hear(&change);
-            // The engine tells of an end a moment before its own lists do.
-            let shared = Arc::clone(&shared);
-            tokio::spawn(async move {
-                tokio::time::sleep(limits::PROBE_PAUSE).await;
-                shared.changed.notify_one();
-            });
+            let (shared, project) = (Arc::clone(&shared), project.clone());
+            tokio::spawn(async move { shared.tell(&project, &change).await });
         }
         shared.changed.notify_one();
         tokio::time::sleep(limits::ENGINE_SETTLES).await;
@@ -182,6 +178,26 @@ impl Shared {
             }
             Happening::Turned => {}
         }
+    }
+
+    /// Tells that something happened, once whoever looks would see it: the engine tells of an end a moment before its own lists
+    /// do, and on a busy machine that is a long one.
+    async fn tell(&self, project: &ProjectName, change: &Change) {
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(limits::PROBE_PAUSE).await;
+            let is_over = || self.logs().get(&change.container).is_some_and(|log| log.ended);
+            let awaited = change.happening == Happening::Ended && is_over();
+            if !awaited || begun.elapsed() > limits::ENGINE_ANSWER {
+                break;
+            }
+            let listed = self.engine.containers(project).await.unwrap_or_default();
+            let runs = |one: &Container| matches!(one.state, ContainerState::Running(_));
+            if !listed.iter().any(|one| one.id == change.container && runs(one)) {
+                break;
+            }
+        }
+        self.changed.notify_one();
     }
 
     fn is_read(&self, id: &ContainerId) -> bool {
