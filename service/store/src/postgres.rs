@@ -4,7 +4,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{
     error::{Dependency, StoreError},
-    sessions::{Doubt, Session, Sessions},
+    sessions::{Complaint, Doubt, Session, Sessions},
 };
 use service_config::Database;
 use service_telemetry::{
@@ -48,15 +48,15 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) fn new(database: &Database, metrics: &StoreMetrics, logger: &Logger) -> Self {
-        let doubt = Arc::new(Doubt::default());
+        let (doubt, complaint) = (Arc::new(Doubt::default()), Complaint::default());
         let url = connection_string(database, Waits::of(database.deadline));
         let pool = Pool::builder()
             .max_size(database.pool_size)
             .min_idle(Some(0))
             .connection_timeout(database.deadline)
             .test_on_check_out(true)
-            .error_handler(Box::new(Complaints { logger: logger.clone() }))
-            .build_unchecked(Sessions::new(url, &doubt));
+            .error_handler(Box::new(Complaints { logger: logger.clone(), last: Arc::clone(&complaint) }))
+            .build_unchecked(Sessions::new(url, &doubt, complaint));
         let readers = database.pool_size.saturating_sub(WRITERS).max(1) as usize;
         Self {
             pool,
@@ -269,15 +269,22 @@ fn classify(error: &DieselError, session: &mut Session) -> StoreError {
     }
 }
 
-/// The pool's complaints, at debug level: the probe says once that Postgres is away, the pool would say it without end.
+/// The pool's complaints, at debug level and each once until a connection is made again: the probe says that Postgres is
+/// away, the pool would say it without end.
 #[derive(Debug)]
 struct Complaints {
     logger: Logger,
+    last: Complaint,
 }
 
 impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Complaints {
     fn handle_error(&self, error: diesel::r2d2::Error) {
-        slog::debug!(self.logger, "the pool could not make a connection"; "error" => %error);
+        let text = error.to_string();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(&text) {
+            slog::debug!(self.logger, "the pool could not make a connection"; "error" => &text);
+            *last = Some(text);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -26,10 +26,14 @@ pub(super) struct Session {
     pub(super) broken: bool,
 }
 
+/// What the log was last told about connections that could not be made; nothing once one was made.
+pub(super) type Complaint = Arc<Mutex<Option<String>>>;
+
 /// Makes and judges the pool's connections.
 pub(super) struct Sessions {
     url: String,
     doubt: Arc<Doubt>,
+    complaint: Complaint,
 }
 
 /// What is thought of connections that nobody uses: when one of them turns out to have ended, so may have all that were not
@@ -65,8 +69,8 @@ impl Doubt {
 }
 
 impl Sessions {
-    pub(super) fn new(url: String, doubt: &Arc<Doubt>) -> Self {
-        Self { url, doubt: Arc::clone(doubt) }
+    pub(super) fn new(url: String, doubt: &Arc<Doubt>, complaint: Complaint) -> Self {
+        Self { url, doubt: Arc::clone(doubt), complaint }
     }
 }
 
@@ -76,6 +80,7 @@ impl ManageConnection for Sessions {
 
     fn connect(&self) -> Result<Session, Self::Error> {
         let connection = PgConnection::establish(&self.url).map_err(Self::Error::ConnectionError)?;
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(Session { connection, used: Instant::now(), broken: false })
     }
 
