@@ -12,7 +12,7 @@
 //! | `REDIS_PORT` | 6379 | |
 //! | `REDIS_PASSWORD` | none | |
 //! | `REDIS_KEY_PREFIX` | `homeport:` | before every key, so that several services can share a Redis |
-//! | `REDIS_DEADLINE_SECONDS` | 0.5 | the longest a request waits for Redis |
+//! | `REDIS_DEADLINE_SECONDS` | 0.5 | the longest a request waits for one answer of Redis, of which a page may need four; one that does not come takes Redis out of use |
 //! | `READY_DEADLINE_SECONDS` | 1 | the longest `/ready` waits for either of them |
 //! | `FLUSH_INTERVAL_SECONDS` | 5 | how often the visitors' count goes to Postgres |
 //! | `CACHE_TTL_SECONDS` | 30 | how long a page may stay in the cache |

@@ -1,5 +1,7 @@
 //! Owns the cached pages. Each carries the token that was in force when its reading began; a write changes the token
 //! before it is acknowledged, so a page read from older data is never taken for a fresh one, whenever it is put there.
+//! A replica for which Redis is away cannot change it: until Redis is back for that one too, or the pages' time is over,
+//! those for which it is there may serve pages from before its writes. A write does not wait for that.
 //! Tokens are random: a Redis that lost its memory cannot repeat one. Equal readings at one time are done once.
 
 use std::{

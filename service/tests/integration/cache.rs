@@ -1,5 +1,6 @@
 //! Owns the promises of the cache: it is used, and nothing read after an acknowledged write is older than the write, through
-//! whichever replica, whatever is put there late, and after an outage of Redis.
+//! whichever replica for which Redis is there as it is for the writer, whatever is put there late, and after an outage of
+//! Redis.
 
 use rocket::futures::future::join_all;
 use serde_json::json;
