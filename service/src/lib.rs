@@ -37,9 +37,10 @@ use crate::{
     store::{Store, Upkeep},
 };
 
-/// Seconds that an idle connection is kept: longer than a scrape interval of 15 s, shorter than what most proxies keep
-/// theirs, and the bound on a client that sends its head slowly.
-const KEEP_ALIVE: u32 = 60;
+/// Connections are kept for further requests. For HTTP/1 Rocket 0.5 knows only whether, not for how long, and gives a head no
+/// time to arrive in: how many connections are idle or slow is bounded by what is in front of the service (README, "In front
+/// of the service").
+const KEEP_ALIVE: u32 = 1;
 
 /// What the application is made of; each part is cheap to clone and can be looked at from outside.
 #[derive(Clone)]

@@ -13,13 +13,13 @@
 //! | `REDIS_PASSWORD` | none | |
 //! | `REDIS_KEY_PREFIX` | `homeport:` | before every key, so that several services can share a Redis |
 //! | `REDIS_DEADLINE_SECONDS` | 0.5 | the longest a request waits for one answer of Redis, of which a page may need four; one that does not come takes Redis out of use |
-//! | `READY_DEADLINE_SECONDS` | 1 | the longest `/ready` waits for either of them |
+//! | `READY_DEADLINE_SECONDS` | 1 | the longest `/ready` waits for either of them; a Postgres that is silent for so long, whoever asks, is away: what needs it is refused until it answers |
 //! | `FLUSH_INTERVAL_SECONDS` | 5 | how often the visitors' count goes to Postgres |
 //! | `CACHE_TTL_SECONDS` | 30 | how long a page may stay in the cache |
 //! | `IDEMPOTENCY_TTL_SECONDS` | 86400 | how long an `Idempotency-Key` is remembered |
 //! | `SWEEP_INTERVAL_SECONDS` | 60 | how often old keys are forgotten |
 //! | `LISTEN_ADDRESS`, `PORT` | 0.0.0.0, 8000 | |
-//! | `BODY_DEADLINE_SECONDS` | 10 | the longest a request's body may take: it bounds what a stalling client holds |
+//! | `BODY_DEADLINE_SECONDS` | 10 | the longest a body may take once its first bytes are there; for those, and for a head, only what is in front of the service sets an end |
 //! | `WORKERS` | the processors at hand | threads that serve requests |
 //! | `REAL_IP_HEADER` | none | a header that a trusted proxy sets to the client's address |
 //! | `LOG_LEVEL` | info | `debug`, `info`, `warning` or `error`; `info` has the line for each request |

@@ -1,5 +1,6 @@
-//! Owns the record of a request: id, trace, the one log line and the metrics. It is begun when the head was read and ended
-//! when the answer's head is ready; whatever happens between, there is exactly one line.
+//! Owns the record of a request: id, trace, the one log line and the metrics. It is begun when Rocket hands the request over,
+//! which is when its head and the first bytes of its body, if it has one, are there, and ended when the answer's head is
+//! ready; whatever happens between, there is exactly one line.
 
 use std::{
     fmt,

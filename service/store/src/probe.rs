@@ -1,5 +1,10 @@
 //! Owns the answer to "is it there?": Postgres asked on a connection of its own, never more than one question at a time,
 //! so that a silent Postgres costs one thread and no pooled connection. What the answer is good for, callers decide.
+//!
+//! A question that is not answered within the deadline of readiness is an answer too: `/ready` says 503, and requests are
+//! refused at once instead of after the deadline of Postgres, which is longer. The two go together, so that a replica that
+//! says it is ready is one that serves. A stall of that length therefore costs some refusals, until the same question is
+//! answered after all.
 
 use std::{
     mem::Discriminant,

@@ -56,7 +56,7 @@ impl RequestMetrics {
             HistogramVec::new(
                 HistogramOpts::from(Opts::new(
                     "app_request_latency_seconds",
-                    "Time from a request's head to its answer's head.",
+                    "Time from a request's head, and the first bytes of its body, to its answer's head.",
                 ))
                 .buckets(LATENCY_BUCKETS.to_vec()),
                 &["method", "endpoint"],
