@@ -6,6 +6,7 @@
 
 mod application;
 mod collector;
+mod document;
 mod engine;
 mod proxy;
 mod servers;
