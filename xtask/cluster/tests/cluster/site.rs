@@ -40,7 +40,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Nothing runs yet.
+    /// Nothing runs yet, nor any more.
     pub(crate) fn new() -> Self {
         let project = std::env::var("HOMEPORT_PROJECT").unwrap_or_else(|_| "homeport".to_owned());
         // The same at each run, so that the next one finds what a killed one has left.
@@ -53,7 +53,10 @@ impl Site {
         let holders = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free"));
         let ports = holders.map(|holder| holder.local_addr().expect("it is bound").port());
         let images = Images::new(&format!("{name}/service"));
-        Self { name, copy, ports, images }
+        let site = Self { name, copy, ports, images };
+        // What a killed run has left publishes other ports.
+        site.destroy();
+        site
     }
 
     fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
