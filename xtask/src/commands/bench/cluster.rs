@@ -83,12 +83,14 @@ impl Stand {
         for run in 1..=bench.runs {
             bench.say(format!("run {run} of {}", bench.runs));
             self.stand_at_full_strength(&manifests).await?;
-            let image = self.changed_image(bench, &format!("ours-{run}")).await?;
-            ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &image])).await?);
+            let own = self.changed_image(bench, &format!("ours-{run}")).await?;
+            ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &own])).await?);
             let image = self.changed_image(bench, &format!("theirs-{run}")).await?;
             self.take_room().await?;
             theirs.values.push(self.deploy_theirs(&manifests, &image).await?);
             quiet(&self.kubectl(&["delete", "pod", ROOM, "--now"])).await?;
+            // The node has what it was given; here nobody asks for them any more.
+            quiet(&program("docker").args(["image", "rm", &own, &image])).await?;
         }
         Ok(vec![Entry::measured(Work::Deploy, ours, theirs)])
     }
