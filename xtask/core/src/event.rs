@@ -456,3 +456,49 @@ impl StepReporter {
 pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Code;
+
+    #[test]
+    fn what_is_sent_arrives_in_its_order_under_its_step() {
+        let (events, mut arrived) = Events::channel();
+        let reporter = StepReporter::new(StepId(7), events);
+        reporter.message("pulling");
+        reporter.bytes("pulling", 1, 2);
+        reporter.output("cargo", "Compiling");
+        reporter.events().note("a note");
+        reporter.events().warning("a warning");
+        reporter.events().failure(&Failure::new(Code::Internal, "a failure"));
+        let mut told = Vec::new();
+        while let Ok(event) = arrived.try_recv() {
+            told.push(match event {
+                Event::StepProgress { step, progress } => {
+                    format!("{step:?} {} {:?}", progress.message, progress.bytes)
+                }
+                Event::Output { step, source, line } => format!("{step:?} {source}: {line}"),
+                Event::Note { text } => format!("note: {text}"),
+                Event::Warning { text } => format!("warning: {text}"),
+                other => serde_json::to_value(&other).expect("plain data")["message"].to_string(),
+            });
+        }
+        let expected = [
+            "StepId(7) pulling None",
+            "StepId(7) pulling Some((1, 2))",
+            "Some(StepId(7)) cargo: Compiling",
+            "note: a note",
+            "warning: a warning",
+            "\"a failure\"",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn nobody_who_listens_is_no_fault() {
+        let (events, arrived) = Events::channel();
+        drop(arrived);
+        events.note("to nobody");
+    }
+}

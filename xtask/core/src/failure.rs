@@ -157,3 +157,17 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_written_as_its_message_and_its_code_is_explained() {
+        let failure = Failure::new(Code::Internal, "reading compose.yaml").hint("try again");
+        assert_eq!(failure.to_string(), "reading compose.yaml");
+        for code in Code::ALL {
+            assert!(!code.description().trim().is_empty() && !code.as_str().is_empty(), "{code:?}");
+        }
+    }
+}

@@ -221,4 +221,18 @@ mod tests {
         let error = Object::new(document).expect_err("no name");
         assert_eq!(error.to_string(), "expected a Kubernetes object, found one without metadata.name");
     }
+
+    #[test]
+    fn an_annotation_goes_to_the_pods_and_nothing_else_changes() {
+        let before = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "b", "labels": {"app": "hello"}},
+        });
+        let mut object = Object::new(before.clone()).expect("an object");
+        assert_eq!((object.label("app"), object.label("other")), (Some("hello"), None));
+        object.annotate_template("config", "1");
+        object.annotate_template("image", "2");
+        let mut expected = before;
+        expected["spec"]["template"]["metadata"]["annotations"] = json!({"config": "1", "image": "2"});
+        assert_eq!(object.into_value(), expected);
+    }
 }

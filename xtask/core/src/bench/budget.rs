@@ -123,3 +123,23 @@ impl Work {
 }
 
 const MIB_32: f64 = 32.0 * 1024.0 * 1024.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_budget_is_one_that_its_unit_can_have() {
+        for work in Work::ALL {
+            let budget = work.budget();
+            // More is better only of rates, and what is compared with nobody has to be below something.
+            let (fits, bound) = match budget.limit {
+                Limit::AtLeast(ratio) => (budget.unit == Unit::PerSecond, ratio),
+                Limit::AtMost(ratio) => (budget.unit == Unit::Seconds, ratio),
+                Limit::Beyond(value) => (budget.unit == Unit::Seconds, value),
+                Limit::Itself(value) => (budget.unit != Unit::PerSecond, value),
+            };
+            assert!(fits && bound > 0.0 && !budget.work.is_empty(), "{work:?}: {budget:?}");
+        }
+    }
+}

@@ -174,23 +174,75 @@ fn like(database: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kind;
     use super::*;
+
+    fn target() -> Target {
+        Target {
+            server: crate::stack::ServiceName::new("postgres"),
+            superuser: "o'\"wner".to_owned(),
+            database: "s'h\"op".to_owned(),
+            role: "w'eb".to_owned(),
+            migrates: false,
+        }
+    }
+
+    fn record() -> Record {
+        let created = "2026-01-02T03:04:05Z".to_owned();
+        Record { homeport: Kind::Snapshot, created, of: "s'h\"op".to_owned(), migrations: Vec::new() }
+    }
 
     #[test]
     fn nothing_ends_its_quotes() {
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
         assert_eq!(literal("a'b\\"), "'a''b\\'");
-        let target = Target {
-            server: crate::stack::ServiceName::new("postgres"),
-            superuser: "o'\"wner".to_owned(),
-            database: "s'h\"op".to_owned(),
-            role: "web".to_owned(),
-            migrates: false,
-        };
-        for script in [prepare(&target, "x"), prepare_empty(&target, ""), swap(&target)] {
-            for raw in ["s'h\"op", "o'\"wner"] {
+        let target = target();
+        let scripts = [
+            save(&target, "n'a\"me", &record()),
+            prepare(&target, "n'a\"me"),
+            prepare_empty(&target, ""),
+            extensions(&target),
+            swap(&target),
+            remove("n'a\"me"),
+        ];
+        for script in scripts {
+            for raw in ["s'h\"op", "o'\"wner", "w'eb", "n'a\"me"] {
                 assert!(!script.contains(raw), "{raw} is not quoted in\n{script}");
             }
+        }
+    }
+
+    #[test]
+    fn whatever_changes_something_waits_for_the_script_before() {
+        let target = target();
+        let changing = [
+            save(&target, "x", &record()),
+            prepare(&target, "x"),
+            prepare_empty(&target, ""),
+            swap(&target),
+            clear(),
+            remove("x"),
+        ];
+        for script in changing {
+            let lock = script.find("pg_advisory_lock").expect("a lock");
+            let first =
+                ["DROP", "CREATE", "ALTER", "COMMENT"].iter().filter_map(|word| script.find(word)).min();
+            assert!(first.is_none_or(|first| lock < first), "changed before the lock:\n{script}");
+        }
+        for script in [list(), applied(), extensions(&target)] {
+            assert!(script.starts_with("SELECT ") && !script.contains("DROP"), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_is_renamed_in_one_transaction() {
+        let target = target();
+        for script in [save(&target, "x", &record()), swap(&target)] {
+            let (begin, commit) =
+                (script.find("BEGIN;").expect("a begin"), script.find("COMMIT;").expect("its end"));
+            let renames: Vec<usize> = script.match_indices("RENAME TO").map(|(at, _)| at).collect();
+            assert_eq!(renames.len(), 2, "{script}");
+            assert!(renames.iter().all(|at| (begin..commit).contains(at)), "{script}");
         }
     }
 }

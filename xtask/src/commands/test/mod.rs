@@ -15,6 +15,7 @@ use crate::engine::{Engine, labels};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
+use crate::pipeline;
 use crate::process::{ProcessError, Program, is_running};
 use crate::testing::{CaseOutcome, Reader, SuiteReport, junit};
 
@@ -258,12 +259,31 @@ fn conclude(context: &Context, reports: &[SuiteReport], failures: Vec<Failure>) 
     context.events.send(Event::Tested { suites: reports.to_vec() });
     context.events.note(format!("results as JUnit XML: {}", context.project.relative(&path).display()));
     context.events.note(format!("{passed} passed, {failed} failed"));
-    match failures.into_iter().next() {
-        None if passed == 0 => Err(Failure::new(Code::TestsFailed, "no test ran")
-            .hint("the word after the suite is a part of a test's name")),
-        None => Ok(()),
-        Some(failure) => Err(failure),
+    if let Some(failure) = failures.into_iter().next() {
+        return Err(failure);
     }
+    if passed == 0 {
+        return Err(Failure::new(Code::TestsFailed, "no test ran")
+            .hint("the word after the suite is a part of a test's name"));
+    }
+    nothing_left_out(reports, pipeline::is_here())
+}
+
+/// A pipeline's word is for all tests: one that was left out makes it fail.
+fn nothing_left_out(reports: &[SuiteReport], in_pipeline: bool) -> Result<(), Failure> {
+    let left_out: Vec<String> = reports
+        .iter()
+        .flat_map(SuiteReport::cases)
+        .filter(|case| case.outcome == CaseOutcome::Skipped)
+        .map(|case| case.name.clone())
+        .collect();
+    if !in_pipeline || left_out.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} left out, expected none where {} is set", left_out.len(), pipeline::VARIABLE);
+    Err(Failure::new(Code::TestsFailed, message)
+        .details(left_out)
+        .hint("a test that is not to run is no test: mend it, or take it out"))
 }
 
 fn failure_of(suite: Suite, error: &ProcessError) -> Failure {
@@ -276,7 +296,29 @@ fn failure_of(suite: Suite, error: &ProcessError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::testing::{self, Case};
+
+    #[test]
+    fn a_test_that_was_left_out_fails_a_pipeline_only() {
+        let report = |outcome| {
+            let case =
+                Case { name: "plan::later".to_owned(), outcome, took: Duration::ZERO, said: Vec::new() };
+            let program =
+                testing::Program { name: "xtask".to_owned(), took: Duration::ZERO, cases: vec![case] };
+            SuiteReport { programs: vec![program], ..SuiteReport::new("unit") }
+        };
+        for (outcome, in_pipeline, fails) in [
+            (CaseOutcome::Passed, true, false),
+            (CaseOutcome::Skipped, false, false),
+            (CaseOutcome::Skipped, true, true),
+        ] {
+            let left_out = nothing_left_out(&[report(outcome)], in_pipeline);
+            assert_eq!(left_out.is_err(), fails, "{outcome:?} in a pipeline: {in_pipeline}");
+        }
+    }
 
     #[test]
     fn only_what_no_living_run_needs_is_swept() {
