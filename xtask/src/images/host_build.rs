@@ -194,7 +194,7 @@ impl HostBuild {
         for id in use_now.iter().filter(|id| present.as_ref().is_none_or(|image| image.id != **id)) {
             let used = engine.image(id).await?;
             if let Some(image) = used.filter(|image| labelled(image, labels::BINARY, &binary)) {
-                engine.tag_image(&image.id, self.image.with_tag().as_str()).await?;
+                engine.tag_image(&image.id, reference.as_str()).await?;
                 let packed = begun.elapsed().saturating_sub(compiled);
                 return Ok(Built { changed: true, id: image.id, compiled, packed });
             }
