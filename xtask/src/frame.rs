@@ -12,7 +12,8 @@ use crate::failure::{Code, Failure};
 use crate::interrupt;
 use crate::project::Project;
 use crate::run_log::RunLog;
-use crate::ui::{Format, Screen, Settings, Terminal, leave_terminal, show_failure};
+use crate::tty::leave_terminal;
+use crate::ui::{Format, Screen, Settings, Terminal, show_failure};
 
 /// The frame of a program's only run. Made once its command line has been read.
 #[derive(Debug, Clone, Copy)]

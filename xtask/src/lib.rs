@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod run_log;
 pub mod serving;
 pub mod session;
+pub mod tty;
 pub mod ui;
 
 // What decides, and the engine, are crates of their own. Seen from here they are rooms like the others.

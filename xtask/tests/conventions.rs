@@ -140,10 +140,14 @@ fn only_one_room_spawns_processes() {
 #[test]
 fn only_the_screen_prints() {
     let files = files();
-    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/src/ui/"]);
+    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/src/ui/", "xtask/src/tty/"]);
     let words = ["print!(", "println!(", "stdout()", "stderr()"];
     hold("only ui/ prints", &others, &words, "eprintln!(\"x\");");
     hold("only ui/ prints", &others, &words, "let out = std::io::stdout();");
+    // Which changes the device's modes, and has to name it.
+    let device = shipped_rust(&files, &["xtask/src/tty/"], &[]);
+    let words = ["print!(", "println!(", "io::write", "std::io", "Write"];
+    hold("tty/ draws nothing", &device, &words, "rustix::io::write(terminal, b\"x\");");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::LocalModes;
 
-use super::modes::Off;
 use super::names::Names;
 use super::screen::{Moment, Renderer, Settings, Streams};
 use super::style::{Role, Style, sanitize};
@@ -18,6 +17,7 @@ use super::write_lines;
 use super::{log_line, problem, results};
 use crate::event::{Event, Progress, StepId};
 use crate::quantity;
+use crate::tty::Off;
 
 /// The frames of a spinner.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];

@@ -4,10 +4,8 @@
 //! Progress and logs go to standard error, data to standard output. Must not: decide what happens, or ask the engine.
 
 mod json;
-mod keyboard;
 mod live;
 pub mod log_line;
-mod modes;
 mod names;
 mod plain;
 mod problem;
@@ -27,8 +25,6 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-pub use keyboard::Keyboard;
-pub use modes::{leave_terminal, return_to_terminal};
 pub use question::{agrees, can_ask};
 pub use screen::{Screen, Settings};
 pub use style::{Role, Style};

@@ -12,7 +12,8 @@ use super::Context;
 use crate::event::{Event, ServiceReport, ServiceState};
 use crate::process::Program;
 use crate::stack::ServiceName;
-use crate::ui::{Format, Keyboard, leave_terminal, return_to_terminal};
+use crate::tty::{Keyboard, leave_terminal, return_to_terminal};
+use crate::ui::{Format, can_ask};
 
 /// What `?` tells, a line each.
 const HELP: [&str; 6] = [
@@ -129,7 +130,8 @@ impl Keys {
     pub(super) fn listen(context: &Context) -> Self {
         let (sender, asked) = mpsc::unbounded_channel();
         let (services, rows) = watch::channel(Vec::new());
-        let keyboard = (context.format == Format::Human).then(|| Keyboard::open(&context.terminal)).flatten();
+        let somebody = context.format == Format::Human && context.terminal.live && can_ask();
+        let keyboard = somebody.then(Keyboard::open).flatten();
         let listener = keyboard.map(|keyboard| {
             // Without it a shell puts the terminal in order, as shells do.
             #[cfg(unix)]

@@ -12,7 +12,6 @@ use rustix::termios::LocalModes;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::modes::{Off, is_ours};
-use super::{Terminal, can_ask};
 use crate::limits;
 
 /// A keyboard that is listened to. Dropped, the terminal is as it was.
@@ -23,9 +22,9 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// Begins to listen. `None` where nobody is: standard input and error have to be one terminal, and no CI job's.
-    pub fn open(terminal: &Terminal) -> Option<Self> {
-        if !terminal.live || !can_ask() || !is_one_terminal() {
+    /// Begins to listen. `None` where standard input and error are not one terminal.
+    pub fn open() -> Option<Self> {
+        if !is_one_terminal() {
             return None;
         }
         let off = Arc::new(Off::take(LocalModes::ICANON | LocalModes::ECHO));

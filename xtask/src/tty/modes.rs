@@ -20,11 +20,11 @@ struct Taken {
 
 /// Modes that are to be off until this is dropped.
 #[derive(Debug)]
-pub(super) struct Off(LocalModes);
+pub struct Off(LocalModes);
 
 impl Off {
     /// Switches these off, if the terminal is this program's to use.
-    pub(super) fn take(modes: LocalModes) -> Self {
+    pub fn take(modes: LocalModes) -> Self {
         let off = Self(modes);
         off.hold();
         off
@@ -32,7 +32,7 @@ impl Off {
 
     /// Switches them off again, if somebody has switched them on meanwhile: a shell does when a job stops and goes on.
     /// Returns whether the terminal is this program's to use.
-    pub(super) fn hold(&self) -> bool {
+    pub fn hold(&self) -> bool {
         let mut taken = taken();
         if taken.left || !is_ours() {
             return false;
