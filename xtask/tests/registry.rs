@@ -260,10 +260,19 @@ impl Checkout {
     async fn deploy(&self, context: &str) -> (i32, String, String) {
         use std::os::unix::fs::PermissionsExt as _;
         let programs = self.directory.path().join("target/programs");
-        self.write("target/programs/cargo", "#!/bin/sh\necho \"$@\" >> \"$0.asked\"\n");
-        let cargo = programs.join("cargo");
-        std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-        let asked = programs.join("cargo.asked");
+        // Stands for cargo, and tells of a program that stands for the commands on Kubernetes.
+        let made = format!(
+            r#"{{"target":{{"name":"xtask-cluster"}},"executable":"{}"}}"#,
+            programs.join("cluster").display()
+        );
+        for (name, text) in
+            [("cargo", format!("echo '{made}'")), ("cluster", "echo \"$@\" >> \"$0.asked\"".to_owned())]
+        {
+            self.write(&format!("target/programs/{name}"), &format!("#!/bin/sh\n{text}\n"));
+            let program = programs.join(name);
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        let asked = programs.join("cluster.asked");
         std::fs::write(&asked, "").expect("a file");
         let path = std::env::var("PATH").expect("text");
         let mut deploy = self.command("ci");
@@ -430,14 +439,14 @@ async fn what_was_pushed_is_what_is_deployed() {
     assert_eq!(status, 0, "{said}");
     let digest = engine.registry_image(&format!("{target}:{version}"), None).await.expect("it is there");
     let (status, said, asked) = checkout.deploy("far-away").await;
-    let expected = format!("-- deploy --context far-away --image {target}:{version}@{digest}\n");
+    let expected = format!("deploy --context far-away --image {target}:{version}@{digest}\n");
     let told = format!("pushed before this run: {target}:{version}@{digest}");
     assert!(said.contains(&told), "{said}");
     assert!(status == 0 && asked.ends_with(&expected), "{status}: {said}\n{asked}");
     let (status, said, asked) = checkout.deploy("").await;
     let id = engine.image(&local).await.expect("asked").expect("it is there").id;
     assert!(
-        status == 0 && asked.ends_with(&format!("-- deploy-kind --image {id}\n")),
+        status == 0 && asked.ends_with(&format!("deploy-kind --image {id}\n")),
         "{status}: {said}\n{asked}"
     );
 

@@ -157,5 +157,14 @@ fn refused(verb: &str, object: impl std::fmt::Display, error: &Error) -> Failure
         Error::Api(_) => Code::ClusterRefused,
         _ => Code::ClusterUnusable,
     };
-    Failure::new(code, format!("cannot {verb} {object}: {}", told(error)))
+    let failure = Failure::new(code, format!("cannot {verb} {object}: {}", told(error)));
+    match error {
+        // What the API server says of a path that it does not serve.
+        Error::Api(status) if status.code == 404 && status.message.contains("page not found") => failure
+            .hint(
+                "the cluster does not know this kind of object, because its operator is not installed; the \
+                          overlay's README says what a cluster must have",
+            ),
+        _ => failure,
+    }
 }

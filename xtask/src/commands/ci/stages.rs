@@ -2,14 +2,22 @@
 //!
 //! Must not: know which other stages run.
 
+use std::collections::BTreeSet;
+
 use crate::cli::{self, Check, Stage};
 use crate::commands::{Context, cluster, dev, down, image, lint, push, scan, test};
 use crate::doctor::Need;
 use crate::failure::{Code, Failure};
+use crate::pipeline;
 use crate::session::Session;
+use crate::stack::ServiceName;
 
 /// The variable that names the context of the kubeconfig to deploy to; the kind cluster when it is not set.
 const CONTEXT_VARIABLE: &str = "HOMEPORT_CONTEXT";
+
+/// The variable with the optional services that a pipeline's stack goes without, separated by commas: an image that did not
+/// come once is not to be told from one that never was there.
+const WITHOUT_VARIABLE: &str = "HOMEPORT_STACK_WITHOUT";
 
 /// How a stage ended that did not fail.
 #[derive(Debug)]
@@ -87,8 +95,33 @@ async fn stack(context: &Context) -> Result<(), Failure> {
     }
     let arguments = cli::Dev { detach: true, ..cli::Dev::default() };
     let up = dev::run(context, &arguments).await;
+    let there = session.engine.observe(project).await;
     let gone = down::run(context, &cli::Down { volumes: true, verify: true }).await;
-    up.and(gone)
+    up.and(gone)?;
+    let there: BTreeSet<ServiceName> = there?.containers.into_iter().map(|seen| seen.service).collect();
+    let accepted = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
+    match left_out(session.stack.services.keys(), &there, &accepted).as_slice() {
+        names if pipeline::is_here() && !names.is_empty() => Err(incomplete(names)),
+        _ => Ok(()),
+    }
+}
+
+/// The services that did not run because nobody has their images, and that nobody has answered for.
+fn left_out<'a>(
+    wanted: impl Iterator<Item = &'a ServiceName>,
+    there: &BTreeSet<ServiceName>,
+    accepted: &str,
+) -> Vec<String> {
+    let accepted: Vec<&str> = accepted.split(',').map(str::trim).collect();
+    let names = wanted.filter(|name| !there.contains(*name));
+    names.map(ToString::to_string).filter(|name| !accepted.contains(&name.as_str())).collect()
+}
+
+fn incomplete(names: &[String]) -> Failure {
+    let names = names.join(", ");
+    let message = format!("not everything of the stack was run: nobody has the image of {names}");
+    Failure::new(Code::ImageUnavailable, message)
+        .hint(format!("run it again; {WITHOUT_VARIABLE}={names} accepts that this site goes without"))
 }
 
 /// The context that the environment names; an empty variable names none.
@@ -151,6 +184,16 @@ fn built(session: &Session) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_stack_went_without_is_named_unless_it_is_accepted() {
+        let names = ["web", "grafana", "exporter"].map(ServiceName::new);
+        let there = BTreeSet::from([ServiceName::new("web")]);
+        assert_eq!(left_out(names.iter(), &there, ""), ["grafana", "exporter"]);
+        assert_eq!(left_out(names.iter(), &there, "grafana, other"), ["exporter"]);
+        assert_eq!(left_out(names.iter(), &names.clone().into(), ""), Vec::<String>::new());
+        assert!(incomplete(&["grafana".to_owned()]).hint.is_some_and(|hint| hint.contains("=grafana")));
+    }
 
     #[test]
     fn what_was_pushed_before_is_told_from_what_this_run_has_built() {
