@@ -107,7 +107,7 @@ fn what_cargo_has_started_ends_with_the_program_however_that_ends() {
     checkout.edit(&[("    stop_grace_period: 5s\n", "    x-homeport: {package: built}\n")]);
     checkout.write("Dockerfile", "FROM scratch AS runtime\nFROM runtime AS host\nCOPY built.bin /built\n");
     // Stands for cargo, and what it starts in the background for a compiler.
-    let cargo = "#!/bin/sh\ntest \"$1\" = build || exit 1\nsleep 3600 &\n\
+    let cargo = "#!/bin/sh\ncase $1 in metadata) exit 1;; esac\nsleep 3600 &\n\
         echo '{\"reason\":\"compiler-message\",\"message\":{\"level\":\"warning\",\"rendered\":\"compiler '$!'\"}}'\nwait\n";
     checkout.write("cargo", cargo);
     let cargo = checkout.root().join("cargo");
