@@ -178,6 +178,27 @@ fn two_that_decide_at_once_take_two_names() {
 }
 
 #[test]
+fn the_pipeline_of_a_further_clone_goes_by_one_name_from_the_beginning() {
+    let (directory, project, port) = (somewhere(), name("pipeline"), free_port());
+    for clone in ["first", "second"] {
+        write_stack(&directory.path().join(clone), &project, port);
+        git(&directory.path().join(clone), &["init", "--quiet"]);
+    }
+    let first = Checkout::found(&directory.path().join("first"), project.clone(), None);
+    first.up();
+    let container = container_id(&store(&first));
+    let second = Checkout::found(&directory.path().join("second"), format!("{project}-second"), Some(&first));
+    // As a pipeline, so that what was not run of the stack would fail it.
+    let run = second.xtask(&["ci", "stack"]).env("CI", "true").run().expect(0);
+    assert!(
+        run.stderr().contains(&format!("this checkout is project {project}-second\n")),
+        "{}",
+        run.stderr()
+    );
+    assert_eq!(container_id(&store(&first)), container);
+}
+
+#[test]
 fn one_that_decided_before_there_was_a_register_is_entered() {
     let (directory, project, port) = (somewhere(), name("entered"), free_port());
     write_stack(&directory.path().join("first"), &project, port);

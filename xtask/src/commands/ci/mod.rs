@@ -34,6 +34,10 @@ pub async fn run(context: &Context, stages: &[Stage], fix: bool) -> Result<(), F
     if fix {
         mend(context, &stages).await?;
     }
+    if stages.contains(&Stage::Stack) {
+        // The stack would decide in the middle of the run what this checkout is called, and so what its images are.
+        context.make_credentials().await?;
+    }
     let (mut reports, failures) = carry_out(context, stages, fix).await;
     reports.sort(&ALL);
     reports.keep(context)?;
