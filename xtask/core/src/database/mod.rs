@@ -19,6 +19,8 @@ pub use snapshot::{Kind, NameError, Record, Snapshot, SnapshotName, read};
 pub const SERVER: &str = "postgres";
 /// The one-shot that brings the database to the state that the service's version needs.
 pub const MIGRATE: &str = "migrate";
+/// The variable that tells the one-shot which database is meant.
+pub const NAME: &str = "DB_NAME";
 /// The service that keeps what can be made again from the database.
 pub const CACHE: &str = "redis";
 
@@ -35,6 +37,8 @@ pub struct Target {
     pub role: String,
     /// Whether the stack has a service that migrates it.
     pub migrates: bool,
+    /// Whether that service is told by [`NAME`] which database is meant, so that it can be told another one.
+    pub by_name: bool,
 }
 
 /// Why a stack has no database that can be worked on.
@@ -66,8 +70,9 @@ impl Target {
             return Err(TargetError::ServersOwn(database));
         }
         let role = variable("DB_USER").unwrap_or_else(|| superuser.clone());
-        let migrates = stack.services.contains_key(&ServiceName::new(MIGRATE));
-        Ok(Self { server, superuser, database, role, migrates })
+        let migrate = stack.services.get(&ServiceName::new(MIGRATE));
+        let by_name = migrate.is_some_and(|migrate| migrate.environment.get(NAME) == Some(&database));
+        Ok(Self { server, superuser, database, role, migrates: migrate.is_some(), by_name })
     }
 }
 
@@ -102,6 +107,8 @@ mod tests {
         assert_eq!(of("{POSTGRES_PASSWORD: x}"), Err(TargetError::ServersOwn("postgres".to_owned())));
         assert_eq!(target("{store: {image: a}}"), Err(TargetError::NoServer));
         let both = "{postgres: {image: a, environment: {POSTGRES_DB: shop}}, migrate: {image: b}}";
-        assert!(target(both).unwrap().migrates);
+        assert!(target(both).unwrap().migrates && !target(both).unwrap().by_name);
+        let named = both.replace("{image: b}", "{image: b, environment: {DB_NAME: shop}}");
+        assert!(target(&named).unwrap().by_name);
     }
 }

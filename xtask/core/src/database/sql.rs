@@ -10,7 +10,7 @@ use super::{Record, Target};
 pub const MAINTENANCE: &str = "postgres";
 
 /// A copy that is not in its place yet.
-const FRESH: &str = "homeport_fresh";
+pub const FRESH: &str = "homeport_fresh";
 
 /// What was replaced, until it is removed.
 const GONE: &str = "homeport_gone";
@@ -184,6 +184,7 @@ mod tests {
             database: "s'h\"op".to_owned(),
             role: "w'eb".to_owned(),
             migrates: false,
+            by_name: false,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::super::Context;
 use crate::checklist::Checklist;
-use crate::database::{CACHE, MIGRATE, Migration, Target, sql};
+use crate::database::{CACHE, MIGRATE, Migration, NAME, Target, sql};
 use crate::engine::ExecEnd;
+use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::plan::{Action, Container, ContainerId, ContainerState, Wanted};
@@ -107,7 +108,8 @@ impl<'a> Database<'a> {
         Ok(versions.lines().map(|version| known(version).unwrap_or_else(|| unknown(version))).collect())
     }
 
-    /// Replaces the database by what `script` prepares beside it, and migrates that.
+    /// Replaces the database by what `script` prepares beside it, and migrates that: before it is put in place where the
+    /// stack's one-shot can be told its name, so that nobody ever meets a database without its tables.
     ///
     /// The container that has migrated goes before the database does: killed in between, the next `dev` finds it missing
     /// and migrates.
@@ -123,9 +125,19 @@ impl<'a> Database<'a> {
         }
         let put = format!("put it in the place of database {}", self.target.database);
         let remove = "remove the data it replaces".to_owned();
-        let titles = [title.to_owned(), put].into_iter().chain(self.flush_title()).chain([remove]).collect();
+        let ahead = migrate && self.target.by_name;
+        let prepare = async |_: &StepReporter| Ok((self.script_alone(script).await?, None));
+        if ahead {
+            let (events, cancel) = (&self.context.events, &self.context.cancel);
+            Checklist::announce(events, cancel, vec![title.to_owned()]).step(prepare).await?;
+            self.migrate_fresh(before).await?;
+        }
+        let first = (!ahead).then(|| title.to_owned());
+        let titles = first.into_iter().chain([put]).chain(self.flush_title()).chain([remove]).collect();
         let mut list = self.checklist(titles);
-        list.step(async |_| Ok((self.script_alone(script).await?, None))).await?;
+        if !ahead {
+            list.step(prepare).await?;
+        }
         list.step(async |_| {
             if migrate {
                 self.forget_migrations().await?;
@@ -168,6 +180,19 @@ impl<'a> Database<'a> {
     pub(super) async fn migrate(&self, before: Before) -> Result<(), Failure> {
         self.refuse_replacing().await?;
         let up = Box::pin(self.session.bring_up(&migration(), before)).await?;
+        up.failure.map_or(Ok(()), Err)
+    }
+
+    /// Runs the stack's one-shot on the database that is prepared and not in its place yet. Its container is not the one
+    /// that the stack wants, and is replaced afterwards.
+    async fn migrate_fresh(&self, before: Before) -> Result<(), Failure> {
+        let mut session = self.session.clone();
+        // A test that kills does so where the data changes hands.
+        session.halt = None;
+        if let Some(migrate) = session.stack.services.get_mut(&ServiceName::new(MIGRATE)) {
+            migrate.environment.insert(NAME.to_owned(), sql::FRESH.to_owned());
+        }
+        let up = Box::pin(session.bring_up(&migration(), before)).await?;
         up.failure.map_or(Ok(()), Err)
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn restore(
     consent::ask(database.context, yes, &what, &format!("cargo xtask db restore {name} --yes")).await?;
     if !difference.is_none() {
         let after = match (difference.lacks.is_empty(), database.target.migrates) {
-            (false, true) => "; it is migrated after it is put back",
+            (false, true) => "; it is migrated too",
             _ => "",
         };
         database.context.events.warning(format!("{stale}{after}"));
@@ -97,7 +97,7 @@ async fn named(database: &Database<'_>, name: &SnapshotName) -> Result<Snapshot,
     all.into_iter().find(|snapshot| snapshot.name == *name).ok_or_else(|| {
         let hint = match names.as_slice() {
             [] => format!("there is none yet; `cargo xtask db save {name}` makes one"),
-            names => format!("there are {}", names.join(", ")),
+            names => format!("the snapshots are: {}", names.join(", ")),
         };
         let message = format!("database {} has no snapshot {name}", database.target.database);
         Failure::new(Code::Usage, message).hint(hint)

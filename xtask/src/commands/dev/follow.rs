@@ -111,7 +111,7 @@ fn tell_end(session: &Session, container: &Container) {
         _ if container.role == Role::Retired => {}
         ContainerState::Exited(0) if session.stack.is_one_shot(name) => {}
         ContainerState::Exited(status) => session.events.warning(format!(
-            "{name} ended with status {status}; `cargo xtask logs {name}` shows why, a save starts it again"
+            "{name} ended with status {status}; `cargo xtask logs {name}` shows why; a save, or `r`, starts it again"
         )),
         _ => {}
     }

@@ -331,7 +331,7 @@ async fn read_again(
 }
 
 /// What whoever asks for a service is told when it does not run and nothing is on its way.
-const NOT_RUNNING: &str = "its container does not run; a save starts it again";
+const NOT_RUNNING: &str = "its container does not run; a save, or `r`, starts it again";
 
 /// Stops what runs and keeps it: the next `dev` starts it again, `logs` shows what it said, `down` removes it. Ctrl-C
 /// has fired already, so this runs to its end or to a second one.
