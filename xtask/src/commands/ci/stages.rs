@@ -100,10 +100,11 @@ async fn stack(context: &Context) -> Result<(), Failure> {
     up.and(gone)?;
     let there: BTreeSet<ServiceName> = there?.containers.into_iter().map(|seen| seen.service).collect();
     let accepted = std::env::var(WITHOUT_VARIABLE).unwrap_or_default();
-    match left_out(session.stack.services.keys(), &there, &accepted).as_slice() {
-        names if pipeline::is_here() && !names.is_empty() => Err(incomplete(names)),
-        _ => Ok(()),
+    let missing = left_out(session.stack.services.keys(), &there, &accepted);
+    if pipeline::is_here() && !missing.is_empty() {
+        return Err(incomplete(&missing));
     }
+    Ok(())
 }
 
 /// The services that did not run because nobody has their images, and that nobody has answered for.
