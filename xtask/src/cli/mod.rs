@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 pub use cluster::{ClusterCommand, Deploy, DeployKind, Load, Rollback, Verify};
 pub use image::{Compiler, Image, ImageBuild, PUSHED, Push};
-pub use quality::{Bench, Check, Group, Lint, Mutants, Room, Scan, Suite, Test};
+pub use quality::{Bench, Check, Group, Lint, Mutants, Scan, Suite, Test};
 pub use stack::{Db, Dev, Down, Level, Logs, Report, Status};
 
 use crate::doctor::Need;

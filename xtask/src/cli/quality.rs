@@ -1,6 +1,9 @@
 //! The arguments of `test`, `mutants`, `lint`, `scan` and `bench`.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::testing::rooms;
 
 /// `test`
 #[derive(Debug, Args)]
@@ -38,33 +41,14 @@ pub enum Suite {
 #[derive(Debug, Args)]
 pub struct Mutants {
     /// Whose code is changed; that of all these rooms when none is named.
-    #[arg(value_enum, value_name = "ROOM")]
-    pub rooms: Vec<Room>,
+    #[arg(value_name = "ROOM", value_parser = PossibleValuesParser::new(rooms::changed().map(|room| room.name)))]
+    pub rooms: Vec<String>,
     /// Only a part: the K-th of N, from 0, of each room.
     #[arg(long, value_name = "K/N")]
     pub shard: Option<String>,
     /// Install cargo-mutants first, if it is missing.
     #[arg(long)]
     pub fix: bool,
-}
-
-/// A room whose tests are to notice every change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Room {
-    /// The task runner's checks of files.
-    Checks,
-    /// What is told of each service.
-    Health,
-    /// The planner.
-    Plan,
-    /// The parser of Compose files.
-    Stack,
-    /// What tests said.
-    Testing,
-    /// The service's Postgres and Redis.
-    Store,
-    /// The service's endpoints.
-    Routes,
 }
 
 /// `lint`

@@ -7,64 +7,32 @@ use super::Context;
 use super::test::{Whose, sweep};
 use super::tools::{self, Tool};
 use crate::checklist::Checklist;
-use crate::cli::{self, Room};
+use crate::cli;
 use crate::engine::labels;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::process::{ProcessError, Program};
 use crate::testing::mutants::{Tally, is_shard};
+use crate::testing::rooms::{self, Room};
 
 const CARGO_MUTANTS: Tool =
     Tool { name: "cargo-mutants", command: &["cargo", "install", "--locked", "cargo-mutants"] };
 
-impl Room {
-    const ALL: [Self; 7] =
-        [Self::Checks, Self::Health, Self::Plan, Self::Stack, Self::Testing, Self::Store, Self::Routes];
-
-    fn name(self) -> String {
-        clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
+/// The packages whose tests are to notice: those of the service's crates are the whole application's.
+fn test_packages(room: Room) -> &'static str {
+    match room.package() {
+        "service-store" => "service-store,service",
+        package => package,
     }
+}
 
-    /// Whether it is the service's: its tests need Postgres and Redis.
-    fn is_of_service(self) -> bool {
-        matches!(self, Self::Store | Self::Routes)
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Self::Store => "service-store",
-            Self::Routes => "service",
-            _ => "xtask-core",
-        }
-    }
-
-    /// The packages whose tests are to notice: those of the service's crates are the whole application's.
-    fn test_packages(self) -> &'static str {
-        match self {
-            Self::Store => "service-store,service",
-            Self::Routes => "service",
-            _ => "xtask-core",
-        }
-    }
-
-    /// Which files are changed.
-    fn files(self) -> String {
-        match self {
-            Self::Store => "service/store/src/**".to_owned(),
-            Self::Routes => "service/src/routes/**".to_owned(),
-            Self::Health => "xtask/core/src/health.rs".to_owned(),
-            _ => format!("xtask/core/src/{}/**", self.name()),
-        }
-    }
-
-    /// Which tests are to notice.
-    fn tests(self) -> Vec<String> {
-        if self.is_of_service() {
-            ["--lib", "--test", "integration"].map(str::to_owned).into()
-        } else {
-            vec!["--lib".to_owned(), format!("{}::", self.name())]
-        }
+/// Which tests are to notice.
+fn tests(room: Room) -> Vec<String> {
+    if room.is_of_service() {
+        ["--lib", "--test", "integration"].map(str::to_owned).into()
+    } else {
+        vec!["--lib".to_owned(), room.module()]
     }
 }
 
@@ -77,9 +45,11 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
         let message = format!("{shard:?} is no shard, expected K/N, K from 0 to below N");
         return Err(Failure::new(Code::Usage, message));
     }
-    let rooms = if arguments.rooms.is_empty() { &Room::ALL[..] } else { &arguments.rooms };
+    let is_asked =
+        |room: &Room| arguments.rooms.is_empty() || arguments.rooms.iter().any(|name| name == room.name);
+    let rooms: Vec<Room> = rooms::changed().filter(is_asked).collect();
     prepare(context, arguments.fix).await?;
-    let engine = if rooms.iter().any(|room| room.is_of_service()) {
+    let engine = if rooms.iter().any(Room::is_of_service) {
         context.make_secrets()?;
         let session = context.session(false).await?;
         super::image::obtain_missing(&session).await?;
@@ -87,10 +57,10 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
     } else {
         None
     };
-    let titles = rooms.iter().map(|room| format!("mutants of {}", room.name())).collect();
+    let titles = rooms.iter().map(|room| format!("mutants of {}", room.name)).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let mut missed = Vec::new();
-    for &room in rooms {
+    for room in rooms {
         let tally = checklist
             .step(async |_| {
                 let tally = try_room(context, room, arguments.shard.as_deref()).await?;
@@ -123,7 +93,7 @@ async fn prepare(context: &Context, fix: bool) -> Result<(), Failure> {
 }
 
 async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<Tally, Failure> {
-    let directory = context.project.scratch().join("mutants").join(room.name());
+    let directory = context.project.scratch().join("mutants").join(room.name);
     // What an earlier run found would be taken for this one's.
     if let Err(error) = std::fs::remove_dir_all(&directory)
         && error.kind() != std::io::ErrorKind::NotFound
@@ -131,14 +101,14 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
         let message = format!("cannot remove {}: {error}", directory.display());
         return Err(Failure::new(Code::ProjectInvalid, message));
     }
-    super::keep(&directory.join("room"), &room.name())?;
+    super::keep(&directory.join("room"), room.name)?;
     let mut program = Program::new("cargo", limits::MUTANTS)
         .args([
             "mutants",
             "--package",
             room.package(),
             "--test-package",
-            room.test_packages(),
+            test_packages(room),
             "--file",
             &room.files(),
             "--output",
@@ -150,7 +120,7 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
     }
     let ended = program
         .arg("--")
-        .args(room.tests())
+        .args(tests(room))
         .directory(context.project.root())
         .outside_cargo()
         .env(labels::RUN_VARIABLE, std::process::id().to_string())
@@ -163,9 +133,9 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
     match ended {
         // Its status is not 0 too when a test was not noticed, or noticed only by its bound.
         Err(ProcessError::Failed { .. }) | Ok(()) if tally.tried() > 0 => Ok(tally),
-        Ok(()) => Err(Failure::new(Code::TestsFailed, format!("nothing was changed in {}", room.name()))
+        Ok(()) => Err(Failure::new(Code::TestsFailed, format!("nothing was changed in {}", room.name))
             .hint("a smaller part of all (`--shard`) may have no mutant of this room")),
-        Err(error) => Err(Failure::new(Code::ChecksFailed, format!("mutants of {}: {error}", room.name()))),
+        Err(error) => Err(Failure::new(Code::ChecksFailed, format!("mutants of {}: {error}", room.name))),
     }
 }
 

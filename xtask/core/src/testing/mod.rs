@@ -7,6 +7,7 @@ pub mod coverage;
 mod junit;
 mod libtest;
 pub mod mutants;
+pub mod rooms;
 
 use std::time::Duration;
 

@@ -13,7 +13,8 @@ use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::process::{ProcessError, Program};
-use crate::testing::coverage::{LEAST, ROOMS, RoomCoverage, judge, read_lcov, without_tests};
+use crate::testing::coverage::{LEAST, RoomCoverage, judge, read_lcov, without_tests};
+use crate::testing::rooms;
 
 /// What is measured. The end-to-end tests build programs of their own and act on the engine: the rooms that they test are
 /// promised no figure.
@@ -113,7 +114,7 @@ fn read_rooms(context: &Context, lcov: &Path) -> Result<Vec<RoomCoverage>, Failu
     let root = context.project.root();
     let mut lines = read_lcov(&text, &root.display().to_string());
     without_tests(&mut lines, |path| std::fs::read_to_string(root.join(path)).ok());
-    Ok(judge(&lines, &ROOMS))
+    Ok(judge(&lines, rooms::reached()))
 }
 
 async fn report(context: &Context, arguments: &[&str]) -> Result<(), Failure> {
