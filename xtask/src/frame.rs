@@ -3,6 +3,7 @@
 //!
 //! Must not: know any command.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
@@ -33,6 +34,8 @@ pub struct Run {
     pub settings: Settings,
     /// Whether what it did is worth keeping.
     pub is_kept: bool,
+    /// Whether it does nothing but tell: then it is done when nobody reads any more.
+    pub only_tells: bool,
     /// What is told when a second Ctrl-C ends it at once.
     pub last_words: Failure,
 }
@@ -110,9 +113,18 @@ impl Frame {
             begun,
             in_turn: false,
         };
+        let mut work = pin!(command(&context));
         let result = tokio::select! {
-            result = command(&context) => result,
-            () = reader_gone.cancelled() => Ok(()),
+            result = &mut work => result,
+            () = reader_gone.cancelled() => {
+                if run.only_tells {
+                    Ok(())
+                } else {
+                    // As at Ctrl-C: it ends cleanly, and not as if it were done.
+                    context.cancel.cancel();
+                    work.await
+                }
+            }
         };
         let failure = result.err();
         if let Some(failure) = &failure {

@@ -34,6 +34,7 @@ async fn run(cli: Cli, frame: Frame) -> Result<(), Code> {
         name: command_name(&cli.command),
         settings: settings(&cli, frame.terminal, &project),
         is_kept: changes(&cli.command),
+        only_tells: only_tells(&cli.command),
         last_words: last_words(&cli.command),
     };
     frame.run(project, run, async |context| dispatch(context, &cli.command).await).await
@@ -120,6 +121,18 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
         _ => {}
     }
     settings
+}
+
+/// Whether a command does nothing but tell.
+fn only_tells(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Logs(_)
+            | Command::Status(_)
+            | Command::Report(_)
+            | Command::Doctor { fix: false, .. }
+            | Command::Db(Db::List)
+    )
 }
 
 /// Whether a command changes something, so that what it did is worth keeping.

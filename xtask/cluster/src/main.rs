@@ -35,6 +35,7 @@ async fn run(cli: Cli, frame: Frame) -> Result<(), Code> {
         name: commands::name(&cli.command),
         settings: Settings::new(frame.format, frame.terminal),
         is_kept: true,
+        only_tells: false,
         last_words: interrupt::stopped_at_once(
             "what was sent to the cluster takes effect there",
             "the same command goes on from here; `cargo xtask destroy-kind` removes a kind cluster",

@@ -125,8 +125,7 @@ impl Screen {
         Self { stop, task: tokio::spawn(show.run(events, stopped)), reader_gone }
     }
 
-    /// Fires when whoever read standard output or error has gone (`cargo xtask logs -f | head`): then there is nobody
-    /// to go on for.
+    /// Fires when whoever read standard output or error has gone (`cargo xtask logs -f | head`).
     pub fn reader_gone(&self) -> CancellationToken {
         self.reader_gone.clone()
     }

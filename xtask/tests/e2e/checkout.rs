@@ -137,6 +137,12 @@ impl Checkout {
         self.in_environment(Program::other("sh", &self.root, &["-i"]))
     }
 
+    /// A script of a shell in the environment of its commands; `$XTASK` is the program.
+    pub(crate) fn script(&self, script: &str) -> Program {
+        let shell = Program::other("sh", &self.root, &["-c", script]);
+        self.in_environment(shell.env("XTASK", env!("CARGO_BIN_EXE_xtask")))
+    }
+
     fn in_environment(&self, program: Program) -> Program {
         let program = if self.named { program.env("HOMEPORT_PROJECT", &self.name) } else { program };
         self.environment.iter().fold(program, |program, (name, value)| program.env(name, value))
@@ -236,7 +242,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A stack that runs takes memory and processor: two at once are what a machine with two cores bears.
-const SLOTS: usize = 2;
+const SLOTS: usize = xtask::limits::END_TO_END_TESTS;
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();

@@ -36,6 +36,24 @@ fn while_waiting_for_a_service() {
 }
 
 #[test]
+fn when_nobody_reads_any_more() {
+    let checkout = Checkout::small("int-reader", SINGLE);
+    checkout.edit(&[("[CMD, redis-cli, -e, ping]", "[CMD, \"false\"]")]);
+    let read_by = |command: &str, reader: &str| {
+        let script =
+            format!("{{ \"$XTASK\" {command} --format json; echo \"ended with $?\" >&2; }} | {reader}");
+        checkout.script(&script).run().expect(0)
+    };
+    // What changes something is not done because nobody asks any more.
+    let ended = read_by("dev --detach", "head -n 1");
+    assert!(ended.stderr().contains("ended with 130"), "{}", ended.stderr());
+    assert!(ended.took < SOON, "it took {:?}", ended.took);
+    // What only tells is.
+    let ended = read_by("status", "true");
+    assert!(ended.stderr().contains("ended with 0"), "{}", ended.stderr());
+}
+
+#[test]
 fn while_an_engine_says_nothing() {
     let checkout = Checkout::small("int-silent", SINGLE);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
