@@ -86,9 +86,7 @@ impl Registry {
 async fn registry(door: Door) -> Option<Registry> {
     let registry = Registry::start(door).await;
     if registry.is_none() {
-        let missing = "docker-registry is not installed: `apt-get install docker-registry`";
-        assert!(std::env::var_os("CI").is_none(), "{missing}");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("not run: {missing}\n").as_bytes());
+        xtask::pipeline::leave_out("docker-registry is not installed: `apt-get install docker-registry`");
     }
     registry
 }

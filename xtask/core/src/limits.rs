@@ -127,6 +127,9 @@ pub const RELEASE_IMAGE: u64 = 15_000_000;
 /// How many integration tests run at once: they wait for containers far more than they compute.
 pub const INTEGRATION_TESTS: usize = 8;
 
+/// How many end-to-end tests run at once: each may have a stack of its own, and two of those keep two cores busy.
+pub const END_TO_END_TESTS: usize = 2;
+
 /// How long Trivy may take: its first run fetches a database of some 60 MB.
 pub const TRIVY: Duration = Duration::from_secs(900);
 

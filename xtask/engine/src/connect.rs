@@ -157,6 +157,17 @@ impl Engine {
         Self::connect_to(endpoint()?).await
     }
 
+    /// What `DOCKER_HOST` has to be for a program to find the engine that [`Engine::connect`] finds, without Docker's
+    /// configuration. `None` where an address is not enough, because the engine speaks TLS.
+    ///
+    /// # Errors
+    /// When Docker's configuration names no engine that can be used.
+    pub fn docker_host() -> Result<Option<String>, ConnectError> {
+        let address = endpoint()?.address;
+        let has_certificates = matches!(address, Address::Tcp { tls: Some(_), .. });
+        Ok((!has_certificates).then(|| address.to_string()))
+    }
+
     /// Asks the engine about itself.
     ///
     /// # Errors

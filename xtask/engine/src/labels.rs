@@ -21,9 +21,9 @@ pub const DEPENDS_ON: &str = "dev.homeport.depends-on";
 /// The checkout an object was made from.
 pub const DIRECTORY: &str = "dev.homeport.directory";
 
-/// An object of a test; the value names the run.
+/// An object of a test; the value names the run ([`super::Run`]).
 pub const TEST: &str = "dev.homeport.test";
-/// A container that runs a tool to its end; the value is the process that waits for it.
+/// A container that runs a tool to its end; the value names the run that waits for it.
 pub const TOOL: &str = "dev.homeport.tool";
 
 /// The variable that names the run of tests on whose behalf this program works: the process that waits for its end. What is

@@ -22,6 +22,7 @@ mod observe;
 mod one_shot;
 mod operate;
 mod probe;
+mod run;
 mod sweep;
 mod told;
 
@@ -40,6 +41,7 @@ pub use observe::Objects;
 pub use one_shot::{Freedom, OneShot, OneShotEnd};
 pub use operate::Done;
 pub use probe::{Look, ProbeResult, Standing, Waited};
+pub use run::{NoRun, Run};
 pub use told::Told;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, 
 use futures_util::StreamExt as _;
 
 use super::error::{EngineError, ask, refusal};
-use super::{Engine, LogOptions, labels};
+use super::{Engine, LogOptions, Run, labels};
 use crate::plan::ContainerId;
 use crate::stack::ImageReference;
 
@@ -73,7 +73,7 @@ impl Engine {
             entrypoint: Some(what.command.clone()),
             cmd: Some(Vec::new()),
             user,
-            labels: Some([(labels::TOOL.to_owned(), std::process::id().to_string())].into()),
+            labels: Some([(labels::TOOL.to_owned(), Run::this().to_string())].into()),
             host_config: Some(HostConfig {
                 mounts: Some(mounts.collect()),
                 network_mode: (!freedom.network).then(|| "none".to_owned()),

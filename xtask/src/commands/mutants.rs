@@ -8,7 +8,7 @@ use super::test::{Whose, sweep};
 use super::tools::{self, Tool};
 use crate::checklist::Checklist;
 use crate::cli;
-use crate::engine::labels;
+use crate::engine::{Run, labels};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -18,6 +18,10 @@ use crate::testing::rooms::{self, Room};
 
 const CARGO_MUTANTS: Tool =
     Tool { name: "cargo-mutants", command: &["cargo", "install", "--locked", "cargo-mutants"] };
+
+/// With what cargo-mutants ends, beside 0, when it has come to its end: a change was not noticed, or noticed only by the
+/// bound of a test (its book, "Exit codes").
+const FINISHED: [i32; 2] = [2, 3];
 
 /// The packages whose tests are to notice: those of the service's crates are the whole application's.
 fn test_packages(room: Room) -> &'static str {
@@ -59,20 +63,11 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
     };
     let titles = rooms.iter().map(|room| format!("mutants of {}", room.name)).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
-    let mut missed = Vec::new();
-    for room in rooms {
-        let tally = checklist
-            .step(async |_| {
-                let tally = try_room(context, room, arguments.shard.as_deref()).await?;
-                let told = tally.to_string();
-                Ok((tally, Some(told)))
-            })
-            .await?;
-        missed.extend(tally.missed);
-    }
+    let missed = try_rooms(context, &rooms, arguments.shard.as_deref(), &mut checklist).await;
     if let Some(engine) = &engine {
         sweep(context, engine, Whose::Ours).await?;
     }
+    let missed = missed?;
     if missed.is_empty() {
         return Ok(());
     }
@@ -80,6 +75,27 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
     Err(Failure::new(Code::TestsFailed, message)
         .details(missed)
         .hint("write the test that would, or see that the change is none"))
+}
+
+/// What no test noticed.
+async fn try_rooms(
+    context: &Context,
+    rooms: &[Room],
+    shard: Option<&str>,
+    checklist: &mut Checklist,
+) -> Result<Vec<String>, Failure> {
+    let mut missed = Vec::new();
+    for &room in rooms {
+        let tally = checklist
+            .step(async |_| {
+                let tally = try_room(context, room, shard).await?;
+                let told = tally.to_string();
+                Ok((tally, Some(told)))
+            })
+            .await?;
+        missed.extend(tally.missed);
+    }
+    Ok(missed)
 }
 
 async fn prepare(context: &Context, fix: bool) -> Result<(), Failure> {
@@ -101,7 +117,12 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
         let message = format!("cannot remove {}: {error}", directory.display());
         return Err(Failure::new(Code::ProjectInvalid, message));
     }
-    super::keep(&directory.join("room"), room.name)?;
+    // cargo-mutants copies the checkout to where temporary files go. When it is killed the copy stays; here, until the next
+    // run of this room.
+    let copies = directory.join("copies");
+    std::fs::create_dir_all(&copies).map_err(|error| {
+        Failure::new(Code::ProjectInvalid, format!("cannot make {}: {error}", copies.display()))
+    })?;
     let mut program = Program::new("cargo", limits::MUTANTS)
         .args([
             "mutants",
@@ -123,7 +144,8 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
         .args(tests(room))
         .directory(context.project.root())
         .outside_cargo()
-        .env(labels::RUN_VARIABLE, std::process::id().to_string())
+        .env(labels::RUN_VARIABLE, Run::this().to_string())
+        .env("TMPDIR", &copies)
         .run(|_, line| {
             let (source, line) = ("mutants".to_owned(), line.to_owned());
             context.events.send(Event::Output { step: None, source, line });
@@ -131,8 +153,12 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
         .await;
     let tally = read(&directory.join("mutants.out"));
     match ended {
-        // Its status is not 0 too when a test was not noticed, or noticed only by its bound.
-        Err(ProcessError::Failed { .. }) | Ok(()) if tally.tried() > 0 => Ok(tally),
+        Ok(()) if tally.tried() > 0 => Ok(tally),
+        Err(ProcessError::Failed { status, .. })
+            if status.code().is_some_and(|code| FINISHED.contains(&code)) && tally.tried() > 0 =>
+        {
+            Ok(tally)
+        }
         Ok(()) => Err(Failure::new(Code::TestsFailed, format!("nothing was changed in {}", room.name))
             .hint("a smaller part of all (`--shard`) may have no mutant of this room")),
         Err(error) => Err(Failure::new(Code::ChecksFailed, format!("mutants of {}: {error}", room.name))),

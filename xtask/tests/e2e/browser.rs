@@ -48,9 +48,7 @@ impl Browser {
         };
         let Some(program) = BROWSERS.into_iter().find(runs) else {
             let missing = "neither Chromium nor Chrome is installed: `cargo xtask doctor --for test --fix`";
-            assert!(std::env::var_os("CI").is_none(), "{missing}");
-            let line = format!("not run: {missing}\n");
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+            xtask::pipeline::leave_out(missing);
             return None;
         };
         let directory =

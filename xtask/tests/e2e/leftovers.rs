@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use xtask::engine::labels;
+use xtask::engine::{Run, labels};
 
 use crate::checkout::{Checkout, free_port, until};
 use crate::engine::{OwnImage, Planted, container, labelled, objects, tag_image};
@@ -70,7 +70,7 @@ impl Drop for Abandoned {
 #[test]
 fn only_what_a_run_that_ended_has_left_is_removed() {
     let checkout = Checkout::full("sweep");
-    let (ended, living) = (ended_process().to_string(), std::process::id().to_string());
+    let (ended, living) = (ended_process().to_string(), Run::this().to_string());
     let names = ["ended", "living"].map(|which| format!("{}-{which}", checkout.name()));
     let _ended = Planted::container(&names[0], &[(labels::TEST, &ended)]);
     let _living = Planted::container(&names[1], &[(labels::TEST, &living)]);
@@ -83,7 +83,7 @@ fn only_what_a_run_that_ended_has_left_is_removed() {
 #[test]
 fn a_project_whose_run_was_killed_is_removed_without_its_checkout() {
     let checkout = Checkout::full("orphans");
-    let living = std::process::id().to_string();
+    let living = Run::this().to_string();
     let own = |which: &str| format!("{}-{which}", checkout.name());
     let dead = Abandoned::by(own("dead"), &ended_process().to_string());
     let lives = Abandoned::by(own("lives"), &living);
@@ -107,7 +107,7 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing() {
     let test = ["test", "integration", "outages::a_restarted_postgres_costs_no_restart_of_the_service"];
     for kill in [false, true] {
         let mut run = checkout.start(&test);
-        let process = run.pid().to_string();
+        let process = Run::of(run.pid()).to_string();
         // Compiling may come first.
         run.until("running 1 test");
         until("a container of the run", || (labelled(labels::TEST, &process) > 0).then_some(()));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
+use xtask::engine::Run;
 use xtask::engine::labels::RUN_VARIABLE;
 
 /// How long a program may take to say or end what is waited for. A full stack with its build takes half a minute on two
@@ -21,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// The run that these tests belong to: what `cargo xtask test` calls it, else this process. All that the program makes
 /// carries it, so that a later run can take away what this one leaves when it is killed.
 pub(crate) static RUN: LazyLock<String> =
-    LazyLock::new(|| std::env::var(RUN_VARIABLE).unwrap_or_else(|_| std::process::id().to_string()));
+    LazyLock::new(|| std::env::var(RUN_VARIABLE).unwrap_or_else(|_| Run::this().to_string()));
 
 /// Which stream a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +48,10 @@ impl Program {
     pub(crate) fn other(program: &str, directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
-            let ours = name.to_string_lossy().starts_with("HOMEPORT_");
-            if ours || ["CI", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR"].iter().any(|other| name == *other)
+            let word = name.to_string_lossy();
+            let decides = word.starts_with("HOMEPORT_") || word.starts_with("GITHUB_");
+            if decides
+                || ["CI", "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR"].iter().any(|other| name == *other)
             {
                 command.env_remove(name);
             }

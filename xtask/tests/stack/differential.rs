@@ -41,9 +41,7 @@ pub(crate) fn plugin() -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     if !there {
-        let missing = "did not run: `docker compose` (the compose plugin of Docker's CLI) is missing";
-        assert!(std::env::var_os("CI").is_none(), "{missing}");
-        let _ = writeln!(std::io::stderr(), "{missing}");
+        xtask::pipeline::leave_out("`docker compose` (the compose plugin of Docker's CLI) is missing");
     }
     there
 }

@@ -39,7 +39,11 @@ fn test_case(text: &mut String, class: &str, case: &Case) {
     );
     match case.outcome {
         CaseOutcome::Passed => text.push_str("/>\n"),
-        CaseOutcome::Skipped => text.push_str("><skipped/></testcase>\n"),
+        CaseOutcome::Skipped if case.said.is_empty() => text.push_str("><skipped/></testcase>\n"),
+        CaseOutcome::Skipped => {
+            let why = attribute(&case.said.join("\n"));
+            let _ = writeln!(text, "><skipped message={why}/></testcase>");
+        }
         CaseOutcome::Failed => {
             // The line that says what failed: the one after "panicked at", else the first.
             let panic = case.said.iter().position(|line| line.contains("panicked at"));

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use super::{Case, CaseOutcome, Program};
 
+/// Begins the line of a test that could not run for want of something: `not run: NAME: WHY`.
+pub const NOT_RUN: &str = "not run: ";
+
 /// What one call of cargo has said so far. Times are counted from the call.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -32,6 +35,8 @@ struct Block {
     /// The case whose outcome stands on a later line, after what its children printed in between.
     open: Option<String>,
     failures: bool,
+    /// Cases that said of themselves that they did not run, and why.
+    not_run: BTreeMap<String, String>,
     said: BTreeMap<String, Vec<String>>,
     speaker: Option<String>,
 }
@@ -79,6 +84,8 @@ impl Block {
             self.failure_line(line);
         } else if line == "failures:" {
             self.failures = true;
+        } else if let Some((name, why)) = line.strip_prefix(NOT_RUN).and_then(|rest| rest.split_once(": ")) {
+            self.not_run.insert(name.to_owned(), why.to_owned());
         } else if let Some((name, rest)) = case(line) {
             match outcome(rest) {
                 Some(outcome) => self.ended.push((name.to_owned(), outcome, at)),
@@ -106,6 +113,14 @@ impl Block {
 
     fn finish(mut self, name: String, threads: usize, at: Duration) -> Program {
         let closed = self.closed.unwrap_or(at);
+        for (ended, outcome, _) in &mut self.ended {
+            if *outcome == CaseOutcome::Passed
+                && let Some(why) = self.not_run.remove(ended.as_str())
+            {
+                *outcome = CaseOutcome::Skipped;
+                self.said.insert(ended.clone(), vec![why]);
+            }
+        }
         let mut order: Vec<&str> = self.ended.iter().map(|(name, ..)| name.as_str()).collect();
         order.sort_unstable();
         let begun = |name: &str| {
@@ -277,6 +292,23 @@ mod tests {
         );
         let (passed, failed) = (CaseOutcome::Passed, CaseOutcome::Failed);
         assert_eq!(told(&programs[0]), [("a", passed, 3), ("b", passed, 1), ("c", failed, 2)]);
+    }
+
+    #[test]
+    fn a_case_that_says_that_it_did_not_run_was_left_out() {
+        let (_, programs) = read(
+            &[
+                (0, "running 2 tests"),
+                (1, "not run: door::opens: there is no key"),
+                (1, "test door::opens ... ok"),
+                (2, "test door::shuts ... ok"),
+                (2, "test result: ok. 2 passed; 0 failed; 0 ignored"),
+            ],
+            1,
+        );
+        let (passed, skipped) = (CaseOutcome::Passed, CaseOutcome::Skipped);
+        assert_eq!(told(&programs[0]), [("door::opens", skipped, 1), ("door::shuts", passed, 1)]);
+        assert_eq!(programs[0].cases[0].said, ["there is no key"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::event::seconds;
 
 pub use junit::junit;
-pub use libtest::Reader;
+pub use libtest::{NOT_RUN, Reader};
 
 /// How a test case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub struct Case {
     /// How long it took.
     #[serde(serialize_with = "seconds")]
     pub took: Duration,
-    /// What it said, line by line, when it failed.
+    /// What it said, line by line, when it failed; why, when it was left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<String>,
 }
@@ -77,6 +77,20 @@ impl SuiteReport {
     pub fn new(suite: impl Into<String>) -> Self {
         let (compiling, took) = (Duration::ZERO, Duration::ZERO);
         Self { suite: suite.into(), compiling, took, programs: Vec::new() }
+    }
+
+    /// Takes a failure that no case stands for: it did not compile, or was stopped.
+    pub fn fail(&mut self, message: String) {
+        if self.count(CaseOutcome::Failed) > 0 {
+            return;
+        }
+        let case = Case {
+            name: "the suite itself".to_owned(),
+            outcome: CaseOutcome::Failed,
+            took: Duration::ZERO,
+            said: vec![message],
+        };
+        self.programs.push(Program { name: self.suite.clone(), took: Duration::ZERO, cases: vec![case] });
     }
 
     /// Its cases.
@@ -122,5 +136,17 @@ mod tests {
         assert_eq!(named, [("unit", "b"), ("e2e", "c"), ("unit", "a")]);
         assert_eq!(suites[0].count(CaseOutcome::Passed), 2);
         assert_eq!(suites[0].count(CaseOutcome::Failed), 0);
+    }
+
+    #[test]
+    fn a_suite_that_failed_has_a_case_that_did() {
+        let mut suite = SuiteReport::new("unit");
+        suite.fail("it does not compile".to_owned());
+        suite.fail("and so on".to_owned());
+        let said: Vec<&[String]> = suite.cases().map(|case| case.said.as_slice()).collect();
+        assert_eq!(
+            (suite.count(CaseOutcome::Failed), said),
+            (1, vec![&["it does not compile".to_owned()][..]])
+        );
     }
 }

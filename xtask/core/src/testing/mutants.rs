@@ -6,8 +6,10 @@ use std::fmt;
 /// What came of the mutants of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// A test failed, or waited in vain for what the change made endless.
+    /// A test failed.
     pub caught: usize,
+    /// The tests did not end: the change made something endless, or the machine was busy.
+    pub timed_out: usize,
     /// They did not compile.
     pub unviable: usize,
     /// No test failed; each in cargo-mutants' words.
@@ -18,7 +20,8 @@ impl Tally {
     /// From the lists, a mutant a line.
     pub fn of(caught: &str, timeout: &str, unviable: &str, missed: &str) -> Self {
         Self {
-            caught: caught.lines().count() + timeout.lines().count(),
+            caught: caught.lines().count(),
+            timed_out: timeout.lines().count(),
             unviable: unviable.lines().count(),
             missed: missed.lines().map(str::to_owned).collect(),
         }
@@ -26,14 +29,20 @@ impl Tally {
 
     /// How many there were.
     pub fn tried(&self) -> usize {
-        self.caught + self.unviable + self.missed.len()
+        self.caught + self.timed_out + self.unviable + self.missed.len()
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let judged = self.caught + self.missed.len();
-        write!(formatter, "{} of {judged} caught, {} did not compile", self.caught, self.unviable)
+        let judged = self.caught + self.timed_out + self.missed.len();
+        write!(
+            formatter,
+            "{} of {judged} caught, {} by a time-out, {} did not compile",
+            self.caught + self.timed_out,
+            self.timed_out,
+            self.unviable
+        )
     }
 }
 
@@ -53,7 +62,10 @@ mod tests {
     fn what_was_not_noticed_is_kept_and_the_rest_counted() {
         let tally = Tally::of("a\nb\n", "c\n", "d\n", "e: replace + with -\n");
         assert_eq!(tally.missed, ["e: replace + with -"]);
-        assert_eq!((tally.tried(), tally.to_string()), (5, "3 of 4 caught, 1 did not compile".to_owned()));
+        assert_eq!(
+            (tally.tried(), tally.to_string()),
+            (5, "3 of 4 caught, 1 by a time-out, 1 did not compile".to_owned())
+        );
         assert_eq!(Tally::of("", "", "", "").tried(), 0);
     }
 

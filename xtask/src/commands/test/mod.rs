@@ -4,6 +4,7 @@
 mod coverage;
 
 use std::num::NonZero;
+use std::path::Path;
 use std::time::Instant;
 
 use super::Context;
@@ -11,7 +12,7 @@ use super::doctor::Examination;
 use crate::checklist::Checklist;
 use crate::cli::{self, Suite};
 use crate::doctor::Need;
-use crate::engine::{Engine, labels};
+use crate::engine::{Engine, Run, labels};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -19,8 +20,9 @@ use crate::pipeline;
 use crate::process::{ProcessError, Program, is_running};
 use crate::testing::{CaseOutcome, Reader, SuiteReport, junit};
 
-/// Where the results stand for CI, below `target/homeport`.
+/// Where the results stand for CI, below `target/homeport`; those of a measurement of coverage, beside.
 const JUNIT: &str = "tests/junit.xml";
+const JUNIT_OF_COVERAGE: &str = "tests/coverage-junit.xml";
 
 impl Suite {
     /// What runs when no suite is named. Not the cluster's: it takes some ten minutes and both cores.
@@ -68,7 +70,7 @@ impl Suite {
                     "--lib",
                     "--bins",
                 ],
-                &["--package", "xtask-cluster", "--lib", "--bins"],
+                &["--package", "xtask-cluster", "--lib", "--bins", "--test", "kustomize_differential"],
             ],
             Self::Integration => &[&["--package", "service", "--test", "*"]],
             Self::E2e => &[&["--package", "xtask", "--test", "*"]],
@@ -81,8 +83,9 @@ impl Suite {
     fn threads(self) -> usize {
         match self {
             Self::Integration => limits::INTEGRATION_TESTS,
+            Self::E2e => limits::END_TO_END_TESTS,
             Self::Cluster => 1,
-            Self::Unit | Self::E2e => std::thread::available_parallelism().map_or(1, NonZero::get),
+            Self::Unit => std::thread::available_parallelism().map_or(1, NonZero::get),
         }
     }
 
@@ -103,6 +106,16 @@ struct Manner {
 /// Without --no-fail-fast the first binary with a failure would hide what the others find.
 const PLAIN: Manner = Manner { words: &["test", "--locked", "--no-fail-fast"], asks: |_| true };
 
+/// What cargo is asked for, and how.
+#[derive(Debug)]
+struct Order<'a> {
+    /// A part of the tests' names.
+    filter: Option<&'a str>,
+    manner: Manner,
+    /// The engine's address for what finds engines in another way than we do: tests, and what they are made of.
+    docker_host: Option<String>,
+}
+
 /// Runs `test`.
 ///
 /// # Errors
@@ -110,6 +123,9 @@ const PLAIN: Manner = Manner { words: &["test", "--locked", "--no-fail-fast"], a
 /// lacks otherwise.
 pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure> {
     context.make_secrets()?;
+    let results = if arguments.coverage { JUNIT_OF_COVERAGE } else { JUNIT };
+    let results = context.project.scratch().join(results);
+    forget(&results)?;
     let suites: Vec<Suite> = match arguments.suite {
         Some(suite) => vec![suite],
         None if arguments.coverage => coverage::SUITES.to_vec(),
@@ -124,7 +140,9 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     } else {
         PLAIN
     };
+    let mut order = Order { filter: arguments.filter.as_deref(), manner, docker_host: None };
     let engine = if suites.iter().any(|suite| suite.needs_engine()) {
+        order.docker_host = Some(docker_host()?);
         let session = context.session(arguments.offline).await?;
         sweep(context, &session.engine, Whose::Ended).await?;
         super::image::obtain_missing(&session).await?;
@@ -132,17 +150,36 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     } else {
         None
     };
-    let (reports, failures) = run_suites(context, &suites, arguments.filter.as_deref(), manner).await;
+    let (reports, failures) = run_suites(context, &suites, &order).await;
     if let Some(engine) = &engine {
         sweep(context, engine, Whose::Ours).await?;
     }
-    let tested = conclude(context, &reports, failures);
+    let tested = conclude(context, &results, &reports, failures);
     if arguments.coverage && !context.cancel.is_cancelled() {
         let all = suites == coverage::SUITES && arguments.filter.is_none();
         let covered = coverage::conclude(context, all).await;
         return tested.and(covered);
     }
     tested
+}
+
+/// Takes away the results of an earlier run, which are not those of this one however it ends.
+fn forget(results: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(results) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("cannot remove {}: {error}", results.display());
+            Err(Failure::new(Code::ProjectInvalid, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The engine's address for the tests.
+fn docker_host() -> Result<String, Failure> {
+    Engine::docker_host()?.ok_or_else(|| {
+        Failure::new(Code::MachineUnready, "the tests cannot speak to an engine that wants certificates")
+            .hint("name one on this machine: DOCKER_HOST=unix:///var/run/docker.sock")
+    })
 }
 
 async fn mend(context: &Context, suites: &[Suite], offline: bool) -> Result<(), Failure> {
@@ -158,24 +195,29 @@ async fn mend(context: &Context, suites: &[Suite], offline: bool) -> Result<(), 
 async fn run_suites(
     context: &Context,
     suites: &[Suite],
-    filter: Option<&str>,
-    manner: Manner,
+    order: &Order<'_>,
 ) -> (Vec<SuiteReport>, Vec<Failure>) {
     let titles = suites.iter().map(|suite| suite.title().to_owned()).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let (mut reports, mut failures) = (Vec::new(), Vec::new());
     for &suite in suites {
         let begun = Instant::now();
-        let mut report = SuiteReport::new(suite.name());
+        let mut said = Said { report: SuiteReport::new(suite.name()), call: None };
         let result = checklist
             .step(async |_| {
-                run_suite(context, suite, filter, manner, &mut report)
+                run_suite(context, suite, order, &mut said)
                     .await
                     .map_err(|error| failure_of(suite, &error))?;
-                Ok(((), Some(format!("{} passed", report.count(CaseOutcome::Passed)))))
+                Ok(((), Some(format!("{} passed", said.report.count(CaseOutcome::Passed)))))
             })
             .await;
+        // Stopped in the middle, it has said something all the same.
+        said.end_call(suite);
+        let mut report = said.report;
         report.took = begun.elapsed();
+        if let Err(failure) = &result {
+            report.fail(failure.message.clone());
+        }
         reports.push(report);
         failures.extend(result.err());
         if context.cancel.is_cancelled() {
@@ -185,23 +227,41 @@ async fn run_suites(
     (reports, failures)
 }
 
+/// What a suite has said so far, also when nobody waits for its end any more.
+struct Said {
+    report: SuiteReport,
+    /// The call of cargo that runs, and since when.
+    call: Option<(Reader, Instant)>,
+}
+
+impl Said {
+    fn end_call(&mut self, suite: Suite) {
+        let Some((reader, begun)) = self.call.take() else { return };
+        let (compiling, programs) = reader.finish(suite.threads(), begun.elapsed());
+        self.report.compiling += compiling;
+        self.report.programs.extend(programs);
+    }
+}
+
 async fn run_suite(
     context: &Context,
     suite: Suite,
-    filter: Option<&str>,
-    manner: Manner,
-    report: &mut SuiteReport,
+    order: &Order<'_>,
+    said: &mut Said,
 ) -> Result<(), ProcessError> {
     let mut failed = Ok(());
-    for call in suite.calls().iter().filter(|call| (manner.asks)(call)) {
-        let program = Program::new("cargo", limits::TESTS)
-            .args(manner.words.iter().chain(*call).copied())
+    for call in suite.calls().iter().filter(|call| (order.manner.asks)(call)) {
+        let mut program = Program::new("cargo", limits::TESTS)
+            .args(order.manner.words.iter().chain(*call).copied())
             .args(["--".to_owned(), format!("--test-threads={}", suite.threads())])
-            .args(filter)
+            .args(order.filter)
             .directory(context.project.root())
             .outside_cargo()
-            .env(labels::RUN_VARIABLE, std::process::id().to_string());
-        let (mut reader, begun) = (Reader::default(), Instant::now());
+            .env(labels::RUN_VARIABLE, Run::this().to_string());
+        if let Some(host) = &order.docker_host {
+            program = program.env("DOCKER_HOST", host);
+        }
+        let (reader, begun) = said.call.insert((Reader::default(), Instant::now()));
         let ended = program
             .run(|_, line| {
                 reader.line(line, begun.elapsed());
@@ -209,9 +269,7 @@ async fn run_suite(
                 context.events.send(Event::Output { step: None, source, line });
             })
             .await;
-        let (compiling, programs) = reader.finish(suite.threads(), begun.elapsed());
-        report.compiling += compiling;
-        report.programs.extend(programs);
+        said.end_call(suite);
         failed = failed.and(ended);
     }
     failed
@@ -229,10 +287,10 @@ pub(super) enum Whose {
 impl Whose {
     /// Whether an object whose label has this value is to go.
     fn includes(self, run: &str) -> bool {
-        match (self, run.parse::<u32>()) {
-            (Self::Ours, Ok(process)) => process == std::process::id(),
+        match (self, run.parse::<Run>()) {
+            (Self::Ours, Ok(run)) => run == *Run::this(),
             (Self::Ours, Err(_)) => false,
-            (Self::Ended, Ok(process)) => !is_running(process),
+            (Self::Ended, Ok(run)) => run.has_ended(is_running),
             (Self::Ended, Err(_)) => true,
         }
     }
@@ -251,14 +309,22 @@ pub(super) async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> R
     Ok(())
 }
 
-fn conclude(context: &Context, reports: &[SuiteReport], failures: Vec<Failure>) -> Result<(), Failure> {
-    let path = context.project.scratch().join(JUNIT);
-    super::keep(&path, &junit(reports))?;
+fn conclude(
+    context: &Context,
+    results: &Path,
+    reports: &[SuiteReport],
+    failures: Vec<Failure>,
+) -> Result<(), Failure> {
+    super::keep(results, &junit(reports))?;
     let total = |outcome| reports.iter().map(|report| report.count(outcome)).sum::<usize>();
     let (passed, failed) = (total(CaseOutcome::Passed), total(CaseOutcome::Failed));
+    let left_out = match total(CaseOutcome::Skipped) {
+        0 => String::new(),
+        some => format!(", {some} left out"),
+    };
     context.events.send(Event::Tested { suites: reports.to_vec() });
-    context.events.note(format!("results as JUnit XML: {}", context.project.relative(&path).display()));
-    context.events.note(format!("{passed} passed, {failed} failed"));
+    context.events.note(format!("results as JUnit XML: {}", context.project.relative(results).display()));
+    context.events.note(format!("{passed} passed, {failed} failed{left_out}"));
     if let Some(failure) = failures.into_iter().next() {
         return Err(failure);
     }
@@ -302,6 +368,42 @@ mod tests {
     use crate::testing::{self, Case};
 
     #[test]
+    fn every_program_of_tests_is_in_a_suite() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let suites = [Suite::Unit, Suite::Integration, Suite::E2e, Suite::Cluster];
+        let asked: Vec<&[&str]> =
+            suites.iter().flat_map(|suite| suite.calls()).map(|words| &words[..]).collect();
+        let is_asked = |package: &str, test: &str| {
+            asked.iter().any(|words| {
+                words.windows(2).any(|pair| pair == ["--package", package])
+                    && words.windows(2).any(|pair| pair == ["--test", "*"] || pair == ["--test", test])
+            })
+        };
+        let packages =
+            ["service", "service/config", "service/store", "service/telemetry", "xtask", "xtask/core"]
+                .into_iter()
+                .chain(["xtask/engine", "xtask/buildkit", "xtask/cluster"]);
+        let mut found = 0;
+        for package in packages {
+            let manifest =
+                std::fs::read_to_string(root.join(package).join("Cargo.toml")).expect("a manifest");
+            let name = manifest.split('"').nth(1).expect("its name comes first");
+            let Ok(entries) = std::fs::read_dir(root.join(package).join("tests")) else { continue };
+            for entry in entries {
+                let path = entry.expect("an entry").path();
+                let is_program = path.extension().is_some_and(|extension| extension == "rs")
+                    || path.join("main.rs").is_file();
+                if is_program {
+                    let test = path.file_stem().expect("a name").to_string_lossy();
+                    assert!(is_asked(name, &test), "{} is in no suite", path.display());
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 5, "{found}");
+    }
+
+    #[test]
     fn a_test_that_was_left_out_fails_a_pipeline_only() {
         let report = |outcome| {
             let case =
@@ -322,7 +424,7 @@ mod tests {
 
     #[test]
     fn only_what_no_living_run_needs_is_swept() {
-        let ours = std::process::id().to_string();
+        let ours = Run::this().to_string();
         // A process that has ended: one that we have waited for.
         let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
             .arg("--list")
