@@ -26,7 +26,6 @@ const STATUSES: usize = 500;
 pub struct RequestMetrics {
     /// `app_requests_in_flight`
     pub in_flight: IntGauge,
-    total: IntCounterVec,
     matched: Vec<Series>,
     unmatched: Vec<Series>,
 }
@@ -76,7 +75,6 @@ impl RequestMetrics {
             in_flight,
             matched: endpoints.iter().map(|(method, endpoint)| series(method, endpoint)).collect(),
             unmatched: METHODS.iter().map(|method| series(method, UNMATCHED)).collect(),
-            total: total.clone(),
         }
     }
 
@@ -91,24 +89,6 @@ impl RequestMetrics {
             .or_else(|| self.unmatched.iter().find(is_it))
             .unwrap_or_else(|| &self.unmatched[METHODS.len() - 1])
     }
-
-    /// All requests counted so far.
-    pub fn total(&self) -> u64 {
-        use prometheus::core::Collector;
-        let families = self.total.collect();
-        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-        metrics.map(|metric| metric.get_counter().get_value()).fold(0, |sum, value| sum + whole(value))
-    }
-}
-
-/// A counter's value, which is whole and far below 2^53.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counters are whole and not negative"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
 
 impl Series {
