@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP and never names Rocket. Everything that waits is bounded, and nothing here needs Postgres or
 //! Redis to be there when it starts.
 
+mod backoff;
 mod cache;
 mod error;
 mod insertion;

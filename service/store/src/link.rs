@@ -19,18 +19,15 @@ use redis::{
 use slog::{Logger, error, info, warn};
 use tokio::sync::Notify;
 
-use super::probe::Verdict;
+use super::{
+    backoff::{Backoff, CALM},
+    probe::Verdict,
+};
 use service_config::Redis;
 use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, Span, Statement},
 };
-
-/// While Redis is there: what a silent death costs at most before the first command notices.
-const CALM: Duration = Duration::from_secs(1);
-
-/// While it is away: first and longest wait between attempts.
-const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// After this long a refusal of the same kind is said again: it may concern every request.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -238,7 +235,7 @@ impl Link {
     pub(super) async fn supervise(&self, dependants: &impl Mend) {
         // What was said of one outage: each cause once.
         let mut said = BTreeSet::new();
-        let mut pause = AWAY.0;
+        let mut backoff = Backoff::while_away();
         loop {
             if self.is_up() {
                 let _woken = tokio::time::timeout(CALM, self.lost.notified()).await;
@@ -251,7 +248,7 @@ impl Link {
             let lost = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(cause) = lost {
                 self.say_away(cause, &mut said);
-                pause = AWAY.0;
+                backoff.reset();
             }
             match self.connect(dependants).await {
                 Ok(()) => {
@@ -260,8 +257,7 @@ impl Link {
                 }
                 Err(cause) => {
                     self.say_away(cause.to_string(), &mut said);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(AWAY.1);
+                    tokio::time::sleep(backoff.take()).await;
                 }
             }
         }

@@ -17,6 +17,7 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 use slog::{Logger, error, info};
 
 use super::{
+    backoff::{Backoff, CALM},
     postgres::{Postgres, Waits, connect},
     schema,
 };
@@ -50,12 +51,6 @@ pub struct Readiness {
     /// Redis.
     pub redis: Verdict,
 }
-
-/// While Postgres is there: what a silent death costs at most before requests fail at once.
-const CALM: Duration = Duration::from_secs(1);
-
-/// While it is away: first and longest wait between questions.
-const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 pub(super) struct Probe {
     database: Database,
@@ -126,17 +121,15 @@ impl Probe {
 
     /// Asks for as long as the service runs.
     pub(super) async fn supervise(&self) {
-        let mut pause = AWAY.0;
+        let mut backoff = Backoff::while_away();
         loop {
-            let verdict = self.ask().await;
-            pause = if verdict.is_up() { CALM } else { (pause * 2).min(AWAY.1) };
-            if verdict.is_up() {
+            if self.ask().await.is_up() {
+                backoff.reset();
                 // Many requests may have failed for one reason: one early look, then the usual pace.
                 let suspicion = self.conclusions.postgres.suspicion.notified();
-                let _woken = tokio::time::timeout(pause, suspicion).await;
-                pause = AWAY.0;
+                let _woken = tokio::time::timeout(CALM, suspicion).await;
             } else {
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(backoff.take()).await;
             }
         }
     }

@@ -12,7 +12,10 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use slog::{Logger, info, warn};
 
-use super::postgres::{Waits, connect};
+use super::{
+    backoff::Backoff,
+    postgres::{Waits, connect},
+};
 use service_config::{Config, Database};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
@@ -30,8 +33,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// The shortest, however little is left of the wait: a busy server is to have its chance, and libpq counts in seconds.
 const CONNECT_AT_LEAST: Duration = Duration::from_secs(1);
 
-/// Between two attempts to connect or to get the lock: first and longest wait.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Between two attempts to connect or to get the lock: a person waits for the first, and a log has a line for each.
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(2))
+}
 
 /// Why the schema was not brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +104,7 @@ fn connect_patiently(
     logger: &Logger,
 ) -> Result<PgConnection, MigrateError> {
     let start = Instant::now();
-    let mut pause = RETRY.0;
+    let mut backoff = backoff();
     loop {
         let rest = wait.saturating_sub(start.elapsed());
         let waits =
@@ -112,19 +117,18 @@ fn connect_patiently(
         if cause.contains("password authentication failed") {
             return Err(MigrateError::Refused { cause: cause.trim().to_owned() });
         }
-        if start.elapsed() + pause > wait {
+        if start.elapsed() + backoff.peek() > wait {
             let address = format!("{}:{}", database.host, database.port);
             return Err(MigrateError::Connect { address, waited: start.elapsed(), cause });
         }
         warn!(logger, "postgres is not there yet"; "error" => cause.trim());
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(RETRY.1);
+        std::thread::sleep(backoff.take());
     }
 }
 
 fn lock(connection: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
     let start = Instant::now();
-    let mut pause = RETRY.0;
+    let mut backoff = backoff();
     loop {
         let taken = diesel::select(pg_try_advisory_lock(LOCK))
             .get_result::<bool>(connection)
@@ -132,11 +136,10 @@ fn lock(connection: &mut PgConnection, wait: Duration) -> Result<(), MigrateErro
         if taken {
             return Ok(());
         }
-        if start.elapsed() + pause > wait {
+        if start.elapsed() + backoff.peek() > wait {
             return Err(MigrateError::Locked(start.elapsed()));
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(RETRY.1);
+        std::thread::sleep(backoff.take());
     }
 }
 
