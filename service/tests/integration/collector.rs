@@ -6,6 +6,7 @@ use std::{
     fmt::Write,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use opentelemetry_proto::tonic::{
@@ -25,6 +26,8 @@ use crate::servers::{Port, until};
 #[derive(Default)]
 struct Received {
     heads: Vec<String>,
+    /// When any request came, refused ones too.
+    moments: Vec<Instant>,
     spans: Vec<ResourceSpans>,
     /// How the next requests are refused, the first one first.
     refusals: VecDeque<&'static str>,
@@ -56,7 +59,12 @@ impl Collector {
         format!("http://127.0.0.1:{}", port.0)
     }
 
-    /// Answers the next request with this status instead of taking it.
+    /// When requests came, refused ones too.
+    pub(crate) fn moments(&self) -> Vec<Instant> {
+        self.received.lock().expect("what came").moments.clone()
+    }
+
+    /// Answers the next request with this status, and what headers stand behind it, instead of taking it.
     pub(crate) fn refuse(&self, status: &'static str) {
         self.received.lock().expect("what came").refusals.push_back(status);
     }
@@ -149,6 +157,7 @@ async fn serve(stream: TcpStream, received: &Mutex<Received>) -> std::io::Result
         let status = match ExportTraceServiceRequest::decode(&*body) {
             Ok(request) if sound => {
                 let mut received = received.lock().expect("what came");
+                received.moments.push(Instant::now());
                 if let Some(refusal) = received.refusals.pop_front() {
                     refusal
                 } else {

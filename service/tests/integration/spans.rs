@@ -1,7 +1,7 @@
 //! Owns the promises of spans: a request is one tree under its caller's span, what is not sampled or not configured is not
 //! sent, a collector that is away harms no request, and the last spans leave before the service does.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use rocket::{futures::future::join_all, http::Method};
@@ -26,6 +26,7 @@ tests![
     what_is_asked_on_a_timer_begins_no_trace,
     a_collector_that_is_away_harms_no_request_and_is_said_once,
     a_batch_that_is_refused_for_the_moment_is_sent_again,
+    a_collector_that_asks_for_time_gets_it_within_a_bound,
     the_last_spans_leave_before_the_service_does,
     a_collector_that_is_stuck_does_not_keep_the_service,
 ];
@@ -315,6 +316,34 @@ async fn a_batch_that_is_refused_for_the_moment_is_sent_again() {
         send(&application, Method::Get, "/api/data/1", &trace(10 + number)).await;
         collector.trace(&trace(10 + number)).await;
     }
+}
+
+async fn a_collector_that_asks_for_time_gets_it_within_a_bound() {
+    const REFUSAL: &str = "503 Service Unavailable";
+    // More than the first pause of its own, and what nobody would wait for.
+    const SOME: &str = "503 Service Unavailable\r\nRetry-After: 2";
+    const MUCH: &str = "429 Too Many Requests\r\nRetry-After: 3600";
+    let cases = [
+        (&[SOME] as &[_], 2),
+        (&[MUCH], 5),
+        // The batch is given up with the last refusal; the next one is not sent before its time.
+        (&[REFUSAL, REFUSAL, REFUSAL, SOME], 2),
+    ];
+    join_all(cases.map(async |(refusals, least)| {
+        let collector = Collector::start().await;
+        let application = traced(&collector).await;
+        for refusal in refusals {
+            collector.refuse(refusal);
+        }
+        send(&application, Method::Get, "/api/data/1", &trace(1)).await;
+        until("the refusals", async || collector.refusals() == 0).await;
+        send(&application, Method::Get, "/api/data/1", &trace(2)).await;
+        collector.trace(&trace(2)).await;
+        let moments = collector.moments();
+        let waited = moments[refusals.len()] - moments[refusals.len() - 1];
+        assert!(waited >= Duration::from_secs(least), "{waited:?} after {refusals:?}");
+    }))
+    .await;
 }
 
 async fn the_last_spans_leave_before_the_service_does() {

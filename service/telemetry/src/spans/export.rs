@@ -49,6 +49,10 @@ const BATCH: usize = 512;
 /// hundred requests a second fills the queue, so that more would only lose others.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// The most of what a collector asks for with `Retry-After` that it gets: the queue fills meanwhile, and what waits in it
+/// is worth more to whoever looks at it now than a minute later.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// How long the end of the service waits for the last batches: well within the time that Docker (10 s) leaves between a
 /// signal and a kill.
 const LAST: Duration = Duration::from_secs(2);
@@ -112,6 +116,8 @@ fn agent(timeout: Duration) -> Agent {
         // The collector is where the configuration says, and nowhere else.
         .proxy(None)
         .max_redirects(0)
+        // What a refusal says beside its status is read too.
+        .http_status_as_error(false)
         .user_agent(concat!("homeport-service/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
@@ -208,33 +214,43 @@ impl SpanExporter for Collector {
         self.metrics.exported.inc_by(taken);
         self.metrics.dropped.inc_by(spans - taken);
         self.tell(sent.as_ref().err());
-        sent.map(|_| ()).map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
+        sent.map(|_| ()).map_err(|refusal| OTelSdkError::InternalFailure(refusal.error.to_string()))
     }
 }
 
 impl Collector {
     /// Sends one batch, again and again if that may help. Once a collector is known to be away each batch has one try: they
-    /// would only be lost in the queue instead.
-    fn send_patiently(&self, body: &[u8]) -> Result<u64, ureq::Error> {
-        let mut pauses = PAUSES.iter();
+    /// would only be lost in the queue instead. A collector that asks for time gets it, within a bound, also before the
+    /// next batch.
+    fn send_patiently(&self, body: &[u8]) -> Result<u64, Refusal> {
+        let mut pauses = PAUSES.into_iter();
         loop {
-            let sent = self.send(body);
-            let again = sent.as_ref().is_err_and(is_passing) && !self.away.load(Ordering::Acquire);
-            match pauses.next().filter(|_| again) {
-                Some(pause) => std::thread::sleep(*pause),
-                None => return sent,
+            let refusal = match self.send(body) {
+                Ok(refused) => return Ok(refused),
+                Err(refusal) => refusal,
+            };
+            let again = refusal.is_passing() && !self.away.load(Ordering::Acquire);
+            let own = pauses.next().filter(|_| again);
+            let asked = refusal.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
+            std::thread::sleep(own.unwrap_or_default().max(asked));
+            if own.is_none() {
+                return Err(refusal);
             }
         }
     }
 
     /// Sends one batch; how many of its spans the collector refused.
-    fn send(&self, body: &[u8]) -> Result<u64, ureq::Error> {
+    fn send(&self, body: &[u8]) -> Result<u64, Refusal> {
         let mut request =
             self.agent.post(&self.tracing.endpoint).header("Content-Type", "application/x-protobuf");
         for (name, value) in &self.tracing.headers {
             request = request.header(name, value.reveal());
         }
         let mut response = request.send(body)?;
+        if !response.status().is_success() {
+            let error = ureq::Error::StatusCode(response.status().as_u16());
+            return Err(Refusal { error, retry_after: retry_after(response.headers()) });
+        }
         let answer = response.body_mut().with_config().limit(LONGEST_ANSWER).read_to_vec()?;
         // A collector that answers in another form has taken all, as its status says.
         let partial =
@@ -242,11 +258,11 @@ impl Collector {
         Ok(partial.map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0)))
     }
 
-    fn tell(&self, error: Option<&ureq::Error>) {
+    fn tell(&self, error: Option<&Refusal>) {
         let was_away = self.away.swap(error.is_some(), Ordering::AcqRel);
         match error {
             Some(error) if !was_away => {
-                warn!(self.logger, "spans cannot be exported, trying on"; "error" => %error);
+                warn!(self.logger, "spans cannot be exported, trying on"; "error" => %error.error);
             }
             None if was_away => info!(self.logger, "spans are exported again"),
             _ => {}
@@ -254,12 +270,32 @@ impl Collector {
     }
 }
 
-/// Whether the same batch may be taken a moment later: the statuses are those that OTLP names ("Retryable Response Codes").
-/// Whoever did not answer in time may have taken it, and has been waited for.
-fn is_passing(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::StatusCode(status) => matches!(status, 429 | 502 | 503 | 504),
-        ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
-        _ => false,
+/// Why a batch was not taken.
+struct Refusal {
+    error: ureq::Error,
+    /// The time that the collector asks for.
+    retry_after: Option<Duration>,
+}
+
+impl From<ureq::Error> for Refusal {
+    fn from(error: ureq::Error) -> Self {
+        Self { error, retry_after: None }
     }
+}
+
+impl Refusal {
+    /// Whether the same batch may be taken a moment later: the statuses are those that OTLP names ("Retryable Response
+    /// Codes"). Whoever did not answer in time may have taken it, and has been waited for.
+    fn is_passing(&self) -> bool {
+        match &self.error {
+            ureq::Error::StatusCode(status) => matches!(status, 429 | 502 | 503 | 504),
+            ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+            _ => false,
+        }
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3); its other form, a date, is not what collectors send.
+fn retry_after(headers: &ureq::http::HeaderMap) -> Option<Duration> {
+    headers.get("Retry-After")?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
