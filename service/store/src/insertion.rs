@@ -34,16 +34,16 @@ impl Insertion {
 #[derive(Clone, Copy)]
 pub(super) enum Outcome {
     /// It is stored.
-    Stored(Spot),
+    Stored(Receipt),
     /// An equal item was stored under its key before.
-    Replayed(Spot),
+    Replayed(Receipt),
     /// Its key belongs to another item.
     KeyReused,
 }
 
-/// Where and when an item was stored.
+/// What Postgres gives a stored item: its number, and when.
 #[derive(Clone, Copy)]
-pub(super) struct Spot {
+pub(super) struct Receipt {
     pub(super) id: ItemId,
     pub(super) created_at: OffsetDateTime,
 }
@@ -79,7 +79,8 @@ fn insert_with_keys(
     // The first of a batch to use a claimed key is its item; a later one repeats it, or misuses the key.
     let mut new = Vec::with_capacity(batch.len());
     let mut made: BTreeMap<&str, (usize, &NewItem)> = BTreeMap::new();
-    let mut places = Vec::with_capacity(batch.len());
+    // Which of the new ones each is; `None`: it is not new.
+    let mut numbers = Vec::with_capacity(batch.len());
     for insertion in batch {
         let reserved = insertion.key().map(|key| (key, claimed.remove(key)));
         let id = match reserved {
@@ -90,30 +91,30 @@ fn insert_with_keys(
             }
             Some((_, None)) => None,
         };
-        places.push(id.map(|id| {
+        numbers.push(id.map(|id| {
             new.push((id, &insertion.item));
             new.len() - 1
         }));
     }
-    let stored = insert_new(connection, &new, at)?;
+    let receipts = insert_new(connection, &new, at)?;
     let found = find_by_keys(connection, &earlier, at)?;
 
-    let judge = |(insertion, place): (&Insertion, Option<usize>)| {
-        if let Some(place) = place {
-            return Ok(Outcome::Stored(stored[place]));
+    let judge = |(insertion, number): (&Insertion, Option<usize>)| {
+        if let Some(number) = number {
+            return Ok(Outcome::Stored(receipts[number]));
         }
         let key = insertion.key().unwrap_or_default();
-        let (equal, place) = match (made.get(key), found.get(key)) {
-            (Some((place, item)), _) => (**item == insertion.item, stored[*place]),
+        let (equal, receipt) = match (made.get(key), found.get(key)) {
+            (Some((number, item)), _) => (**item == insertion.item, receipts[*number]),
             (None, Some(item)) => {
-                (insertion.item.is_stored_as(item), Spot { id: item.id, created_at: item.created_at })
+                (insertion.item.is_stored_as(item), Receipt { id: item.id, created_at: item.created_at })
             }
             // A key that was there at the claim and is gone now was swept: the caller may try again.
             (None, None) => return Err(diesel::result::Error::RollbackTransaction),
         };
-        Ok(if equal { Outcome::Replayed(place) } else { Outcome::KeyReused })
+        Ok(if equal { Outcome::Replayed(receipt) } else { Outcome::KeyReused })
     };
-    batch.iter().zip(places).map(judge).collect()
+    batch.iter().zip(numbers).map(judge).collect()
 }
 
 type Found = (String, (i64, String, serde_json::Value, OffsetDateTime));
@@ -139,7 +140,7 @@ fn insert_new(
     connection: &mut PgConnection,
     rows: &[(Option<i64>, &NewItem)],
     at: &Place,
-) -> QueryResult<Vec<Spot>> {
+) -> QueryResult<Vec<Receipt>> {
     let statement = InsertItems {
         ids: rows.iter().map(|(id, _)| *id).collect(),
         names: rows.iter().map(|(_, item)| item.name()).collect(),
@@ -148,10 +149,10 @@ fn insert_new(
     let mut made: Vec<(i64, i64, OffsetDateTime)> =
         query(at, &statements::INSERT_ITEMS, connection, |connection| statement.load(connection))?;
     made.sort_unstable_by_key(|(row, ..)| *row);
-    Ok(made.into_iter().map(|(_, id, created_at)| Spot { id: ItemId(id), created_at }).collect())
+    Ok(made.into_iter().map(|(_, id, created_at)| Receipt { id: ItemId(id), created_at }).collect())
 }
 
-/// A multi-row insert whose text does not depend on the number of rows, so that Postgres plans it once. The rows' places
+/// A multi-row insert whose text does not depend on the number of rows, so that Postgres plans it once. The rows' numbers
 /// come back with their ids: the order of a `RETURNING` is not promised.
 struct InsertItems<'a> {
     ids: Vec<Option<i64>>,
@@ -168,7 +169,7 @@ impl QueryFragment<Pg> for InsertItems<'_> {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         pass.push_sql(
             "WITH input AS MATERIALIZED (\
-             SELECT place, COALESCE(id, nextval('items_id_seq')) AS id, name, value::jsonb AS value FROM unnest(",
+             SELECT number, COALESCE(id, nextval('items_id_seq')) AS id, name, value::jsonb AS value FROM unnest(",
         );
         pass.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.ids)?;
         pass.push_sql(", ");
@@ -176,10 +177,10 @@ impl QueryFragment<Pg> for InsertItems<'_> {
         pass.push_sql(", ");
         pass.push_bind_param::<Array<Text>, _>(&self.values)?;
         pass.push_sql(
-            ") WITH ORDINALITY AS rows (id, name, value, place)), \
+            ") WITH ORDINALITY AS rows (id, name, value, number)), \
              inserted AS (INSERT INTO items (id, name, value) SELECT id, name, value FROM input \
              RETURNING id, created_at) \
-             SELECT place, id, created_at FROM inserted JOIN input USING (id)",
+             SELECT number, id, created_at FROM inserted JOIN input USING (id)",
         );
         Ok(())
     }

@@ -229,12 +229,12 @@ fn gather(jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>) -> bool {
 }
 
 fn answer(item: NewItem, outcome: Outcome) -> Result<Created, StoreError> {
-    let (place, replayed) = match outcome {
-        Outcome::Stored(place) => (place, false),
-        Outcome::Replayed(place) => (place, true),
+    let (receipt, replayed) = match outcome {
+        Outcome::Stored(receipt) => (receipt, false),
+        Outcome::Replayed(receipt) => (receipt, true),
         Outcome::KeyReused => return Err(StoreError::KeyReused),
     };
-    Ok(Created { item: item.into_item(place.id, place.created_at), replayed })
+    Ok(Created { item: item.into_item(receipt.id, receipt.created_at), replayed })
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! the same stream. Decides no request's line (that is `fairings::request_record`), and never blocks who logs: a line
 //! that finds no room is dropped and counted.
 //!
-//! A line is written into the calling thread's own buffer by slog-json, then copied under a short lock to a shared page;
-//! one thread takes the page and writes it with a single call. No allocation and no system call on the request's way.
+//! A line is written into the calling thread's own buffer by slog-json, then copied under a short lock to a shared outbox;
+//! one thread takes what is in it and writes it with a single call. No allocation and no system call on the request's way.
 
 mod bridge;
-mod page;
+mod outbox;
 mod timestamp;
 
 use std::{
@@ -20,28 +20,28 @@ use slog::{Drain, FnValue, Logger, OwnedKVList, PushFnValue, Record, o};
 use slog_json::Json;
 
 pub use bridge::carry_log_records;
-use page::Page;
+use outbox::Outbox;
 
 /// A running log. Its lines reach the output at the latest when [`Log::finish`] returns.
 pub struct Log {
     logger: Logger,
-    page: Arc<Page>,
+    outbox: Arc<Outbox>,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Log {
     /// Starts a log that writes lines of `level` and above to `output`.
     pub fn start(level: slog::Level, output: Box<dyn Write + Send>) -> Self {
-        let page = Arc::new(Page::default());
+        let outbox = Arc::new(Outbox::default());
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn({
-                let page = Arc::clone(&page);
-                move || page.write_out(output)
+                let outbox = Arc::clone(&outbox);
+                move || outbox.write_out(output)
             })
             .expect("a thread for the log at start");
-        let drain = Lines { page: Arc::clone(&page) }.filter_level(level).fuse();
-        Self { logger: Logger::root(drain, o!()), page, writer: Some(writer) }
+        let drain = Lines { outbox: Arc::clone(&outbox) }.filter_level(level).fuse();
+        Self { logger: Logger::root(drain, o!()), outbox, writer: Some(writer) }
     }
 
     /// Where lines go in.
@@ -51,8 +51,8 @@ impl Log {
 
     /// The lines dropped so far, for want of room or because the output refused them.
     pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
-        let page = Arc::clone(&self.page);
-        move || page.dropped()
+        let outbox = Arc::clone(&self.outbox);
+        move || outbox.dropped()
     }
 
     /// Writes out what has been logged and ends the writing thread.
@@ -61,7 +61,7 @@ impl Log {
     }
 
     fn end(&mut self) {
-        self.page.close();
+        self.outbox.close();
         if let Some(writer) = self.writer.take() {
             // A writer that panicked has nothing more to write.
             drop(writer.join());
@@ -75,9 +75,9 @@ impl Drop for Log {
     }
 }
 
-/// The drain that formats a record in the calling thread and hands the bytes to the page.
+/// The drain that formats a record in the calling thread and hands the bytes to the outbox.
 struct Lines {
-    page: Arc<Page>,
+    outbox: Arc<Outbox>,
 }
 
 /// The calling thread's buffer: slog-json writes into it through this handle.
@@ -118,8 +118,8 @@ impl Drain for Lines {
             let formatted = json.log(record, values);
             let mut bytes = line.0.borrow_mut();
             match formatted {
-                Ok(()) => self.page.add(&bytes),
-                Err(_) => self.page.count_dropped(1),
+                Ok(()) => self.outbox.add(&bytes),
+                Err(_) => self.outbox.count_dropped(1),
             }
             bytes.clear();
         });

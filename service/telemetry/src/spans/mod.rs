@@ -65,9 +65,10 @@ impl Tracer {
 
 /// A place in a trace that is recorded, or nowhere. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Place(Option<Arc<Spot>>);
+pub struct Place(Option<Arc<Parent>>);
 
-struct Spot {
+/// The span under which work is done.
+struct Parent {
     shared: Arc<Shared>,
     context: Context,
 }
@@ -88,13 +89,13 @@ impl Place {
 
     fn child(&self, builder: impl FnOnce(&Shared) -> SpanBuilder) -> Span {
         match &self.0 {
-            Some(spot) => Span::start(&spot.shared, builder(&spot.shared), &spot.context),
+            Some(parent) => Span::start(&parent.shared, builder(&parent.shared), &parent.context),
             None => Span(None),
         }
     }
 
     fn span_context(&self) -> Option<SpanContext> {
-        self.0.as_ref().map(|spot| spot.context.span().span_context().clone())
+        self.0.as_ref().map(|parent| parent.context.span().span_context().clone())
     }
 }
 
@@ -156,7 +157,7 @@ impl Span {
         let recorded = self.0.as_ref().filter(|begun| begun.span.is_recording());
         Place(recorded.map(|begun| {
             let context = Context::new().with_remote_span_context(begun.span.span_context().clone());
-            Arc::new(Spot { shared: Arc::clone(&begun.shared), context })
+            Arc::new(Parent { shared: Arc::clone(&begun.shared), context })
         }))
     }
 

@@ -26,4 +26,4 @@ SELECT to_regclass($1) IS NOT NULL AS present;
 UPDATE visitors SET count = GREATEST(count, $1) RETURNING count;
 
 -- types: bigint[], text[], text[], unknown
-WITH input AS MATERIALIZED (SELECT place, COALESCE(id, nextval($4)) AS id, name, value::jsonb AS value FROM unnest($1, $2, $3) WITH ORDINALITY AS rows (id, name, value, place)), inserted AS (INSERT INTO items (id, name, value) SELECT id, name, value FROM input RETURNING id, created_at) SELECT place, id, created_at FROM inserted JOIN input USING (id);
+WITH input AS MATERIALIZED (SELECT number, COALESCE(id, nextval($4)) AS id, name, value::jsonb AS value FROM unnest($1, $2, $3) WITH ORDINALITY AS rows (id, name, value, number)), inserted AS (INSERT INTO items (id, name, value) SELECT id, name, value FROM input RETURNING id, created_at) SELECT number, id, created_at FROM inserted JOIN input USING (id);

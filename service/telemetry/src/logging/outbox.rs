@@ -19,7 +19,7 @@ const CAPACITY: usize = 1 << 20;
 const GATHER: Duration = Duration::from_millis(4);
 
 #[derive(Default)]
-pub(super) struct Page {
+pub(super) struct Outbox {
     state: Mutex<State>,
     changed: Condvar,
     dropped: AtomicU64,
@@ -31,7 +31,7 @@ struct State {
     closed: bool,
 }
 
-impl Page {
+impl Outbox {
     /// Adds one line, or counts it as dropped when there is no room or nobody to write it.
     pub(super) fn add(&self, line: &[u8]) {
         let mut state = self.state();
@@ -62,9 +62,9 @@ impl Page {
         self.changed.notify_one();
     }
 
-    /// Writes pages until the log is closed and empty: the writing thread's whole life.
+    /// Writes what has gathered until the log is closed and empty: the writing thread's whole life.
     pub(super) fn write_out(&self, mut output: Box<dyn Write + Send>) {
-        let mut page = Vec::new();
+        let mut taken = Vec::new();
         loop {
             let mut state = self
                 .changed
@@ -82,13 +82,13 @@ impl Page {
             if state.bytes.is_empty() {
                 return;
             }
-            std::mem::swap(&mut page, &mut state.bytes);
+            std::mem::swap(&mut taken, &mut state.bytes);
             drop(state);
-            if output.write_all(&page).and_then(|()| output.flush()).is_err() {
-                // How much of the page went out is unknown: all of it counts as dropped rather than none.
-                self.count_dropped(page.split(|byte| *byte == b'\n').count() as u64 - 1);
+            if output.write_all(&taken).and_then(|()| output.flush()).is_err() {
+                // How much of it went out is unknown: all of it counts as dropped rather than none.
+                self.count_dropped(taken.split(|byte| *byte == b'\n').count() as u64 - 1);
             }
-            page.clear();
+            taken.clear();
         }
     }
 
