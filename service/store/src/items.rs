@@ -15,10 +15,13 @@ use diesel::{
 };
 use serde_json::{Map, Number, Value};
 use slog::Logger;
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 
 use super::{cache::Cache, error::StoreError, postgres::Postgres, tables::items, writer::Writer};
-use service_telemetry::spans::{Place, statements};
+use service_telemetry::{
+    spans::{Place, statements},
+    timestamp::Timestamp,
+};
 
 /// The longest name, in characters; the table's own check says the same.
 pub const LONGEST_NAME: usize = 200;
@@ -219,20 +222,13 @@ impl Item {
 
     /// Appends the item as JSON. The value, which may be most of it, is copied as it is.
     fn write_json(&self, text: &mut String) {
-        let (utc, name) = (self.created_at.to_offset(UtcOffset::UTC), Value::from(self.name.as_str()));
-        // RFC 3339, with the microseconds that Postgres keeps.
+        let (name, created_at) = (Value::from(self.name.as_str()), Timestamp::of(self.created_at));
         let written = write!(
             text,
-            "{{\"id\":{},\"name\":{name},\"value\":{},\"created_at\":\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z\"}}",
+            "{{\"id\":{},\"name\":{name},\"value\":{},\"created_at\":\"{}\"}}",
             self.id,
             self.value,
-            utc.year(),
-            u8::from(utc.month()),
-            utc.day(),
-            utc.hour(),
-            utc.minute(),
-            utc.second(),
-            utc.microsecond(),
+            created_at.as_str(),
         );
         debug_assert!(written.is_ok(), "a String takes whatever is written");
     }

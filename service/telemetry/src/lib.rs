@@ -2,8 +2,10 @@
 //!
 //! - [`logging`]: one JSON line for everything worth saying;
 //! - [`metrics`]: what is counted and measured;
-//! - [`spans`]: what a trace shows of a request, and its way to a collector.
+//! - [`spans`]: what a trace shows of a request, and its way to a collector;
+//! - [`timestamp`]: the text of a moment, in the log and in answers.
 
 pub mod logging;
 pub mod metrics;
 pub mod spans;
+pub mod timestamp;

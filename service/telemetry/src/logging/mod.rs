@@ -7,7 +7,6 @@
 
 mod bridge;
 mod outbox;
-mod timestamp;
 
 use std::{
     cell::RefCell,
@@ -100,7 +99,7 @@ thread_local! {
         let line = Line::default();
         let json = Json::new(line.clone())
             .add_key_value(o!("timestamp" => PushFnValue(|_: &Record<'_>, serializer| {
-                timestamp::with_now(|text| serializer.emit(text))
+                crate::timestamp::with_now(|text| serializer.emit(text))
             })))
             .add_key_value(o!("level" => FnValue(|record: &Record<'_>| record.level().as_str())))
             .add_key_value(o!("msg" => PushFnValue(|record: &Record<'_>, serializer| serializer.emit(record.msg()))))
