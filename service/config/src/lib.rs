@@ -13,7 +13,7 @@
 //! | `REDIS_PASSWORD` | none | |
 //! | `REDIS_KEY_PREFIX` | `homeport:` | before every key, so that several services can share a Redis |
 //! | `REDIS_DEADLINE_SECONDS` | 0.5 | the longest a request waits for one answer of Redis, of which a page may need four; one that does not come takes Redis out of use |
-//! | `READY_DEADLINE_SECONDS` | 1 | the longest `/ready` waits for either of them; a Postgres that is silent for so long, whoever asks, is away: what needs it is refused until it answers |
+//! | `READY_DEADLINE_SECONDS` | 1 | the longest `/ready` waits for either of them, also while the pool is exhausted: it has a connection of its own to each; a Postgres that is silent for so long, whoever asks, is away: what needs it is refused until it answers |
 //! | `FLUSH_INTERVAL_SECONDS` | 5 | how often the visitors' count goes to Postgres |
 //! | `CACHE_TTL_SECONDS` | 30 | how long a page may stay in the cache |
 //! | `IDEMPOTENCY_TTL_SECONDS` | 86400 | how long an `Idempotency-Key` is remembered |
@@ -24,7 +24,7 @@
 //! | `REAL_IP_HEADER` | none | a header that a trusted proxy sets to the client's address |
 //! | `LOG_LEVEL` | info | `debug`, `info`, `warning` or `error`; `info` has the line for each request |
 //! | `SHUTDOWN_DRAIN_SECONDS` | 0 | after SIGTERM, how long requests are still taken while `/ready` says 503 |
-//! | `SHUTDOWN_GRACE_SECONDS` | 20 | after that, how long requests in flight may take |
+//! | `SHUTDOWN_GRACE_SECONDS` | 20 | after that, how long requests in flight may take, until their clients have the answers |
 //! | `MIGRATE_WAIT_SECONDS` | 60 | how long `migrate` waits for a connection to Postgres, and then for the migration lock |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none: no spans | where spans go, by OTLP/HTTP: `http://otel-collector:4318` |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` | the only one there is |

@@ -3,6 +3,7 @@
 mod health;
 mod migrate;
 mod serve;
+mod unsent;
 
 use std::{io::Write, process::ExitCode};
 

@@ -9,10 +9,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::code;
+use super::{code, unsent};
 use crate::{Parts, application, config::Config, logging::Log};
 
-/// Lives as long as Rocket: each connection holds a share of it until its last answer is written, whether a request has
+/// Lives as long as Rocket: each connection holds a share of it until the kernel has its last answer, whether a request has
 /// got as far as any of our code or not.
 struct Served(#[expect(dead_code, reason = "its end is what is listened for")] oneshot::Sender<Infallible>);
 
@@ -68,8 +68,15 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
             () = close(config, &parts, signals, shutdown, &logger) => None,
         }
     };
-    if launched.is_none() && tokio::time::timeout(config.timing.shutdown_grace, ended).await.is_err() {
-        warn!(logger, "the grace is over"; "requests" => parts.recording.open_requests());
+    if launched.is_none() {
+        let end = async {
+            let _connections_have_ended = ended.await;
+            unsent::until_all_is_sent(config.listen.port).await;
+        };
+        if tokio::time::timeout(config.timing.shutdown_grace, end).await.is_err() {
+            let (requests, unsent) = (parts.recording.open_requests(), unsent::bytes(config.listen.port));
+            warn!(logger, "the grace is over"; "requests" => requests, "unsent_bytes" => unsent);
+        }
     }
     drop(upkeep);
     parts.store.flush().await;

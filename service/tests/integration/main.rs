@@ -21,7 +21,9 @@ mod migrations;
 mod outages;
 mod pool;
 mod process;
+mod readiness;
 mod routes;
+mod shutdown;
 mod spans;
 mod statements;
 mod visitors;
@@ -79,7 +81,9 @@ fn main() -> ExitCode {
         outages::all(),
         pool::all(),
         process::all(),
+        readiness::all(),
         routes::all(),
+        shutdown::all(),
         spans::all(),
         statements::all(),
         visitors::all(),

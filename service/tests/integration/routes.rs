@@ -3,12 +3,7 @@
 use rocket::http::Method;
 use serde_json::json;
 
-use crate::{
-    application::Application,
-    proxy::{Mood, Proxy},
-    servers::{self, config, until},
-    tests,
-};
+use crate::{application::Application, servers::until, tests};
 
 tests![
     the_greeting_counts_its_visitors,
@@ -20,8 +15,6 @@ tests![
     a_valid_traceparent_is_passed_on_and_another_ignored,
     metrics_show_every_promised_name,
     the_openapi_document_is_served,
-    while_shutting_down_readiness_is_503_and_requests_are_served,
-    readiness_tells_silence_from_refusal,
 ];
 
 async fn the_greeting_counts_its_visitors() {
@@ -173,40 +166,4 @@ async fn the_openapi_document_is_served() {
     let document = application.get("/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["paths"].as_object().unwrap().len(), 8);
-}
-
-async fn while_shutting_down_readiness_is_503_and_requests_are_served() {
-    let application = Application::start().await;
-    assert_eq!(application.get("/").await.header("Connection"), None);
-    application.parts.draining.begin();
-    let ready = application.get("/ready").await;
-    assert_eq!((ready.status, ready.json()["status"].as_str()), (503, Some("shutting-down")));
-    for path in ["/", "/health", "/api/data"] {
-        let answer = application.get(path).await;
-        assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")), "{path}");
-    }
-    until("the end of every request", async || application.parts.recording.open_requests() == 0).await;
-}
-
-async fn readiness_tells_silence_from_refusal() {
-    let (postgres, redis) = (servers::postgres().await, servers::redis().await);
-    // Whichever of the two deadlines is over first.
-    for (command, ready) in [("0.5", "20"), ("20", "0.5")] {
-        let proxy = Proxy::to(redis.port).await;
-        let changes = [("REDIS_DEADLINE_SECONDS", command), ("READY_DEADLINE_SECONDS", ready)];
-        let database = postgres.database().await;
-        let application =
-            Application::assemble(&config(postgres.port, &database, proxy.port, &changes)).await;
-        let reason = async || application.get("/ready").await.json()["redis"]["reason"].clone();
-        // The service looks by itself too: where it was quicker, there is no connection any more that could be silent.
-        until("silence to be told", async || {
-            proxy.set(Mood::Passing);
-            application.until_ready("ok").await;
-            proxy.set(Mood::Silent);
-            reason().await == "timeout"
-        })
-        .await;
-        proxy.set(Mood::Cut);
-        until("a refusal to be told", async || reason().await == "unreachable").await;
-    }
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     process::Command,
     task::JoinSet,
 };
@@ -157,6 +157,15 @@ impl Connection {
         Some(Self { stream, rest: Vec::new() })
     }
 
+    /// As [`Connection::open`], for one who takes in little at a time: what it has not read yet is still with the service.
+    pub(crate) async fn open_narrow(port: Port) -> Option<Self> {
+        let socket = TcpSocket::new_v4().ok()?;
+        // Less than the loopback's own segment would make each byte wait for a timer.
+        socket.set_recv_buffer_size(64 * 1024).ok()?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, port.0).into()).await.ok()?;
+        Some(Self { stream, rest: Vec::new() })
+    }
+
     /// Sends a request and reads its answer; `None` when the connection ended first.
     pub(crate) async fn send(
         &mut self,
@@ -214,6 +223,11 @@ impl Connection {
     /// Whether the other side has closed.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.fill().await.is_none()
+    }
+
+    /// Whether nothing is left of what came.
+    pub(crate) fn is_at_an_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     async fn fill(&mut self) -> Option<()> {
