@@ -281,7 +281,7 @@ impl Cursor {
         text.strip_prefix(CURSOR_VERSION)
             .and_then(|hex| i64::from_str_radix(hex, 16).ok())
             .map(Self)
-            .filter(|cursor| cursor.0 > 0 && cursor.to_string() == text)
+            .filter(|cursor| cursor.0 >= 0 && cursor.to_string() == text)
             .ok_or(Refusal::Cursor)
     }
 }

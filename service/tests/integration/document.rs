@@ -24,7 +24,8 @@ impl Document {
                 "$ref": format!("#/components/schemas/{name}"),
                 "components": text["components"],
             });
-            (name.clone(), jsonschema::draft202012::new(&schema).expect("a valid schema"))
+            let options = jsonschema::draft202012::options().should_validate_formats(true);
+            (name.clone(), options.build(&schema).expect("a valid schema"))
         };
         let validators = names.map(validator).collect();
         Self { text, validators }
@@ -84,7 +85,13 @@ impl Document {
             return match (answer.status == expected, method) {
                 (false, _) => Err(format!("{} instead of {expected}", answer.status)),
                 (true, Method::Head) => Ok(()),
-                (true, _) => self.check_schema("Problem", answer),
+                (true, _) => {
+                    let sent = answer.header("Content-Type").unwrap_or_default();
+                    if sent != "application/problem+json" {
+                        return Err(format!("{sent} instead of a problem"));
+                    }
+                    self.check_schema("Problem", answer)
+                }
             };
         };
         let Some(response) = operation["responses"].get(answer.status.to_string()) else {
@@ -112,6 +119,22 @@ impl Document {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether a schema allows a value, as it stands in a request's path, query or header.
+    pub(crate) fn allows_text(&self, schema: &Value, text: &str) -> bool {
+        let value = match schema["type"].as_str() {
+            Some("integer") => text.parse::<i64>().map_or(Value::Null, Value::from),
+            _ => text.into(),
+        };
+        self.allows(schema, &value)
+    }
+
+    /// Whether a schema allows a value.
+    pub(crate) fn allows(&self, schema: &Value, value: &Value) -> bool {
+        let mut whole = schema.clone();
+        whole["components"] = self.text["components"].clone();
+        jsonschema::draft202012::new(&whole).expect("a valid schema").is_valid(value)
     }
 
     fn check_schema(&self, name: &str, answer: &Answer) -> Result<(), String> {

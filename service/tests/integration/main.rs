@@ -8,6 +8,7 @@ mod application;
 mod collector;
 mod document;
 mod engine;
+mod generated;
 mod proxy;
 mod servers;
 mod wire;
@@ -21,6 +22,7 @@ mod migrations;
 mod outages;
 mod pool;
 mod process;
+mod raw_input;
 mod readiness;
 mod routes;
 mod shutdown;
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         outages::all(),
         pool::all(),
         process::all(),
+        raw_input::all(),
         readiness::all(),
         routes::all(),
         shutdown::all(),

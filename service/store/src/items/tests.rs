@@ -62,11 +62,18 @@ fn ids_are_digits_above_zero() {
 
 #[test]
 fn a_cursor_reads_back_and_nothing_else_is_one() {
-    for id in [1, 255, i64::MAX] {
+    for id in [0, 1, 255, i64::MAX] {
         assert_eq!(Cursor::parse(&Cursor(id).to_string()), Ok(Cursor(id)));
     }
-    for text in ["", "1", "10000000000000000", "2000000000000000f", "1+00000000000000f", "1000000000000000F"]
-    {
+    for text in [
+        "",
+        "1",
+        "1000000000000000",
+        "1800000000000000f",
+        "2000000000000000f",
+        "1+00000000000000f",
+        "1000000000000000F",
+    ] {
         assert_eq!(Cursor::parse(text), Err(Refusal::Cursor), "{text:?}");
     }
 }
