@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rocket::{futures::future::join_all, http::Method};
 use serde_json::{Value, json};
 use service::metrics::MOST_SERIES;
+use tokio::runtime::Handle;
 
 use crate::{
     application::Application,
@@ -82,23 +83,55 @@ async fn every_request_yields_exactly_one_line() {
 }
 
 async fn counters_and_lines_add_up_under_concurrency() {
+    const THREADS: usize = 4;
     let application = Application::start().await;
-    let paths = ["/", "/health", "/api/visitors", "/api/data", "/api/data/1", "/nothing"];
-    join_all((0..600).map(|number| application.get(paths[number % paths.len()]))).await;
+    let sent = [
+        (Method::Get, "/"),
+        (Method::Get, "/health"),
+        (Method::Head, "/api/visitors"),
+        (Method::Get, "/api/data"),
+        (Method::Get, "/api/data?limit=x"),
+        (Method::Get, "/api/data/1"),
+        (Method::Post, "/api/data"),
+        (Method::Get, "/nothing"),
+        (Method::Put, "/nothing/else"),
+    ];
+    let runtime = Handle::current();
+    // Threads, because what one thread does at once it counts one after the other.
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let all = (0..100).flat_map(|_| &sent);
+                    let all = all.map(|(method, path)| application.send(*method, path, &[], b""));
+                    runtime.block_on(join_all(all));
+                });
+            }
+        });
+    });
     let text = application.get("/metrics").await.text().to_owned();
-    let counted = sum(&text, "app_requests_total{");
-    let timed = sum(&text, "app_request_latency_seconds_count{");
-    let ready = sum(&text, "app_requests_total{endpoint=\"/ready\"");
-    assert_eq!((counted, timed), (600 + ready, 600 + ready));
-    assert_eq!(sum(&text, "app_visits_total"), 100);
+    let each = (THREADS * 100) as u64;
+    assert_eq!(sum(&text, "app_visits_total"), each);
+    assert_eq!(sum(&text, "app_requests_in_flight"), 1, "the one that asks");
     let lines = application.stop().await;
-    let mut by_path: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in requests(&lines) {
-        *by_path.entry(line["path"].as_str().unwrap()).or_default() += 1;
+    // What others ask, readiness and metrics, is asked meanwhile too.
+    let mut said: BTreeMap<String, u64> = BTreeMap::new();
+    for line in requests(&lines).into_iter().filter(|line| line["path"] != "/metrics") {
+        let [endpoint, method] = ["endpoint", "method"].map(|name| line[name].as_str().expect("a text"));
+        let labels = format!("endpoint=\"{endpoint}\",method=\"{method}\"");
+        *said.entry(format!("app_requests_total{{{labels},status=\"{}\"}}", line["status"])).or_default() +=
+            1;
+        *said.entry(format!("app_request_latency_seconds_count{{{labels}}}")).or_default() += 1;
     }
-    for path in paths {
-        assert_eq!(by_path[path], 100, "{path}");
-    }
+    let counted = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let counted = counted.filter(|(series, _)| {
+        series.starts_with("app_requests_total{") || series.starts_with("app_request_latency_seconds_count{")
+    });
+    let counted: BTreeMap<String, u64> =
+        counted.map(|(series, value)| (series.to_owned(), value.parse().expect("a number"))).collect();
+    assert_eq!(counted, said, "every series is what the log says");
+    assert_eq!(said["app_requests_total{endpoint=\"/api/data\",method=\"GET\",status=\"422\"}"], each);
+    assert_eq!(said["app_requests_total{endpoint=\"unmatched\",method=\"PUT\",status=\"404\"}"], each);
 }
 
 fn sum(metrics: &str, series: &str) -> u64 {

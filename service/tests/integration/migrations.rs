@@ -34,6 +34,10 @@ async fn every_earlier_schema_is_brought_up_to_date_under_a_waiting_service() {
     for earlier in 0..ALL {
         let database = servers::postgres().await.empty_database().await;
         assert_eq!(migrate_some(&database, earlier).await.len(), earlier);
+        // What the earlier version has kept.
+        if earlier > 0 {
+            servers::execute(&database, "INSERT INTO items (name, value) VALUES ('earlier', '[1]')").await;
+        }
         let (postgres, redis) = (servers::postgres().await.port, servers::redis().await.port);
         let application = Application::assemble(&config(postgres, &database, redis, &[])).await;
         application.until_ready("unavailable").await;
@@ -46,6 +50,9 @@ async fn every_earlier_schema_is_brought_up_to_date_under_a_waiting_service() {
         application.until_ready("ok").await;
         let created = application.post(&json!({ "name": "n", "value": 1 }), Some("key")).await;
         assert_eq!(created.status, 201, "from schema {earlier}: {}", created.text());
+        let first = application.get("/api/data/1").await.json();
+        let name = if earlier > 0 { "earlier" } else { "n" };
+        assert_eq!(first["name"], name, "from schema {earlier}: {first}");
     }
 }
 

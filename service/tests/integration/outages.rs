@@ -42,6 +42,7 @@ tests![
     a_stopped_redis_degrades_and_loses_no_visitor,
     a_paused_redis_degrades_within_the_deadline,
     a_redis_cut_off_from_its_network_is_survived,
+    a_slow_redis_is_waited_for_within_its_deadline_and_loses_no_visitor,
     a_restarted_postgres_costs_no_restart_of_the_service,
 ];
 
@@ -443,4 +444,35 @@ async fn a_redis_cut_off_from_its_network_is_survived() {
         Box::pin(cut_off(&redis.container, check_degraded(application))).await;
     })
     .await;
+}
+
+async fn a_slow_redis_is_waited_for_within_its_deadline_and_loses_no_visitor() {
+    let (postgres, proxy) = (servers::postgres().await, Proxy::to(servers::redis().await.port).await);
+    let database = postgres.database().await;
+    let changes = [("FLUSH_INTERVAL_SECONDS", "0.1"), ("REDIS_DEADLINE_SECONDS", "2")];
+    let application = Application::assemble(&config(postgres.port, &database, proxy.port, &changes)).await;
+    application.until_ready("ok").await;
+    let visit = async |times: usize| {
+        let answers = join_all((0..times).map(|_| application.get("/"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        answers.into_iter().map(|answer| answer.took).max()
+    };
+    visit(10).await;
+    proxy.set(Mood::Slow(Duration::from_millis(40)));
+    assert!(visit(10).await >= Some(Duration::from_millis(80)), "its answer is waited for");
+
+    // Redis is told after everybody has left, and told again meanwhile; each visit is counted once all the same.
+    proxy.set(Mood::Slow(Duration::from_secs(6)));
+    visit(10).await;
+    application.until_ready("degraded").await;
+    visit(10).await;
+    proxy.set(Mood::Passing);
+    application.until_ready("ok").await;
+    visit(10).await;
+    until("all visits in Postgres", async || crate::visitors::kept(&database).await == 50).await;
+    // What was sent again comes the first time only now.
+    until("the late visits in Redis", async || !proxy.delays()).await;
+    visit(1).await;
+    until("the last visit in Postgres", async || crate::visitors::kept(&database).await >= 51).await;
+    assert_eq!(application.get("/api/visitors").await.json()["visitors"], 51);
 }

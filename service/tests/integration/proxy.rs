@@ -1,7 +1,11 @@
 //! Owns a TCP relay between the application and a server, whose mood a test sets: passing, silent, slow, cut. What it does
 //! to bytes is nothing but to delay or drop their connection.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,6 +52,8 @@ impl Mood {
 pub(crate) struct Proxy {
     pub(crate) port: Port,
     mood: watch::Sender<Mood>,
+    /// One share of it for each piece that is delayed now.
+    delayed: Arc<()>,
 }
 
 impl Proxy {
@@ -61,28 +67,35 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.0)).await.expect("a port for the relay");
         let port = Port(listener.local_addr().expect("its number").port());
         let (mood, seen) = watch::channel(Mood::Passing);
+        let delayed = Arc::new(());
+        let shares = Arc::downgrade(&delayed);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, target, seen.clone()));
+                tokio::spawn(relay(client, target, seen.clone(), shares.clone()));
             }
         });
-        Self { port, mood }
+        Self { port, mood, delayed }
     }
 
     pub(crate) fn set(&self, mood: Mood) {
         self.mood.send_replace(mood);
     }
+
+    /// Whether pieces of [`Mood::Slow`] are still on their way.
+    pub(crate) fn delays(&self) -> bool {
+        Arc::strong_count(&self.delayed) > 1
+    }
 }
 
-async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>) {
+async fn relay(client: TcpStream, target: Port, mut mood: watch::Receiver<Mood>, delayed: Weak<()>) {
     let for_pumps = mood.clone();
     let pass = async {
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target.0)).await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
-            () = pump(from_client, to_server, for_pumps.clone(), Mood::holds_question) => {}
-            () = pump(from_server, to_client, for_pumps.clone(), Mood::holds_answer) => {}
+            () = pump(from_client, to_server, for_pumps.clone(), &delayed, Mood::holds_question) => {}
+            () = pump(from_server, to_client, for_pumps.clone(), &delayed, Mood::holds_answer) => {}
         }
     };
     tokio::select! {
@@ -95,6 +108,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mood: watch::Receiver<Mood>,
+    delayed: &Weak<()>,
     held: fn(&Mood, &[u8]) -> bool,
 ) {
     let mut piece = vec![0; 16 * 1024];
@@ -104,7 +118,9 @@ async fn pump(
             Ok(mood) => *mood,
             Err(_) => return,
         };
+        let mut _share = None;
         if let Mood::Slow(delay) = now {
+            _share = delayed.upgrade();
             tokio::time::sleep(delay).await;
         }
         if to.write_all(&piece[..length]).await.is_err() {
