@@ -45,7 +45,8 @@ pub(super) async fn create_item(
     Ok(if created.replayed { answer.header("Idempotency-Replayed", "true") } else { answer })
 }
 
-/// What the headers say: the key, or what is wrong with them.
+/// What the headers say: the key, or what is wrong with them. Rocket drops a header that is no UTF-8 before any of our code
+/// sees it: such a key counts as none.
 pub(super) struct Head(Result<Option<IdempotencyKey>, Problem>);
 
 #[rocket::async_trait]

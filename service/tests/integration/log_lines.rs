@@ -212,7 +212,8 @@ async fn a_clients_address_is_taken_from_the_header_of_a_trusted_proxy_only() {
 }
 
 async fn nothing_secret_is_logged() {
-    let (database, changes) = (servers::postgres().await.database().await, [("LOG_LEVEL", "debug")]);
+    let changes = [("LOG_LEVEL", "debug"), ("REAL_IP_HEADER", "X-Client")];
+    let database = servers::postgres().await.database().await;
     let (postgres, redis) = (servers::postgres().await.port, servers::redis().await.port);
     // The program itself, because only there libraries log what the service logs.
     let served = Served::start(&servers::variables(postgres, &database, redis, &changes)).await;
@@ -222,17 +223,26 @@ async fn nothing_secret_is_logged() {
         ("Authorization", "Bearer header-secret"),
         ("Cookie", "session=header-secret"),
         ("Idempotency-Key", "header-secret"),
+        ("X-Client", "header-secret"),
     ];
-    // Taken, taken by no route, and one that Rocket cannot read.
+    // Taken, taken by no route, and some that Rocket cannot read.
     for (method, path) in [
         ("POST", "/api/data?token=query-secret"),
         ("GET", "/api/data?token=query-secret"),
         ("GET", "/nothing?token=query-secret"),
         ("DANCE", "/api/data?token=query-secret"),
+        ("POST", "me:query-secret@localhost:80"),
     ] {
         let mut connection = Connection::open(served.port).await.expect("a connection");
         connection.send(method, path, &headers, body.as_bytes()).await.expect("an answer");
     }
+    // Rocket drops what is no UTF-8, and would say so of each.
+    let mut connection = Connection::open(served.port).await.expect("a connection");
+    connection
+        .write(b"GET /health HTTP/1.1\r\nHost: h\r\nheader-secret: \xff\r\n\r\n")
+        .await
+        .expect("a head");
+    connection.read(false).await.expect("an answer");
     let end = served.stop().await;
     let text = end.lines.iter().map(Value::to_string).collect::<String>() + &end.errors;
     assert!(requests(&end.lines).len() >= 4);

@@ -34,19 +34,25 @@ fn may_print_a_request(metadata: &Metadata<'_>) -> bool {
         && PRINT_REQUESTS.iter().any(|crate_name| target.starts_with(crate_name))
 }
 
-/// What Rocket 0.5 warns of for single requests: that no route takes it, the catcher it calls, and, of one that it cannot
-/// read, the whole URI.
-const SAID_OF_A_REQUEST: [&str; 4] = [
+/// What Rocket 0.5 warns of for single requests: that no route takes it, the catcher it calls; of one that it cannot read,
+/// the whole URI; the names of headers that are no UTF-8, which it drops, as many as a client sends.
+const SAID_OF_A_REQUEST: [&str; 7] = [
     "No matching routes for ",
     "Responding with registered ",
     "Dispatching salvaged request to catcher: ",
     "Hyper/Rocket URI validity discord: ",
+    "Error: invalid origin URI: ",
+    "Header '",
+    "Rocket only supports UTF-8 header values. ",
 ];
+
+/// In what it warns of a client's address that is none: the header's value follows.
+const SAID_OF_AN_ADDRESS: &str = "' header is malformed: ";
 
 fn is_said_of_a_request(record: &Record<'_>) -> bool {
     record.target().starts_with("rocket::") && {
         let text = record.args().to_string();
-        SAID_OF_A_REQUEST.iter().any(|start| text.starts_with(start))
+        SAID_OF_A_REQUEST.iter().any(|start| text.starts_with(start)) || text.contains(SAID_OF_AN_ADDRESS)
     }
 }
 
