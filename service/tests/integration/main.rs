@@ -24,6 +24,7 @@ mod pool;
 mod process;
 mod raw_input;
 mod readiness;
+mod redis_outages;
 mod routes;
 mod shutdown;
 mod spans;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         process::all(),
         raw_input::all(),
         readiness::all(),
+        redis_outages::all(),
         routes::all(),
         shutdown::all(),
         spans::all(),
