@@ -65,6 +65,10 @@ fn read_head(request: &Request<'_>) -> Result<Option<IdempotencyKey>, Problem> {
             "Content-Type must be application/json",
         ));
     }
+    // Nothing is decoded: what came would be taken for something else than was meant.
+    if request.headers().get("Content-Encoding").any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(Problem::with_detail(Kind::UnsupportedMediaType, "Content-Encoding must be identity"));
+    }
     let declared = request.headers().get_one("Content-Length").and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > LARGEST_BODY) {
         return Err(too_large());

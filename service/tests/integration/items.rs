@@ -167,12 +167,16 @@ async fn what_cannot_be_accepted_gets_its_own_status() {
     let json = [("Content-Type", "application/json")];
     let charset = [("Content-Type", "application/json; charset=utf-8")];
     let text = [("Content-Type", "text/plain")];
+    let plain = [json[0], ("Content-Encoding", "identity")];
+    let coded = [json[0], ("Content-Encoding", "gzip")];
     let long = "k".repeat(129);
     let long_key = [json[0], ("Idempotency-Key", long.as_str())];
     let two_keys = [json[0], ("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
     for (headers, body, status, problem) in [
         (&json[..], good, 201, ""),
         (&charset[..], good, 201, ""),
+        (&plain[..], good, 201, ""),
+        (&coded[..], good, 415, "unsupported-media-type"),
         (&json[..], &largest, 201, ""),
         (&json[..], &large, 413, "body-too-large"),
         (&[][..], good, 415, "unsupported-media-type"),
