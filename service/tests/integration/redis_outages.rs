@@ -7,7 +7,7 @@ use rocket::futures::future::join_all;
 
 use crate::{
     application::Application,
-    outages::{AT_ONCE, READY, create, cut_off, on, start, stop},
+    outages::{AT_ONCE, READY, create, cut_off, on, pause, start, stop},
     proxy::{Mood, Proxy},
     servers::{self, Redis, config, until},
     tests,
@@ -80,7 +80,7 @@ async fn a_stopped_redis_degrades_and_loses_no_visitor() {
 async fn a_paused_redis_degrades_within_the_deadline() {
     let redis = Redis::start().await;
     visit_through(&redis, async |application| {
-        redis.container.pause().await.expect("a paused container");
+        pause(&redis.container).await;
         check_degraded(application).await;
         redis.container.unpause().await.expect("a running container");
     })
