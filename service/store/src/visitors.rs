@@ -7,16 +7,18 @@
 //! - Flushing keeps the greater of Redis's and Postgres's number, so replicas may flush at once; a Redis that lost its
 //!   memory is raised to what Postgres kept, so it loses at most what came since the last flush.
 
+mod scripts;
+
 use std::{
     future::Future,
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use redis::{RedisError, Script, aio::MultiplexedConnection};
+use redis::{RedisError, aio::MultiplexedConnection};
 use slog::{Logger, warn};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -25,36 +27,11 @@ use super::{
     ledger::{Debt, Ledger},
     link::{Link, judged},
 };
+use scripts::Batch;
 use service_telemetry::{
     metrics::StoreMetrics,
     spans::{Place, query_shared, statements, works},
 };
-
-/// Adds a batch once. Keys: the count, the instance's last batch. Arguments: the batch, its visits, how long to remember.
-/// Nil when there is no count to add to.
-static ADD: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local count = redis.call('GET', KEYS[1])
-         if not count then return false end
-         if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[1]) then return tonumber(count) end
-         -- What fails here must not be remembered as done.
-         count = redis.call('INCRBY', KEYS[1], ARGV[2])
-         redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
-         return count",
-    )
-});
-
-/// Raises the count to at least the argument, and returns it.
-static RAISE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local count = tonumber(redis.call('GET', KEYS[1]) or '-1')
-         if count < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) return tonumber(ARGV[1]) end
-         return count",
-    )
-});
-
-/// How long Redis remembers an instance's last batch: longer than any outage after which it would be sent again.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Most visits and readings that share one command.
 const GATHER: usize = 1024;
@@ -70,13 +47,6 @@ impl Ask {
         let (Self::Visit(_, place) | Self::Read(_, place)) = self;
         place
     }
-}
-
-/// A numbered batch of visits.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    number: u64,
-    visits: u64,
 }
 
 /// What this instance has sent. Locked while it sends.
@@ -294,13 +264,8 @@ impl Visitors {
         instance: &str,
         batch: Batch,
     ) -> Result<Option<u64>, RedisError> {
-        ADD.key(self.count_key())
-            .key(format!("{}visitors:batch:{instance}", self.prefix))
-            .arg(batch.number)
-            .arg(batch.visits)
-            .arg(REMEMBERED.as_secs())
-            .invoke_async(connection)
-            .await
+        let last = format!("{}visitors:batch:{instance}", self.prefix);
+        scripts::add(connection, &self.count_key(), &last, batch).await
     }
 
     /// Gives Redis a count to begin with: the kept one, or the last that this instance saw if that is more. Visits wait
@@ -315,8 +280,7 @@ impl Visitors {
     }
 
     async fn raise(&self, connection: &mut MultiplexedConnection, count: u64) -> Result<u64, RedisError> {
-        let count = RAISE.key(self.count_key()).arg(count).invoke_async(connection).await?;
-        Ok(self.learn(count))
+        Ok(self.learn(scripts::raise(connection, &self.count_key(), count).await?))
     }
 
     /// Puts a Redis that was away in order: it has at least what Postgres kept, and what is owed. Postgres may be away
