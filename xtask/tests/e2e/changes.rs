@@ -19,16 +19,36 @@ fn one_changed_service_is_replaced_with_what_depends_on_it() {
     let before = all();
     assert_eq!(checkout.plan(), [], "a stack that is up asks for nothing");
 
-    // In the middle of the chain: what it stands on and what stands beside it stay.
+    // A one-shot's work is done for whatever runs already.
     checkout.edit(&[("set, prepared, \"yes\"", "set, prepared, again")]);
+    let run = checkout.run(&["dev", "--detach", "--format", "json"]).expect(0);
+    assert_eq!(
+        causes(&run.plan()),
+        [
+            ("remove container prepare", "configuration changed"),
+            ("create container prepare", "configuration changed"),
+            ("start container prepare", "created"),
+            ("await prepare completed", "started"),
+        ]
+    );
+    let after = all();
+    assert_eq!(before.each_ref().map(|id| after.contains(id)), [true, false, true, true]);
+    assert_eq!(checkout.plan(), []);
+
+    // At the chain's beginning: what stands on it follows, through the one-shot too.
+    checkout.edit(&[("--dir, /data", "--dir, /data, --loglevel, notice")]);
     let run = checkout.run(&["dev", "--detach", "--format", "json"]).expect(0);
     assert_eq!(
         causes(&run.plan()),
         [
             ("remove container front", "prepare replaced"),
             ("remove container prepare", "configuration changed"),
+            ("remove container store", "configuration changed"),
+            ("create container store", "configuration changed"),
             ("create container prepare", "configuration changed"),
             ("create container front", "prepare replaced"),
+            ("start container store", "created"),
+            ("await store healthy", "started"),
             ("start container prepare", "created"),
             ("await prepare completed", "started"),
             ("start container front", "created"),
@@ -38,8 +58,9 @@ fn one_changed_service_is_replaced_with_what_depends_on_it() {
     for step in run.events_of("step-finished") {
         assert_eq!(step["outcome"]["result"], "done", "{step}");
     }
+    let before = after;
     let after = all();
-    assert_eq!(before.each_ref().map(|id| after.contains(id)), [true, false, false, true]);
+    assert_eq!(before.each_ref().map(|id| after.contains(id)), [false, false, false, true]);
     assert_eq!(checkout.plan(), []);
 
     // A service that the file no longer names goes.

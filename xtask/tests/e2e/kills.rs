@@ -45,15 +45,16 @@ fn a_first_start_that_is_killed_after_any_step_converges() {
 #[test]
 fn a_replacement_that_is_killed_at_any_step_converges() {
     let checkout = Checkout::small("kill-replace", CHAIN);
-    let versions = ["yes", "no"].map(|value| format!("set, prepared, \"{value}\""));
+    let edits =
+        [("prepared, \"yes\"", "prepared, \"no\""), ("store 6379,", "store 6379, --loglevel, notice,")];
     checkout.up();
-    checkout.edit(&[(&versions[0], &versions[1])]);
+    checkout.edit(&edits);
     let steps: Vec<u64> = steps(&checkout.plan()).collect();
     let mut is_new = true;
     for halt in steps.iter().flat_map(|step| [format!("before:{step}"), format!("after:{step}")]) {
         // Every round replaces the other way.
         if is_new {
-            checkout.edit(&[(&versions[0], &versions[1])]);
+            checkout.edit(&edits);
         } else {
             checkout.restore();
         }

@@ -556,9 +556,9 @@ impl World {
             }
         }
         for dependency in service.depends_on.keys() {
-            // It may not have depended on it yet when it was started.
+            // It may not have depended on it yet when it was started; and a one-shot's work is done for whatever runs.
             if let Some(id) = made.began_with.get(dependency)
-                && !self.repeats.contains_key(dependency)
+                && !self.stack.is_one_shot(dependency)
                 && *id != self.one(dependency)?.seen.id
             {
                 return Err(format!("{name} began with another {dependency}"));

@@ -33,6 +33,14 @@ services:
 volumes: {data: {}}
 ";
 
+/// [`SITE`] in which what serves names the one-shot alone.
+fn through_migrate() -> String {
+    SITE.replace(
+        "completed_successfully}\n      store: {condition: service_healthy}\n",
+        "completed_successfully}\n",
+    )
+}
+
 /// The site as `dev` runs it in the foreground.
 fn fronted() -> World {
     let mut world = World::new(stack(SITE).fronted(&BTreeSet::new()));
@@ -124,6 +132,17 @@ fn what_began_with_a_dependency_that_goes_is_gone_before() {
         12  await web healthy            started                after 11 if changed
         13  switch web to its container  ready                  after 12 if changed
         ");
+    // Also when it waits for the store through the one-shot alone, whatever else becomes of that.
+    let through =
+        through_migrate().replace("[CMD, ready]", "[CMD, ready, now]").replace("[migrate]", "[migrate, all]");
+    let mut other = World::new(stack(&through_migrate()).fronted(&BTreeSet::new()));
+    other.bring_up();
+    other.adopt(stack(&through).fronted(&BTreeSet::new()));
+    assert!(
+        other.plan().to_string().contains("remove container web         migrate replaced"),
+        "{}",
+        other.plan()
+    );
     // Also when it is itself to be replaced: without its store it could serve no one.
     let both = SITE.replace("[CMD, ready]", "[CMD, ready, now]").replace("[serve]", "[serve, loud]");
     world.adopt(stack(&both).fronted(&BTreeSet::new()));
@@ -484,6 +503,68 @@ fn a_one_shot_that_did_not_end_well_is_run_again() {
     assert!(world.plan_for(&wanted).to_string().contains("create container migrate"));
     world.adopt(stack(&repeating().replace("[migrate]", "[migrate, all]")).fronted(&BTreeSet::new()));
     assert!(world.plan().to_string().contains("create container migrate"));
+}
+
+#[test]
+fn what_serves_stays_while_a_one_shot_runs_again() {
+    type Befalls = fn(&mut World);
+    let befalls: [(&str, Befalls); 4] = [
+        ("its container was pruned", |world| world.lose("migrate")),
+        ("it failed when it was run by hand", |world| world.set_state("migrate", ContainerState::Exited(1))),
+        ("it was half removed", |world| world.set_state("migrate", ContainerState::Dead)),
+        ("its configuration changed", |world| {
+            let text = repeating().replace("[migrate]", "[migrate, all]");
+            world.adopt(stack(&text).fronted(&BTreeSet::new()));
+        }),
+    ];
+    for (what, befall) in befalls {
+        for changes in [None, Some(false), Some(true)] {
+            let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
+            world.bring_up();
+            let before = world.container("web").seen.id.clone();
+            befall(&mut world);
+            if let Some(changes) = changes {
+                world.stale_build("site/web:dev", "src/main.rs changed", changes);
+            }
+            let plan = world.plan();
+            let (text, what) = (plan.to_string(), format!("{what}, a build: {changes:?}"));
+            assert!(text.contains("await migrate completed"), "{what}\n{text}");
+            // It goes only once another one serves, which waits for the one-shot.
+            assert_eq!(text.contains("remove container web "), changes.is_some(), "{what}\n{text}");
+            let gone = text.lines().find(|line| line.contains("remove container web "));
+            assert!(gone.is_none_or(|line| line.contains("after its last requests")), "{what}\n{text}");
+            for ended in 0..plan.steps.len() {
+                let mut halfway = world.clone();
+                halfway.run(&plan, &Fortune { killed_after: Some(ended), ..Fortune::default() });
+                halfway.bring_up();
+                assert_eq!(halfway.faults(halfway.stack.services.keys()), [""; 0], "{what}: {ended}\n{text}");
+            }
+            world.bring_up();
+            assert_eq!(world.faults(world.stack.services.keys()), [""; 0], "{what}");
+            let stayed = world.container("web").seen.id == before;
+            assert_eq!(stayed, changes != Some(true), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_one_shot_of_another_image_replaces_nothing_when_it_is_built() {
+    let text = SITE.replacen("image: site/web:dev", "image: site/tool:dev", 1).replacen(
+        "x-homeport: {package: web}",
+        "x-homeport: {package: tool}",
+        1,
+    );
+    let mut world = World::new(stack(&text).fronted(&BTreeSet::new()));
+    world.bring_up();
+    world.stale_build("site/tool:dev", "src/tool.rs changed", true);
+    assert_snapshot!(world.plan(), @"
+        1  build image site/tool:dev from package tool  src/tool.rs changed
+        2  remove container migrate                     if the build changes its image  after 1 if changed
+        3  create container migrate                     if the build changes its image  after 1 if changed, 2
+        4  start container migrate                      created                         after 3 if changed
+        5  await migrate completed                      started                         after 4 if changed
+        ");
+    world.bring_up();
 }
 
 #[test]

@@ -154,12 +154,8 @@ impl Judge<'_, '_> {
             return Fate::Replace(Cause::Asked);
         }
         for dependency in service.depends_on.keys() {
-            // One that never started knows nothing of the dependency that goes; and other work of a one-shot is done for
-            // whatever runs.
-            if container.state != ContainerState::Created
-                && matches!(&self.fates[dependency], Fate::Create | Fate::Replace(_))
-                && !matches!(&self.fates[dependency], Fate::Replace(Cause::WorkChanged(_)))
-            {
+            // One that never started knows nothing of the dependency that goes.
+            if container.state != ContainerState::Created && self.takes_along(dependency) {
                 return Fate::Replace(Cause::DependencyReplaced(dependency.to_string()));
             }
         }
@@ -184,6 +180,19 @@ impl Judge<'_, '_> {
             Fate::Start(cause) | Fate::Await(cause) => Fate::Replace(cause),
             Fate::Unpause => Fate::Replace(Cause::Paused),
             _ => Fate::ReplaceIfBuilt(builds),
+        }
+    }
+
+    /// Whether what began with a dependency goes when that does. A one-shot's work is done for whatever runs, why ever it is
+    /// done again; only when what it depends on itself goes too does that reach further.
+    fn takes_along(&self, dependency: &ServiceName) -> bool {
+        let below = &self.scope.stack.services[dependency].depends_on;
+        match &self.fates[dependency] {
+            Fate::Replace(_) if self.scope.is_one_shot(dependency) => {
+                below.keys().any(|below| self.takes_along(below))
+            }
+            Fate::Create => !self.scope.is_one_shot(dependency),
+            fate => matches!(fate, Fate::Replace(_)),
         }
     }
 
@@ -300,13 +309,17 @@ impl Judge<'_, '_> {
         }
     }
 
-    /// The builds that decide over a service: its own image's and those of what it depends on.
+    /// The builds that decide over a service: its own image's and those of what it depends on; as above, not a one-shot's own.
     fn builds(&self, name: &ServiceName, service: &Service) -> BTreeSet<ImageReference> {
         let own = self.scope.build(&service.image).map(|_| service.image.clone());
         let own = own.filter(|_| !self.scope.is_done_for_good(name));
         let of_dependencies =
             service.depends_on.keys().filter_map(|dependency| match &self.fates[dependency] {
-                Fate::ReplaceIfBuilt(builds) => Some(builds.iter().cloned()),
+                Fate::ReplaceIfBuilt(builds) => {
+                    let once = self.scope.is_one_shot(dependency);
+                    let own = once.then(|| &self.scope.stack.services[dependency].image);
+                    Some(builds.iter().filter(move |&image| Some(image) != own).cloned())
+                }
                 _ => None,
             });
         own.into_iter().chain(of_dependencies.flatten()).collect()
