@@ -7,19 +7,15 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::plan::Repeats;
-use crate::stack::{MountSource, ServiceName, Stack, hex};
+use crate::stack::{ServiceName, Stack, hex};
 
-/// For every service that mounts files or directories of the checkout: SHA-256 over their paths and contents.
+/// For every service that mounts files or directories of the checkout to read them: SHA-256 over their paths and contents.
 /// Directories are read whole, except for what editors leave there. What cannot be read counts as absent; the engine says
 /// so when it mounts it.
 pub fn digest_mounted_files(stack: &Stack, root: &Path) -> BTreeMap<ServiceName, String> {
     let mut digests = BTreeMap::new();
     for (name, service) in &stack.services {
-        let sources = service.mounts.iter().filter_map(|mount| match &mount.source {
-            MountSource::Bind(path) if path.starts_with(root) => Some(path),
-            _ => None,
-        });
-        let files = collected(sources);
+        let files = collected(service.files_read().filter(|path| path.starts_with(root)));
         if !files.is_empty() {
             digests.insert(name.clone(), digest(&files, root));
         }
@@ -98,6 +94,37 @@ mod tests {
         assert_eq!(files, [root.path().join("rules/deep/a.yaml")]);
     }
 
+    fn stack(text: &str, root: &Path) -> Stack {
+        let source = crate::stack::Source {
+            text,
+            path: Path::new("compose.yaml"),
+            directory: &root.join("compose"),
+            project: None,
+            variables: &|_| None,
+            files: &|_| None,
+        };
+        crate::stack::parse(&source).unwrap().stack
+    }
+
+    #[test]
+    fn what_a_container_writes_does_not_replace_it() {
+        let root = tempfile::tempdir().unwrap();
+        for made in ["compose/read", "compose/written"] {
+            std::fs::create_dir_all(root.path().join(made)).unwrap();
+            std::fs::write(root.path().join(made).join("text"), "one").unwrap();
+        }
+        let text = "services: {web: {image: a, volumes: ['./read:/read:ro', './written:/written']}, \
+                    other: {image: a, volumes: ['./written:/written']}}";
+        let stack = stack(text, root.path());
+        let digests = || digest_mounted_files(&stack, root.path());
+        let before = digests();
+        assert_eq!(before.keys().map(ServiceName::as_str).collect::<Vec<_>>(), ["web"]);
+        std::fs::write(root.path().join("compose/written/text"), "two").unwrap();
+        assert_eq!(digests(), before);
+        std::fs::write(root.path().join("compose/read/text"), "two").unwrap();
+        assert_ne!(digests(), before);
+    }
+
     #[test]
     fn work_is_another_when_a_file_or_its_name_is() {
         let root = tempfile::tempdir().unwrap();
@@ -108,15 +135,7 @@ mod tests {
         };
         let text = "services: {once: {image: a, x-homeport: {repeat_for: [../work, ../more.sql]}}, \
                     web: {image: a, depends_on: {once: {condition: service_completed_successfully}}}}";
-        let source = crate::stack::Source {
-            text,
-            path: Path::new("compose.yaml"),
-            directory: &root.path().join("compose"),
-            project: None,
-            variables: &|_| None,
-            files: &|_| None,
-        };
-        let stack = crate::stack::parse(&source).unwrap().stack;
+        let stack = stack(text, root.path());
         let repeats = || {
             let mut repeats = digest_repeats(&stack, root.path());
             assert_eq!(repeats.len(), 1, "only what says so");

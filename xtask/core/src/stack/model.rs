@@ -161,6 +161,25 @@ impl Service {
         let canonical = serde_json::to_vec(self).expect("plain data serializes");
         hex(&Sha256::digest(canonical))
     }
+
+    /// The files and directories that it mounts only to read them: its configuration. What it may write to holds what it has
+    /// made of them itself.
+    pub fn files_read(&self) -> impl Iterator<Item = &PathBuf> {
+        self.binds(true)
+    }
+
+    /// The files and directories that it mounts and may write to.
+    pub fn files_written(&self) -> impl Iterator<Item = &PathBuf> {
+        self.binds(false)
+    }
+
+    fn binds(&self, read_only: bool) -> impl Iterator<Item = &PathBuf> {
+        let mounts = self.mounts.iter().filter(move |mount| mount.read_only == read_only);
+        mounts.filter_map(|mount| match &mount.source {
+            MountSource::Bind(path) => Some(path),
+            _ => None,
+        })
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.

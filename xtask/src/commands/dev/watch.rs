@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::project::is_editors_own;
-use crate::stack::{MountSource, Stack};
+use crate::stack::Stack;
 
 /// What is watched in any case, below the checkout's top. What is not there is left out: a `Cargo.lock` that the first build
 /// writes is nobody's save.
@@ -23,8 +23,8 @@ const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "D
 pub(super) struct Watch {
     root: PathBuf,
     watcher: RecommendedWatcher,
-    /// The files and directories whose saves are sent.
-    wanted: Arc<RwLock<BTreeSet<PathBuf>>>,
+    /// The files and directories whose saves are sent, and those of the containers' own.
+    wanted: Arc<RwLock<Wanted>>,
     /// The directories that the system watches: how, and which one it was (its inode).
     places: BTreeMap<PathBuf, (RecursiveMode, u64)>,
 }
@@ -38,18 +38,27 @@ pub(super) struct Burst {
     pub(super) since: Instant,
 }
 
+/// Which files' saves are sent.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Files and directories that something depends on.
+    named: BTreeSet<PathBuf>,
+    /// What containers may write to: no person's saves.
+    written: BTreeSet<PathBuf>,
+}
+
 /// Watches what a stack depends on, and sends the paths of each burst of saves once it has calmed down. While the receiver
 /// is busy, bursts are gathered into one.
 pub(super) fn start(root: &Path, stack: &Stack, saves: mpsc::Sender<Burst>) -> Result<Watch, Failure> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let wanted = Arc::new(RwLock::new(BTreeSet::new()));
+    let wanted = Arc::new(RwLock::new(Wanted::default()));
     let shared = Arc::clone(&wanted);
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if let Ok(event) = event
             && !matches!(event.kind, EventKind::Access(_))
         {
             let wanted = shared.read().unwrap_or_else(PoisonError::into_inner);
-            for path in event.paths.into_iter().filter(|path| concerns(path, &wanted)) {
+            for path in event.paths.into_iter().filter(|path| wanted.concerns(path)) {
                 let _ = sender.send(path);
             }
         }
@@ -70,8 +79,12 @@ impl Watch {
         let wanted = named(&self.root, stack);
         let places = places(&self.root, &wanted);
         // A system may tell paths without the links in them.
-        let real = wanted.iter().filter_map(|path| path.canonicalize().ok());
-        let all = real.chain(wanted.iter().cloned()).collect();
+        let both = |paths: &BTreeSet<PathBuf>| {
+            let real = paths.iter().filter_map(|path| path.canonicalize().ok());
+            real.chain(paths.iter().cloned()).collect()
+        };
+        let written = stack.services.values().flat_map(|service| service.files_written().cloned()).collect();
+        let all = Wanted { named: both(&wanted), written: both(&written) };
         *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = all;
         for gone in self.places.keys().filter(|place| !places.contains_key(*place)) {
             // One that is no more is not watched either.
@@ -95,14 +108,11 @@ fn unwatched(path: &Path, error: &notify::Error) -> Failure {
         .hint("`cargo xtask doctor` shows the limits on file watches; `dev --detach` needs none")
 }
 
-/// What a stack depends on: beside what any does, the files of the checkout that its services mount, and what the work of its
+/// What a stack depends on: beside what any does, the files of the checkout that its services mount to read them, and what the work of its
 /// one-shots is repeated for.
 fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
-    let mounts = stack.services.values().flat_map(|service| &service.mounts);
-    let mounted = mounts.filter_map(|mount| match &mount.source {
-        MountSource::Bind(path) if path.starts_with(root) => Some(path.clone()),
-        _ => None,
-    });
+    let mounted = stack.services.values().flat_map(|service| service.files_read().cloned());
+    let mounted = mounted.filter(|path| path.starts_with(root));
     let repeated = stack.services.values().flat_map(|service| service.homeport.repeat_for.iter().cloned());
     let usual = WATCHED.iter().map(|name| root.join(name)).filter(|path| path.exists());
     usual.chain(mounted).chain(repeated).collect()
@@ -128,9 +138,18 @@ fn places(root: &Path, wanted: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Recursiv
     places
 }
 
-/// Whether an event at a path is about what is wanted: at it, below it, or a directory on the way to it that came or went.
-fn concerns(path: &Path, wanted: &BTreeSet<PathBuf>) -> bool {
-    !is_editors_own(path) && wanted.iter().any(|one| path.starts_with(one) || one.starts_with(path))
+impl Wanted {
+    /// Whether an event at a path is about what is wanted: at it, below it, or a directory on the way to it that came or
+    /// went. What is named within what a container may write to is wanted, what it may write to within what is named not.
+    fn concerns(&self, path: &Path) -> bool {
+        let deepest = |paths: &BTreeSet<PathBuf>| {
+            let above = paths.iter().filter(|one| path.starts_with(one));
+            above.map(|one| one.components().count()).max()
+        };
+        let on_the_way = self.named.iter().any(|one| one.starts_with(path));
+        let named = deepest(&self.named);
+        !is_editors_own(path) && (on_the_way || named.is_some() && named >= deepest(&self.written))
+    }
 }
 
 async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Burst>) {
@@ -168,7 +187,10 @@ mod tests {
         let expected = [(root.to_owned(), one), (root.join("compose"), all), (root.join("work"), all)];
         assert_eq!(places(root, &wanted), expected.into());
 
+        let written = ["compose/data", "."].map(|name| root.join(name).components().collect());
+        let wanted = Wanted { named: wanted, written: written.into() };
         let table = [
+            ("compose/data/log", false),
             ("compose/prometheus/prometheus.yml", true),
             ("Dockerfile", true),
             ("absent", true),
@@ -179,7 +201,7 @@ mod tests {
             ("work/.a.swp", false),
         ];
         for (path, expected) in table {
-            assert_eq!(concerns(&root.join(path), &wanted), expected, "{path}");
+            assert_eq!(wanted.concerns(&root.join(path)), expected, "{path}");
         }
     }
 }
