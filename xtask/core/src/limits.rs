@@ -94,6 +94,10 @@ pub const PARALLEL: usize = 16;
 /// within some milliseconds of each other. What comes later is gathered while the compiler runs, which begins again then.
 pub const GATHER_SAVES: Duration = Duration::from_millis(25);
 
+/// How long saves are gathered when they do not cease, because something writes all the time: a person who has saved waits no
+/// longer than for a compiler's first words.
+pub const GATHERED_SAVES: Duration = Duration::from_millis(500);
+
 /// How often `dev` looks whether the terminal is its own to use and reads single keys: a person who brings it back to the
 /// foreground waits no longer for the first key. A look is three system calls.
 pub const TERMINAL_LOOK: Duration = Duration::from_millis(250);

@@ -277,6 +277,12 @@ impl Stay<'_> {
         if reads_again && let Err(failure) = read_again(context, session, wanted, self.offline).await {
             return standing.complain(context, COMPOSE, &failure);
         }
+        if let Errand::Save(Burst { missed: Some(why), .. }) = errand {
+            context
+                .events
+                .warning(format!("saves may have gone unnoticed ({why}): everything is looked at anew"));
+            self.watch.forget();
+        }
         // Before the look that the plan is made of: what is saved after it is seen.
         if let Err(failure) = self.watch.follow(&session.stack) {
             context.events.warning(failure.to_string());

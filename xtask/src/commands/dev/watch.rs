@@ -23,8 +23,8 @@ const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "D
 pub(super) struct Watch {
     root: PathBuf,
     watcher: RecommendedWatcher,
-    /// The files and directories whose saves are sent, and those of the containers' own.
-    wanted: Arc<RwLock<Wanted>>,
+    /// Which files' saves are sent.
+    wanted: Shared,
     /// The directories that the system watches: how, and which one it was (its inode).
     places: BTreeMap<PathBuf, (RecursiveMode, u64)>,
 }
@@ -32,10 +32,22 @@ pub(super) struct Watch {
 /// Saves that came close after one another, or while nobody had time for them.
 #[derive(Debug)]
 pub(super) struct Burst {
-    /// What was saved, each once.
-    pub(super) paths: Vec<PathBuf>,
+    /// What was saved.
+    pub(super) paths: BTreeSet<PathBuf>,
     /// When the first of them was.
     pub(super) since: Instant,
+    /// Why some may have gone unnoticed, when that is so: then all that is watched counts as saved.
+    pub(super) missed: Option<String>,
+}
+
+type Shared = Arc<RwLock<Wanted>>;
+
+/// What the system tells of files.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Saved(PathBuf),
+    /// It could not tell all, and why.
+    Missed(String),
 }
 
 /// Which files' saves are sent.
@@ -54,23 +66,35 @@ pub(super) fn start(root: &Path, stack: &Stack, saves: mpsc::Sender<Burst>) -> R
     let wanted = Arc::new(RwLock::new(Wanted::default()));
     let shared = Arc::clone(&wanted);
     let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if let Ok(event) = event
-            && !matches!(event.kind, EventKind::Access(_))
-        {
-            let wanted = shared.read().unwrap_or_else(PoisonError::into_inner);
-            for path in event.paths.into_iter().filter(|path| wanted.concerns(path)) {
-                let _ = sender.send(path);
-            }
+        let wanted = shared.read().unwrap_or_else(PoisonError::into_inner);
+        for told in told(event, &wanted) {
+            let _ = sender.send(told);
         }
     });
     let watcher = watcher.map_err(|error| unwatched(root, &error))?;
+    tokio::spawn(gather(receiver, Arc::clone(&wanted), saves));
     let mut watch = Watch { root: root.to_owned(), watcher, wanted, places: BTreeMap::new() };
     watch.follow(stack)?;
-    tokio::spawn(gather(receiver, saves));
     Ok(watch)
 }
 
+/// What there is to tell of an event: an error, and a queue of the system that ran over, mean that others went untold.
+fn told(event: notify::Result<Event>, wanted: &Wanted) -> Vec<Told> {
+    match event {
+        Err(error) => vec![Told::Missed(error.to_string())],
+        Ok(event) if event.need_rescan() => vec![Told::Missed("too many files changed at once".to_owned())],
+        Ok(event) if matches!(event.kind, EventKind::Access(_)) => Vec::new(),
+        Ok(event) => event.paths.into_iter().filter(|path| wanted.concerns(path)).map(Told::Saved).collect(),
+    }
+}
+
 impl Watch {
+    /// Has the next [`Watch::follow`] ask the system anew for everything: of directories that came while it told nothing it
+    /// does not know.
+    pub(super) fn forget(&mut self) {
+        self.places.clear();
+    }
+
     /// Watches what the stack depends on now, and nothing else. A directory that was replaced by another one is found again.
     ///
     /// # Errors
@@ -152,20 +176,39 @@ impl Wanted {
     }
 }
 
-async fn gather(mut paths: mpsc::UnboundedReceiver<PathBuf>, saves: mpsc::Sender<Burst>) {
-    while let Some(first) = paths.recv().await {
-        let since = Instant::now();
-        let mut gathered = vec![first];
-        while let Ok(Some(next)) = tokio::time::timeout(limits::GATHER_SAVES, paths.recv()).await {
-            gathered.push(next);
+impl Burst {
+    fn take(&mut self, told: Told, wanted: &Shared) {
+        match told {
+            Told::Saved(path) => {
+                self.paths.insert(path);
+            }
+            Told::Missed(why) => {
+                self.paths
+                    .extend(wanted.read().unwrap_or_else(PoisonError::into_inner).named.iter().cloned());
+                self.missed = Some(why);
+            }
         }
-        let Ok(permit) = saves.reserve().await else { return };
-        while let Ok(next) = paths.try_recv() {
-            gathered.push(next);
+    }
+}
+
+async fn gather(mut told: mpsc::UnboundedReceiver<Told>, wanted: Shared, saves: mpsc::Sender<Burst>) {
+    while let Some(first) = told.recv().await {
+        let mut burst = Burst { paths: BTreeSet::new(), since: Instant::now(), missed: None };
+        burst.take(first, &wanted);
+        while burst.since.elapsed() < limits::GATHERED_SAVES {
+            let Ok(Some(next)) = tokio::time::timeout(limits::GATHER_SAVES, told.recv()).await else { break };
+            burst.take(next, &wanted);
         }
-        gathered.sort();
-        gathered.dedup();
-        permit.send(Burst { paths: gathered, since });
+        // What comes while nobody has time for it is taken in as it comes, each once.
+        let permit = loop {
+            tokio::select! {
+                biased;
+                permit = saves.reserve() => break permit,
+                Some(next) = told.recv() => burst.take(next, &wanted),
+            }
+        };
+        let Ok(permit) = permit else { return };
+        permit.send(burst);
     }
 }
 
@@ -203,5 +246,44 @@ mod tests {
         for (path, expected) in table {
             assert_eq!(wanted.concerns(&root.join(path)), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_system_could_not_tell_is_no_silence() {
+        use notify::event::{AccessKind, Flag};
+        let wanted = Wanted { named: [PathBuf::from("/p/compose")].into(), ..Wanted::default() };
+        let at = |kind: EventKind| Ok(Event::new(kind).add_path("/p/compose/a".into()));
+        let missed = |why: &str| vec![Told::Missed(why.to_owned())];
+        let table = [
+            (
+                Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)),
+                missed("too many files changed at once"),
+            ),
+            (Err(notify::Error::generic("no more watches")), missed("no more watches")),
+            (at(EventKind::Access(AccessKind::Any)), vec![]),
+            (at(EventKind::Any), vec![Told::Saved("/p/compose/a".into())]),
+        ];
+        for (event, expected) in table {
+            assert_eq!(told(event, &wanted), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_without_an_end_is_sent_all_the_same() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (saves, mut bursts) = mpsc::channel(1);
+        let wanted = Wanted { named: [PathBuf::from("/p/compose")].into(), ..Wanted::default() };
+        tokio::spawn(gather(receiver, Arc::new(RwLock::new(wanted)), saves));
+        sender.send(Told::Missed("it said so".to_owned())).expect("somebody gathers");
+        // Until the end of the test, without a pause.
+        tokio::spawn(async move {
+            while sender.send(Told::Saved("/p/log".into())).is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        let bound = limits::GATHERED_SAVES * 100;
+        let burst = tokio::time::timeout(bound, bursts.recv()).await.expect("it is closed").expect("a burst");
+        assert_eq!(burst.paths, ["/p/compose", "/p/log"].map(PathBuf::from).into());
+        assert_eq!(burst.missed.as_deref(), Some("it said so"));
     }
 }
