@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the program at once. Ctrl-\ ends it at once too.
+//! Ctrl-C, SIGTERM, and a terminal that is closed (SIGHUP): the first asks for a clean stop, the second ends the program at once. Ctrl-\ ends it at once too.
 //! Ctrl-Z, for a program that has changed the terminal; and whether a process stands still by it.
 
 use tokio_util::sync::CancellationToken;
@@ -7,7 +7,7 @@ use crate::failure::{Code, Exit, Failure};
 use crate::limits;
 use crate::process::Program;
 
-/// A token that fires at the first Ctrl-C or SIGTERM. The second ends the process with [`Exit::Interrupted`], after
+/// A token that fires at the first Ctrl-C, SIGTERM or SIGHUP. The second ends the process with [`Exit::Interrupted`], after
 /// `last_words` has told what that leaves.
 ///
 /// # Errors
@@ -21,9 +21,16 @@ pub fn watch(last_words: impl Fn() + Send + 'static) -> std::io::Result<Cancella
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut quit = signal(SignalKind::quit())?;
+        // One that was started to outlive its terminal (nohup) does.
+        let mut hangup = if outlives_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    // The system tells of one closed terminal, and the shell in it once more: nobody asks twice by that.
+                    Some(()) = async { hangup.as_mut()?.recv().await } => {
+                        fired.cancel();
+                        continue;
+                    }
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                     _ = quit.recv() => end_at_once(&last_words),
@@ -39,6 +46,15 @@ pub fn watch(last_words: impl Fn() + Send + 'static) -> std::io::Result<Cancella
         }
     });
     Ok(token)
+}
+
+/// Whether SIGHUP was told to be ignored before this program began, as nohup does. Known on Linux only.
+#[cfg(unix)]
+fn outlives_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // proc_pid_status(5): a mask of signals in hexadecimal digits, of which SIGHUP is the first.
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u128::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// The last words of a command that was stopped at once: what it leaves, and what takes care of that.

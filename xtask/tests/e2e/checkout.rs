@@ -134,7 +134,12 @@ impl Checkout {
 
     /// A shell in the environment of its commands, not started yet.
     pub(crate) fn shell(&self) -> Program {
-        self.in_environment(Program::other("sh", &self.root, &["-i"]))
+        self.other("sh", &["-i"])
+    }
+
+    /// Another program in the environment of its commands, not started yet.
+    pub(crate) fn other(&self, program: &str, arguments: &[&str]) -> Program {
+        self.in_environment(Program::other(program, &self.root, arguments))
     }
 
     /// A script of a shell in the environment of its commands; `$XTASK` is the program.

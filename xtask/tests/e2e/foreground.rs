@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::checkout::{Checkout, until};
-use crate::engine::{container_id, runs};
+use crate::engine::{Planted, container_id, runs};
 use crate::program::{Running, event};
 
 const WATCHED: &str = include_str!("stacks/watched.yaml");
@@ -246,4 +246,35 @@ fn a_service_that_ends_is_told_and_started_again_by_a_save() {
     run.until("replaced reads two");
     run.interrupt();
     run.end().expect(0);
+}
+
+#[test]
+fn a_first_start_that_fails_is_complained_of_and_mended_by_a_save() {
+    let checkout = watched("first");
+    checkout.edit(&[
+        ("        echo \"replaced reads", "        exit 3\n        echo \"replaced reads"),
+        (
+            "    environment: {VERSION: \"1\"}\n",
+            "    healthcheck: {test: [CMD, test, -f, /tmp/ready], interval: 1s}\n",
+        ),
+    ]);
+    let mut run = checkout.start(&["dev", "--format", "json"]);
+    let problem = until_event(&mut run, "a complaint", |event| event["event"] == "problem");
+    assert_eq!(problem["about"], "container-exited", "{problem}");
+    until_note(&mut run, "watching for saves");
+    checkout.restore();
+    until_event(&mut run, "that it is mended", |event| event["event"] == "problem-solved");
+    run.interrupt();
+    run.end().expect(0);
+    assert!(!runs(&format!("{}-reloaded", checkout.name())), "all of it is stopped");
+}
+
+#[test]
+fn a_start_that_is_given_up_says_what_it_leaves_running() {
+    let checkout = watched("given-up");
+    // Somebody else has its name.
+    let _planted = Planted::container(&format!("{}-replaced", checkout.name()), &[]);
+    let run = checkout.run(&["dev"]).expect(5);
+    let left = "left running: reloaded; `cargo xtask down` takes it away and keeps the data";
+    assert!(run.stderr().contains(left), "{}", run.stderr());
 }

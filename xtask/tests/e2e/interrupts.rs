@@ -177,13 +177,24 @@ fn twice_ends_at_once() {
 }
 
 #[test]
-fn terminate_is_as_good_as_ctrl_c() {
+fn terminate_and_a_closed_terminal_are_as_good_as_ctrl_c() {
     let checkout = Checkout::small("terminate", SINGLE);
-    let mut run = checkout.start(&["dev"]);
+    for end in [Running::terminate, Running::hang_up] {
+        let mut run = checkout.start(&["dev"]);
+        run.until("watching for saves");
+        end(&run);
+        run.end().expect(0);
+        assert!(!runs(&format!("{}-store", checkout.name())));
+    }
+    // Unless it was started to outlive that.
+    let arguments = [env!("CARGO_BIN_EXE_xtask"), "dev"];
+    let mut run = checkout.other("nohup", &arguments).start();
     run.until("watching for saves");
-    run.terminate();
+    run.hang_up();
+    checkout.edit(&[("5s", "6s")]);
+    run.until("nothing to do");
+    run.interrupt();
     run.end().expect(0);
-    assert!(!runs(&format!("{}-store", checkout.name())));
 }
 
 #[test]

@@ -170,6 +170,13 @@ impl Running {
         kill_process(self.process(), Signal::TERM).expect("the program runs");
     }
 
+    /// What a program gets whose terminal is closed: from the system, and once more from the shell in it.
+    pub(crate) fn hang_up(&self) {
+        for _ in 0..2 {
+            kill_process_group(self.process(), Signal::HUP).expect("the program runs");
+        }
+    }
+
     /// `kill -9` of the program itself, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         kill_process(self.process(), Signal::KILL).expect("the program runs");

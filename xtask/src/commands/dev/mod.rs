@@ -4,6 +4,7 @@ mod follow;
 mod keys;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use crate::cli;
 use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
-use crate::plan::Wanted;
+use crate::plan::{ContainerState, Wanted};
 use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
 use crate::session::{BroughtUp, Session};
 use crate::stack::{Service, ServiceName};
@@ -137,7 +138,7 @@ async fn foreground(
                 stay.standing.complain(context, failure.code.as_str(), failure);
             }
         }
-        Err(failure) if failure.code == Code::BuildFailed => {
+        Err(failure) if may_be_mended(failure.code) => {
             session.fronts.explain(&failure.message);
             stay.standing.complain(context, failure.code.as_str(), &failure);
         }
@@ -146,7 +147,11 @@ async fn foreground(
             logs.stop().await;
             return stopped.and(Err(failure));
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => {
+            logs.stop().await;
+            tell_what_is_left(context, &session).await;
+            return Err(failure);
+        }
     }
     let keys_note = if stay.keys.are_there() { ", ? shows the keys" } else { "" };
     context.events.note(format!("watching for saves; Ctrl-C stops the stack{keys_note}"));
@@ -178,6 +183,24 @@ async fn foreground(
     let stopped = stop(&session).await;
     logs.stop().await;
     stopped
+}
+
+/// Whether a save may mend what a first start failed for, so that `dev` goes on and watches.
+fn may_be_mended(code: Code) -> bool {
+    matches!(code, Code::BuildFailed | Code::ContainerExited | Code::NotHealthy | Code::ChecksFailed)
+}
+
+/// Says what a start that was given up leaves running.
+async fn tell_what_is_left(context: &Context, session: &Session) {
+    let Ok(containers) = session.engine.containers(&session.stack.project).await else { return };
+    let runs = containers.iter().filter(|one| matches!(one.state, ContainerState::Running(_)));
+    let left: BTreeSet<&str> = runs.map(|one| one.service.as_str()).collect();
+    if !left.is_empty() {
+        let left = left.into_iter().collect::<Vec<_>>().join(", ");
+        context
+            .events
+            .warning(format!("left running: {left}; `cargo xtask down` takes it away and keeps the data"));
+    }
 }
 
 /// What a problem with the Compose file is about.
@@ -248,7 +271,7 @@ impl Errand {
 }
 
 /// The services that stay and whose programs are built here: what `r` restarts.
-fn built_here(session: &Session, wanted: &Wanted) -> std::collections::BTreeSet<ServiceName> {
+fn built_here(session: &Session, wanted: &Wanted) -> BTreeSet<ServiceName> {
     let scope = session.stack.with_dependencies(&wanted.services);
     let is_built = |service: &Service| service.homeport.package.is_some();
     let built =
