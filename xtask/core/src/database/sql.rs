@@ -49,6 +49,12 @@ pub fn applied() -> String {
         .to_owned()
 }
 
+/// A person's script, all of it or nothing: also when psql gets only a part of it, because whoever writes it is killed. (psql's
+/// own `--single-transaction` commits at the end of its input, wherever that is.)
+pub fn whole(script: &str) -> String {
+    format!("BEGIN;\n{script}\n;\nCOMMIT;\n")
+}
+
 /// Copies the application's database into a snapshot, in place of one of the same name.
 pub fn save(target: &Target, snapshot: &str, record: &Record) -> String {
     let record = serde_json::to_string(record).expect("plain data serializes");

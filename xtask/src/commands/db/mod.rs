@@ -120,7 +120,7 @@ async fn seed(database: &Database<'_>) -> Result<(), Failure> {
     let titles = std::iter::once(format!("run {SEED}")).chain(database.flush_title()).collect();
     let mut list = database.checklist(titles);
     list.step(async |_| {
-        let seeded = database.as_application(&text).await;
+        let seeded = database.as_application(&sql::whole(&text)).await;
         seeded.map_err(|failure| match failure.code {
             Code::DatabaseRefused => {
                 failure.hint("`cargo xtask db migrate` makes the tables that are missing")

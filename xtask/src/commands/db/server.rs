@@ -62,26 +62,23 @@ impl<'a> Database<'a> {
 
     /// Gives a script to psql as the superuser, in the server's own database; what it answers.
     pub(super) async fn script(&self, text: &str) -> Result<String, Failure> {
-        self.psql(&self.target.superuser, sql::MAINTENANCE, false, text).await
+        self.psql(&self.target.superuser, sql::MAINTENANCE, text).await
     }
 
     /// Gives a script to psql as the superuser, in the application's database; what it answers.
     pub(super) async fn in_application(&self, text: &str) -> Result<String, Failure> {
-        self.psql(&self.target.superuser, &self.target.database, false, text).await
+        self.psql(&self.target.superuser, &self.target.database, text).await
     }
 
-    /// Gives a script to psql as the application's role, in its database, all of it or nothing.
+    /// Gives a script to psql as the application's role, in its database; what it answers.
     pub(super) async fn as_application(&self, text: &str) -> Result<String, Failure> {
-        self.psql(&self.target.role, &self.target.database, true, text).await
+        self.psql(&self.target.role, &self.target.database, text).await
     }
 
-    async fn psql(&self, role: &str, database: &str, whole: bool, text: &str) -> Result<String, Failure> {
+    async fn psql(&self, role: &str, database: &str, text: &str) -> Result<String, Failure> {
         let container = self.container.as_ref().ok_or_else(absent)?;
         let mut command = vec!["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"];
         command.extend(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]);
-        if whole {
-            command.push("--single-transaction");
-        }
         command.extend(["--username", role, "--dbname", database]);
         let ended = self.session.engine.run_in(container, &command, text, limits::DATABASE).await?;
         if ended.status == 0 { Ok(ended.stdout) } else { Err(refused(&ended)) }
