@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Engine;
-use super::endpoint::{Address, Endpoint, EndpointError, Surroundings};
+use super::endpoint::{Address, Endpoint, EndpointError, NEEDS_THIS_MACHINE, Surroundings};
 use super::error::{EngineError, ask};
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -36,6 +36,12 @@ pub enum ConnectError {
         seen: String,
         /// Whether the engine is there and this user may not talk to it.
         forbidden: bool,
+    },
+    /// An engine answers that cannot run a checkout's stack.
+    #[error("the container engine at {} (named by {}) is on another machine: {NEEDS_THIS_MACHINE}", .endpoint.address, .endpoint.configured)]
+    Elsewhere {
+        /// Where it is.
+        endpoint: Box<Endpoint>,
     },
     /// An engine answers that is too old.
     #[error(
@@ -71,6 +77,7 @@ impl ConnectError {
                 | EndpointError::Unsupported { configured, .. },
             ) => configured.hint().unwrap_or_else(choose),
             Self::Endpoint(_) => choose(),
+            Self::Elsewhere { endpoint } => endpoint.configured.hint().unwrap_or_else(choose),
             Self::Unreachable { forbidden: true, .. } => {
                 "add yourself to the group that owns the socket (`sudo usermod -aG docker $USER`, then log in again)"
                     .to_owned()
@@ -88,6 +95,7 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let code = match &error {
             ConnectError::TooOld { .. } | ConnectError::TooNew { .. } => Code::EngineTooOld,
+            ConnectError::Elsewhere { .. } => Code::MachineUnready,
             _ => Code::EngineUnreachable,
         };
         Self::new(code, error.to_string()).hint(error.hint())
@@ -139,7 +147,7 @@ impl Engine {
         match tokio::time::timeout(patience, ping(&endpoint.address)).await {
             Ok(Some(newest)) if newest >= OLDEST_API && newest <= *API_DEFAULT_VERSION => {
                 if let Ok(docker) = open(&endpoint.address, &newest) {
-                    return Ok(Self::over(docker));
+                    return Ok(Self::over(docker, endpoint));
                 }
             }
             Ok(_) => {}
@@ -188,8 +196,39 @@ impl Engine {
         asked.await.map(String::as_str)
     }
 
-    fn over(docker: Docker) -> Self {
-        Self { docker, architecture: Arc::default() }
+    pub(super) fn over(docker: Docker, endpoint: Endpoint) -> Self {
+        Self { docker, endpoint: Arc::new(endpoint), architecture: Arc::default() }
+    }
+
+    /// The variables by which Docker's own command line speaks to this engine too, whatever it would find by itself; those
+    /// without a value are not to be set.
+    pub fn variables(&self) -> [(&'static str, Option<String>); 4] {
+        let (host, certificates) = match &self.endpoint.address {
+            Address::Tcp { authority, tls } => {
+                (format!("tcp://{authority}"), tls.as_ref().and_then(|tls| tls.ca.parent()))
+            }
+            address => (address.to_string(), None),
+        };
+        [
+            ("DOCKER_HOST", Some(host)),
+            ("DOCKER_CONTEXT", None),
+            ("DOCKER_TLS_VERIFY", certificates.map(|_| "1".to_owned())),
+            ("DOCKER_CERT_PATH", certificates.map(|directory| directory.display().to_string())),
+        ]
+    }
+
+    /// Whether it runs on this machine, as far as its address tells: only such a one can mount a checkout's files, and
+    /// publish on the 127.0.0.1 that `dev` asks.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn is_on_this_machine(&self) -> Result<(), ConnectError> {
+        match &self.endpoint.address {
+            Address::Tcp { authority, .. } if !is_here(authority) => {
+                Err(ConnectError::Elsewhere { endpoint: Box::new((*self.endpoint).clone()) })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn connect_to(endpoint: Endpoint) -> Result<(Self, EngineVersion), ConnectError> {
@@ -213,8 +252,11 @@ impl Engine {
                 return Err(ConnectError::TooNew { endpoint: Box::new(endpoint), needs });
             }
         };
-        let docker = open(&endpoint.address, &version).map_err(|error| unreachable(endpoint, &error))?;
-        Ok((Self::over(docker), said.into()))
+        let docker = match open(&endpoint.address, &version) {
+            Ok(docker) => docker,
+            Err(error) => return Err(unreachable(endpoint, &error)),
+        };
+        Ok((Self::over(docker, endpoint), said.into()))
     }
 }
 
@@ -231,6 +273,13 @@ fn endpoint() -> Result<Endpoint, EndpointError> {
     let home = std::env::home_dir();
     let exists = |path: &Path| path.exists();
     Surroundings { variable: &variable, home: home.as_deref(), exists: &exists }.endpoint()
+}
+
+/// Whether one of this machine's own addresses is meant: no other can be listened on.
+fn is_here(authority: &str) -> bool {
+    use std::net::{TcpListener, ToSocketAddrs as _};
+    let mut addresses = authority.to_socket_addrs().into_iter().flatten();
+    addresses.any(|address| TcpListener::bind((address.ip(), 0)).is_ok())
 }
 
 /// The newest API version that an engine speaks, from the header of its answer to a ping, as Docker's own command line
@@ -350,6 +399,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::endpoint::Certificates;
     use super::super::named_by::NamedBy;
     use super::*;
 
@@ -412,6 +462,45 @@ mod tests {
             path: "/nowhere/meta.json".into(),
         });
         assert!(gone.hint().starts_with("the current Docker context is far"), "{}", gone.hint());
+    }
+
+    #[test]
+    fn dockers_command_line_is_told_of_the_engine_that_was_found() {
+        let at = |address: Address| {
+            let docker = Docker::connect_with_http("127.0.0.1:1", 1, &OLDEST_API).expect("an address");
+            let variables = Engine::over(docker, endpoint(address)).variables();
+            let told = variables.map(|(name, value)| format!("{name}={}", value.unwrap_or_default()));
+            told.join(" ")
+        };
+        assert_eq!(
+            at(Address::Unix("/run/user/7/podman/podman.sock".into())),
+            "DOCKER_HOST=unix:///run/user/7/podman/podman.sock DOCKER_CONTEXT= DOCKER_TLS_VERIFY= DOCKER_CERT_PATH="
+        );
+        let tls = Some(Certificates::within(Path::new("/certs")));
+        assert_eq!(
+            at(Address::Tcp { authority: "localhost:2376".to_owned(), tls }),
+            "DOCKER_HOST=tcp://localhost:2376 DOCKER_CONTEXT= DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/certs"
+        );
+    }
+
+    #[test]
+    fn an_engine_of_another_machine_is_told_from_one_of_this() {
+        let at = |address: Address| {
+            let docker = Docker::connect_with_http("127.0.0.1:1", 1, &OLDEST_API).expect("an address");
+            Engine::over(docker, endpoint(address)).is_on_this_machine().map_err(Failure::from)
+        };
+        let tcp = |authority: &str| Address::Tcp { authority: authority.to_owned(), tls: None };
+        for here in [tcp("127.0.0.1:2375"), tcp("localhost:2375"), Address::Unix("/run/x.sock".into())] {
+            assert_eq!(at(here.clone()), Ok(()), "{here}");
+        }
+        // For documentation (RFC 5737): nobody's.
+        let failure = at(tcp("192.0.2.1:2375")).expect_err("it is elsewhere");
+        assert_eq!(failure.code.exit() as u8, 4);
+        assert_eq!(
+            failure.message,
+            "the container engine at tcp://192.0.2.1:2375 (named by DOCKER_HOST) is on another machine: a stack needs one \
+             that has this checkout's files and this machine's 127.0.0.1"
+        );
     }
 
     /// An engine that answers every request with one version.

@@ -22,6 +22,10 @@ const DEFAULT_PIPE: &str = "//./pipe/docker_engine";
 const PORT: u16 = 2375;
 const PORT_TLS: u16 = 2376;
 
+/// Why an engine of another machine cannot be used.
+pub(super) const NEEDS_THIS_MACHINE: &str =
+    "a stack needs one that has this checkout's files and this machine's 127.0.0.1";
+
 /// An engine's address, and what named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -61,7 +65,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    fn within(directory: &Path) -> Self {
+    pub(super) fn within(directory: &Path) -> Self {
         Self {
             ca: directory.join("ca.pem"),
             cert: directory.join("cert.pem"),
@@ -274,7 +278,7 @@ fn parse(host: &str, tls: Option<Certificates>, configured: &NamedBy) -> Result<
             };
             Ok(Address::Tcp { authority, tls })
         }
-        "ssh" => unsupported("ssh is not supported; forward the engine's socket and set DOCKER_HOST"),
+        "ssh" => unsupported(NEEDS_THIS_MACHINE),
         _ => unsupported("its scheme is not unix, tcp, http, https or npipe"),
     }
 }
@@ -403,7 +407,7 @@ mod tests {
                 &chosen,
                 &[("DOCKER_CONTEXT", "shell")],
                 &[],
-                "error: cannot use engine ssh://me@build.example named by context shell (DOCKER_CONTEXT): ssh is not supported; forward the engine's socket and set DOCKER_HOST",
+                "error: cannot use engine ssh://me@build.example named by context shell (DOCKER_CONTEXT): a stack needs one that has this checkout's files and this machine's 127.0.0.1",
             ),
         ];
         for (home, environment, sockets, expected) in table {

@@ -52,6 +52,7 @@ use tokio::sync::OnceCell;
 #[derive(Debug, Clone)]
 pub struct Engine {
     docker: bollard::Docker,
+    endpoint: Arc<Endpoint>,
     /// What does not change while it is connected to, asked for once.
     architecture: Arc<OnceCell<String>>,
 }

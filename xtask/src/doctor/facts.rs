@@ -106,6 +106,8 @@ pub enum EngineSeen {
         api: String,
         /// Its system, for a person.
         system: String,
+        /// That it is another machine's, and how to name another engine.
+        elsewhere: Option<(String, String)>,
     },
     /// None answers.
     Silent {

@@ -236,10 +236,11 @@ fn engine_seen(
     machine: Option<&EngineMachine>,
 ) -> EngineSeen {
     match engine {
-        Ok((_, version)) => EngineSeen::Answers {
+        Ok((engine, version)) => EngineSeen::Answers {
             version: version.version.clone(),
             api: version.api.clone(),
             system: machine.map(|machine| machine.system.clone()).unwrap_or_default(),
+            elsewhere: engine.is_on_this_machine().err().map(|error| (error.to_string(), error.hint())),
         },
         Err(error @ ConnectError::Unreachable { endpoint, forbidden, .. }) => EngineSeen::Silent {
             message: error.to_string(),
@@ -253,7 +254,7 @@ fn engine_seen(
         Err(error @ (ConnectError::TooOld { .. } | ConnectError::TooNew { .. })) => {
             EngineSeen::WrongVersion { message: error.to_string(), hint: error.hint() }
         }
-        Err(error @ ConnectError::Endpoint(_)) => {
+        Err(error @ (ConnectError::Endpoint(_) | ConnectError::Elsewhere { .. })) => {
             EngineSeen::Misconfigured { message: error.to_string(), hint: error.hint() }
         }
     }

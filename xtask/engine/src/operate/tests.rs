@@ -1,12 +1,13 @@
 //! What an engine answers while it still works for a program that was killed: played by one that answers from a list.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bollard::{ClientVersion, Docker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
+use super::super::endpoint::{Address, Endpoint};
+use super::super::named_by::NamedBy;
 use super::*;
 use crate::stack::{Source, parse};
 
@@ -38,7 +39,8 @@ async fn engine_that_answers(answers: Vec<Answer>) -> (Engine, JoinHandle<Vec<St
     });
     let version = ClientVersion { major_version: 1, minor_version: 41 };
     let docker = Docker::connect_with_http(&authority, 60, &version).expect("an address");
-    (Engine { docker, architecture: Arc::default() }, asked)
+    let address = Address::Tcp { authority, tls: None };
+    (Engine::over(docker, Endpoint { address, configured: NamedBy::Host, absent: Vec::new() }), asked)
 }
 
 const UNDER_WAY: Answer = (409, r#"{"message":"removal of container c is already in progress"}"#);

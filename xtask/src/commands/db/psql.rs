@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::Context;
 use super::server::{Database, absent};
 use crate::failure::{Code, Failure};
+use crate::limits;
 use crate::process::{ProcessError, Program};
 use crate::ui;
 
@@ -18,7 +19,7 @@ pub(super) async fn run(context: &Context, arguments: &[String]) -> Result<(), F
     let container = database.container.as_ref().ok_or_else(absent)?;
     let at_terminal = ui::can_ask() && context.terminal.stdout_is_terminal;
     let streams = if at_terminal { "--interactive=true --tty=true" } else { "--interactive=true" };
-    let program = Program::new("docker", Duration::MAX)
+    let program = docker(&database, Duration::MAX)
         .arg("exec")
         .args(streams.split(' '))
         // The root of the container cannot be written to.
@@ -36,5 +37,37 @@ pub(super) async fn run(context: &Context, arguments: &[String]) -> Result<(), F
     if ended.success() {
         return Ok(());
     }
-    Err(Failure::new(Code::DatabaseRefused, format!("psql ended with {ended}")))
+    if let Some(why) = unreachable(&database, &container.0).await {
+        let message =
+            format!("cannot attach psql: docker ended with {ended}, and does not find the container");
+        return Err(Failure::new(Code::EngineUnreachable, message).details(why));
+    }
+    match ended.code() {
+        // `docker exec` could not run it (Docker's documentation, "docker container run", "Exit status").
+        Some(status @ 125..=127) => {
+            let message =
+                format!("cannot attach psql: docker could not run it and ended with status {status}");
+            Err(Failure::new(Code::EngineRefused, message))
+        }
+        _ => Err(Failure::new(Code::DatabaseRefused, format!("psql ended with {ended}"))),
+    }
+}
+
+/// Docker's own command line, at the engine that the container was found in: by itself it may find another one.
+fn docker(database: &Database<'_>, limit: Duration) -> Program {
+    let program = Program::new("docker", limit);
+    database.session.engine.variables().into_iter().fold(program, |program, (name, value)| match value {
+        Some(value) => program.env(name, value),
+        None => program.env_remove(name),
+    })
+}
+
+/// What docker says when the container is nothing that it can reach: its status of a failure of its own is psql's, too.
+async fn unreachable(database: &Database<'_>, container: &str) -> Option<Vec<String>> {
+    let look = docker(database, limits::ENGINE_ANSWER).args(["container", "inspect", "--format", "{{.Id}}"]);
+    match look.arg(container).output().await {
+        Err(ProcessError::Failed { stderr, .. }) => Some(stderr),
+        Err(error) => Some(vec![error.to_string()]),
+        Ok(_) => None,
+    }
 }

@@ -45,6 +45,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
         return dry_run(context, &session, &wanted).await;
     }
     let session = context.session(arguments.offline).await?;
+    session.engine.is_on_this_machine()?;
     session.refuse_another_checkouts().await?;
     if !made.is_empty() {
         let volumes = session.engine.observe(&session.stack.project).await?.volumes;

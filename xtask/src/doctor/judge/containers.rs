@@ -12,9 +12,14 @@ const ENGINE: [&str; 3] = ["docker.io", "iptables", "ca-certificates"];
 pub(super) fn engine(facts: &Facts) -> Vec<Finding> {
     let engine = |seen: &str| ok(Check::Engine, seen, Need::ALL);
     match &facts.engine {
-        EngineSeen::Answers { version, api, system } => {
+        EngineSeen::Answers { version, api, system, elsewhere } => {
             let seen = if system.is_empty() { version.clone() } else { format!("{version} on {system}") };
-            vec![engine(&seen), ok(Check::EngineApi, api, Need::ALL)]
+            let elsewhere = elsewhere.iter().map(|(message, hint)| {
+                ok(Check::Engine, message, &[Need::Dev, Need::DeployKind])
+                    .but(Status::Missing, "what it runs has neither this checkout's files nor its ports here")
+                    .mended_by(vec![hint.clone()], None)
+            });
+            [engine(&seen), ok(Check::EngineApi, api, Need::ALL)].into_iter().chain(elsewhere).collect()
         }
         EngineSeen::WrongVersion { message, hint } => {
             let api = ok(Check::EngineApi, message, Need::ALL)

@@ -40,6 +40,7 @@ fn sound() -> Facts {
             version: "28.0.1".to_owned(),
             api: "1.48".to_owned(),
             system: "Debian GNU/Linux 13 (trixie)".to_owned(),
+            elsewhere: None,
         },
         disks: vec![
             Disk { used_for: DiskUse::Engine, path: PathBuf::from("/var/lib/docker"), free: 67_000_000_000 },
@@ -162,6 +163,10 @@ const ENGINE: &[(&str, Change)] = &[
     }),
     ("an engine that is forbidden", |facts| facts.engine = silent(true, true, true)),
     ("an engine elsewhere", |facts| facts.engine = silent(false, false, true)),
+    ("an engine of another machine", |facts| {
+        let EngineSeen::Answers { elsewhere, .. } = &mut facts.engine else { unreachable!("it is sound") };
+        *elsewhere = Some(("it is on another machine".to_owned(), "unset DOCKER_HOST".to_owned()));
+    }),
     ("no engine, macOS", |facts| {
         facts.platform = platform(Os::MacOs, false);
         facts.engine = silent(false, false, false);
