@@ -8,7 +8,7 @@ use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::plan::{Action, Container, ContainerId, ContainerState, Wanted};
-use crate::project::{Before, migrations};
+use crate::project::{Before, digest_repeats, migrations};
 use crate::session::Session;
 use crate::stack::ServiceName;
 
@@ -21,6 +21,8 @@ pub(super) struct Database<'a> {
     pub(super) container: Option<ContainerId>,
     /// Where the cache runs, if it does.
     cache: Option<ContainerId>,
+    /// Whether the migrations that the stack's one-shot ran last are those of the checkout, as far as it says what they are.
+    ran_todays: bool,
 }
 
 /// The SQLSTATE of "is being accessed by other users" (`object_in_use`).
@@ -57,7 +59,8 @@ impl<'a> Database<'a> {
             seen.containers.iter().find(is_it).map(|container| container.id.clone())
         };
         let (container, cache) = (running(target.server.as_str()), running(CACHE));
-        Ok(Self { context, session, target, container, cache })
+        let ran_todays = ran_todays(&session, &seen.containers);
+        Ok(Self { context, session, target, container, cache, ran_todays })
     }
 
     /// Gives a script to psql as the superuser, in the server's own database; what it answers.
@@ -102,6 +105,7 @@ impl<'a> Database<'a> {
         let versions = self.as_application(&sql::applied()).await?;
         let known = |version: &str| checkout.iter().find(|migration| migration.version == version).cloned();
         let unknown = |version: &str| Migration { version: version.to_owned(), digest: None };
+        let known = |version: &str| known(version).filter(|_| self.ran_todays);
         Ok(versions.lines().map(|version| known(version).unwrap_or_else(|| unknown(version))).collect())
     }
 
@@ -216,6 +220,13 @@ impl<'a> Database<'a> {
         })
         .await
     }
+}
+
+fn ran_todays(session: &Session, containers: &[Container]) -> bool {
+    let migrate = ServiceName::new(MIGRATE);
+    let today = digest_repeats(&session.stack, session.project.root()).remove(&migrate);
+    let ran = containers.iter().find(|container| container.service == migrate);
+    today.is_none_or(|today| ran.is_some_and(|ran| ran.repeat_hash == today.digest))
 }
 
 /// The stack's one-shot, to be run anew.
