@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::MIGRATE;
 use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
@@ -21,7 +22,10 @@ use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Dev, Keep, Observed, Plan, PlanError, Wanted};
 use crate::profile::{Pass, Profile};
-use crate::project::{Before, Holder, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
+use crate::project::{
+    Before, FOREGROUND_DEV, Holder, Lock, Project, apply_reloads, database_of, digest_mounted_files,
+    digest_repeats, holder, lock_in_turn,
+};
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::Fronts;
 use crate::serving::leaving::Leaving;
@@ -58,6 +62,8 @@ pub struct Session {
     pub begun: Instant,
     /// The plans that were carried out to bring the stack up last.
     pub passes: Arc<Mutex<Vec<Pass>>>,
+    /// Whether commands on the database may be at work beside it: those of a `dev` that stays.
+    pub beside_database: bool,
 }
 
 impl Session {
@@ -166,6 +172,35 @@ impl Session {
     }
 
     async fn perform(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+        let database = self.take_turn(plan).await?;
+        let ended = self.execute(plan, observed).await;
+        if let Some(lock) = database {
+            lock.finish(&ended);
+        }
+        ended
+    }
+
+    /// Before a plan that migrates beside commands that may: its container is the one that they use.
+    async fn take_turn(&self, plan: &Plan) -> Result<Option<Lock>, Failure> {
+        let migrates = |step: &plan::Step| step.action.service().is_some_and(|name| name.as_str() == MIGRATE);
+        if !self.beside_database || !plan.steps.iter().any(migrates) {
+            return Ok(None);
+        }
+        let mut told = false;
+        let waiting = |holder: Holder| {
+            if !std::mem::replace(&mut told, true) {
+                let Holder { command, pid } = holder;
+                let command = format!("cargo xtask {command} (pid {pid})");
+                self.events.note(format!("waiting for {command}, which works on the database"));
+            }
+            true
+        };
+        let name = database_of(&self.stack.project);
+        let taken = lock_in_turn(&self.project, &name, FOREGROUND_DEV, limits::DATABASE, waiting);
+        self.cancel.run_until_cancelled(taken).await.unwrap_or_else(|| Err(stopped())).map(Some)
+    }
+
+    async fn execute(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
         let begun = Instant::now();
         let operator = StackOperator::new(self, observed);
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;

@@ -107,6 +107,7 @@ impl Context {
             attempts: Attempts::default(),
             begun: self.begun,
             passes: Arc::default(),
+            beside_database: false,
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::time::{Duration, Instant};
 
 use super::{Project, file_lock};
 use crate::failure::{Code, Failure};
@@ -82,6 +83,33 @@ pub fn holder(project: &Project, name: &ProjectName) -> Option<Holder> {
 /// When another command holds it: the message says which.
 pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Result<Lock, Failure> {
     lock_of(project, name, &format!("project {name}"), command).await
+}
+
+/// The lock of a project's database: beside a `dev` that stays, which holds the project's, its commands take this one.
+pub fn database_of(name: &ProjectName) -> ProjectName {
+    ProjectName::new(format!("{name}-database"))
+}
+
+/// As [`lock`], for whoever can wait: as long as another one holds it that is worth `waiting` for, at most `limit`.
+///
+/// # Errors
+/// As for [`lock`].
+pub async fn lock_in_turn(
+    project: &Project,
+    name: &ProjectName,
+    command: &str,
+    limit: Duration,
+    mut waiting: impl FnMut(Holder) -> bool,
+) -> Result<Lock, Failure> {
+    let begun = Instant::now();
+    loop {
+        let taken = lock(project, name, command).await;
+        let busy = taken.as_ref().is_err_and(|failure| failure.code == Code::ProjectBusy);
+        // One that has just ended is no holder any more, and the next try succeeds.
+        if !busy || begun.elapsed() > limit || !holder(project, name).is_none_or(&mut waiting) {
+            return taken;
+        }
+    }
 }
 
 /// The same for something else that one command at a time changes: `what` it is to a person, `name` to its lock.

@@ -10,6 +10,7 @@ mod changes;
 mod checkout;
 mod credentials;
 mod database;
+mod database_beside;
 mod engine;
 mod faults;
 mod foreground;

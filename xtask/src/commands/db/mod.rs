@@ -10,8 +10,8 @@ use crate::checklist::Checklist;
 use crate::cli;
 use crate::database::sql;
 use crate::failure::{Code, Failure};
-use crate::project::{Before, Lock, holder, lock};
-use crate::stack::ProjectName;
+use crate::limits;
+use crate::project::{Before, Holder, Lock, database_of, holder, lock, lock_in_turn};
 use server::Database;
 
 /// The example data.
@@ -48,7 +48,9 @@ struct Locks {
 impl Locks {
     async fn take(of: &Database<'_>, command: &str) -> Result<Self, Failure> {
         let (checkout, name) = (&of.context.project, &of.session.stack.project);
-        let database = lock(checkout, &ProjectName::new(format!("{name}-database")), command).await?;
+        // A `dev` that stays holds it while it migrates, which ends.
+        let dev = |holder: Holder| holder.is_foreground_dev();
+        let database = lock_in_turn(checkout, &database_of(name), command, limits::COMPLETED, dev).await?;
         let beside_dev = holder(checkout, name).is_some_and(|holder| holder.is_foreground_dev());
         let project = if beside_dev { None } else { Some(lock(checkout, name, command).await?) };
         Ok(Self { database, project })

@@ -99,7 +99,8 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// The migrations that the database has had, each with what this checkout has under its version.
+    /// The migrations that the database has had, each with what this checkout has under its version; without it when their
+    /// text was another one when they ran: what that did, nobody can tell.
     pub(super) async fn applied(&self) -> Result<Vec<Migration>, Failure> {
         let checkout = migrations(&self.context.project)?;
         let versions = self.as_application(&sql::applied()).await?;

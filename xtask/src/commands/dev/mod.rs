@@ -67,7 +67,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
 
 /// The session of a `dev` that stays: it holds ports in the place of services.
 fn in_foreground(session: Session, wanted: &Wanted) -> Session {
-    Session { stack: session.stack.fronted(&wanted.services), ..session }
+    Session { stack: session.stack.fronted(&wanted.services), beside_database: true, ..session }
 }
 
 async fn detached(
@@ -368,6 +368,8 @@ const NOT_RUNNING: &str = "its container does not run; a save, or `r`, starts it
 async fn stop(session: &Session) -> Result<(), Failure> {
     session.fronts.close().await;
     session.leaving.give_up();
-    let ending = Session { cancel: tokio_util::sync::CancellationToken::new(), ..session.clone() };
+    let cancel = tokio_util::sync::CancellationToken::new();
+    // A person who has asked for the end waits for no command.
+    let ending = Session { cancel, beside_database: false, ..session.clone() };
     ending.stop().await
 }
