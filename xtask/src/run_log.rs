@@ -1,4 +1,5 @@
-//! What a run did, kept: every event as a JSON line under `target/homeport/runs/`, the newest runs only. From it a run
+//! What a run did, kept: every event as a JSON line under `target/homeport/runs/`, the newest runs only. Of what services log
+//! in a run that goes on for days, only the beginning. From it a run
 //! can be told again: why a step was taken, what a builder said, which step was waited for.
 //!
 //! Must not: be read back to decide anything. The engine alone says what is.
@@ -39,6 +40,8 @@ pub fn json_line(event: &Event, at: SystemTime) -> String {
 pub struct RunLog {
     path: PathBuf,
     file: BufWriter<File>,
+    /// How many bytes of services' logs are still kept; `None` once it was told that there is no more room.
+    room: Option<u64>,
 }
 
 impl RunLog {
@@ -51,7 +54,7 @@ impl RunLog {
         fs::create_dir_all(&directory)?;
         let (path, file) = new_file(&directory, command, at)?;
         prune(&directory, limits::RUN_LOGS)?;
-        Ok(Self { path, file: BufWriter::new(file) })
+        Ok(Self { path, file: BufWriter::new(file), room: Some(limits::RUN_LOG_LINES) })
     }
 
     /// Where it is.
@@ -65,7 +68,17 @@ impl RunLog {
     /// # Errors
     /// When the disk refuses.
     pub fn record(&mut self, event: &Event, at: SystemTime) -> io::Result<()> {
-        writeln!(self.file, "{}", json_line(event, at))?;
+        let line = json_line(event, at);
+        if matches!(event, Event::Log { .. }) {
+            let Some(room) = self.room else { return Ok(()) };
+            self.room = room.checked_sub(line.len() as u64);
+            if self.room.is_none() {
+                let text =
+                    "from here on no lines of services are kept: `cargo xtask logs` has them".to_owned();
+                return self.record(&Event::Note { text }, at);
+            }
+        }
+        writeln!(self.file, "{line}")?;
         match event {
             Event::StepProgress { .. } | Event::Output { .. } | Event::Log { .. } => Ok(()),
             _ => self.file.flush(),
@@ -171,6 +184,29 @@ mod tests {
             "{\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"note\",\"text\":\"one\"}\n\
              {\"timestamp\":\"2026-09-21T14:13:20.123Z\",\"event\":\"log\",\"service\":\"a\",\"stderr\":false,\"line\":\"two\"}\n"
         );
+    }
+
+    #[test]
+    fn services_that_never_cease_to_speak_fill_no_disk() {
+        let target = tempfile::tempdir().expect("a directory for the test");
+        let at = SystemTime::UNIX_EPOCH;
+        let mut log = RunLog::create(target.path(), "dev", at).expect("a new log");
+        let line = |text: &str| Event::Log { service: "a".to_owned(), stderr: false, line: text.to_owned() };
+        let length = json_line(&line("0"), at).len() as u64;
+        log.room = Some(length * 2);
+        for number in 0..9 {
+            log.record(&line(&number.to_string()), at).expect("it can be written");
+        }
+        log.record(&Event::Note { text: "kept".to_owned() }, at).expect("it can be written");
+        let text = fs::read_to_string(log.path()).expect("it is there");
+        let told: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let told: Vec<&str> = told
+            .iter()
+            .map(|line| line["line"].as_str().or(line["text"].as_str()).expect("a text"))
+            .collect();
+        let full = "from here on no lines of services are kept: `cargo xtask logs` has them";
+        assert_eq!(told, ["0", "1", full, "kept"]);
     }
 
     #[test]

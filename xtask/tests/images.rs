@@ -15,7 +15,7 @@ async fn engine() -> Engine {
     Engine::connect().await.expect("these tests need a container engine: `cargo xtask doctor --fix`")
 }
 
-fn reporter() -> (StepReporter, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+fn reporter() -> (StepReporter, xtask::event::Arriving) {
     let (events, receiver) = Events::channel();
     (StepReporter::new(StepId(1), events), receiver)
 }

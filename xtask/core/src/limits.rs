@@ -113,6 +113,14 @@ pub const CHECKOUT_DECIDES: Duration = ENGINE_ANSWER;
 /// How many run logs are kept; each is some kilobytes, and a person looks at the last few.
 pub const RUN_LOGS: usize = 50;
 
+/// How many bytes of services' logs a run log keeps: a `dev` that stays for days writes all that they say. The engine has them
+/// too, and a search for secrets reads files up to this length.
+pub const RUN_LOG_LINES: u64 = 48 << 20;
+
+/// How many lines of services' logs wait for a terminal that stands still (Ctrl-S), or is slower than what is told: some
+/// megabytes, more than a person scrolls back.
+pub const WAITING_LINES: usize = 10_000;
+
 /// How long a container may take to stop when no file says how long (Compose Specification, `stop_grace_period`).
 pub const STOP_UNKNOWN: Duration = Duration::from_secs(10);
 

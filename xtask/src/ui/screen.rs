@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use super::json::JsonRenderer;
 use super::live::LiveRenderer;
 use super::plain::PlainRenderer;
 use super::{Format, Terminal};
-use crate::event::Event;
+use crate::event::{Arriving, Event};
 use crate::run_log::RunLog;
 
 /// The pause between two frames of a spinner. Ten a second move smoothly to the eye; each frame costs one write.
@@ -108,7 +108,7 @@ pub struct Screen {
 
 impl Screen {
     /// Starts to show events as they come. Needs a tokio runtime.
-    pub fn start(settings: Settings, events: mpsc::UnboundedReceiver<Event>, log: Option<RunLog>) -> Self {
+    pub fn start(settings: Settings, events: Arriving, log: Option<RunLog>) -> Self {
         let streams = Streams::standard();
         let renderer: Box<dyn Renderer> = match settings.format {
             Format::Json => Box::new(JsonRenderer::new(streams)),
@@ -118,7 +118,7 @@ impl Screen {
         Self::run(renderer, events, log)
     }
 
-    fn run(renderer: Box<dyn Renderer>, events: mpsc::UnboundedReceiver<Event>, log: Option<RunLog>) -> Self {
+    fn run(renderer: Box<dyn Renderer>, events: Arriving, log: Option<RunLog>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let reader_gone = CancellationToken::new();
         let show = Show { renderer, log, reader_gone: reader_gone.clone() };
@@ -146,7 +146,7 @@ struct Show {
 }
 
 impl Show {
-    async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut stopped: oneshot::Receiver<()>) {
+    async fn run(mut self, mut events: Arriving, mut stopped: oneshot::Receiver<()>) {
         let mut frames = tokio::time::interval(FRAME);
         frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut open = true;

@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::{Effect, Halt, Operator, Report, execute};
-use crate::event::{Event, Events, Outcome, StepId, StepReporter};
+use crate::event::{Arriving, Event, Events, Outcome, StepId, StepReporter};
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::plan::{Action, Cause, Need, On, Plan, Step};
@@ -131,7 +130,7 @@ fn run(plan: &Plan, operator: &Obedient, halt: Option<Halt>) -> (Report, Vec<Str
     (report, told(receiver))
 }
 
-fn told(mut receiver: UnboundedReceiver<Event>) -> Vec<String> {
+fn told(mut receiver: Arriving) -> Vec<String> {
     let mut words = Vec::new();
     while let Ok(event) = receiver.try_recv() {
         words.push(match event {

@@ -6,12 +6,12 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::event::{Event, Events};
+use crate::event::{Arriving, Event, Events};
 
 /// The turns to speak, in the order in which they were taken.
 #[derive(Debug)]
 pub(super) struct Turns {
-    queue: mpsc::UnboundedSender<mpsc::UnboundedReceiver<Event>>,
+    queue: mpsc::UnboundedSender<Arriving>,
     teller: JoinHandle<()>,
 }
 
@@ -19,7 +19,7 @@ impl Turns {
     /// Nobody speaks yet; what is said goes to `events`.
     pub(super) fn new(events: &Events) -> Self {
         let events = events.clone();
-        let (queue, mut turns) = mpsc::unbounded_channel::<mpsc::UnboundedReceiver<Event>>();
+        let (queue, mut turns) = mpsc::unbounded_channel::<Arriving>();
         let teller = tokio::spawn(async move {
             while let Some(mut turn) = turns.recv().await {
                 while let Some(event) = turn.recv().await {

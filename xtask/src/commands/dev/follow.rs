@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::engine::LogLine;
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::failure::Failure;
 use crate::following::{Following, Listener, Wanted};
 use crate::limits;
@@ -99,7 +99,7 @@ fn follow(session: &Session, since: SystemTime) -> Following {
 /// Shows lines as they come.
 fn listener(events: Events) -> Listener {
     Arc::new(move |service: &ServiceName, line: LogLine| {
-        events.send(Event::Log { service: service.to_string(), stderr: line.stderr, line: line.text });
+        events.offer_line(service.to_string(), line.stderr, line.text);
     })
 }
 
