@@ -9,6 +9,7 @@ pub mod following;
 pub mod frame;
 pub mod images;
 pub mod interrupt;
+pub mod listening;
 pub mod operator;
 pub mod pipeline;
 pub mod process;

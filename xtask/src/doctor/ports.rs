@@ -3,12 +3,13 @@
 //! Must not: talk to the engine; which ports its containers hold is handed in.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use super::facts::PortState;
 use crate::engine::PublishedPort;
+use crate::listening::listen;
 use crate::process::Program;
 
 /// How long `lsof` may take; it reads kernel tables and is done in well under a second.
@@ -61,7 +62,7 @@ pub async fn state(port: u16, project: Option<&str>, published: &[PublishedPort]
     if published.iter().any(ours) {
         return PortState::Ours;
     }
-    match TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)) {
+    match listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
         Ok(_) if published.iter().all(|found| found.port != port) => PortState::Free,
         Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => PortState::Refused(error.to_string()),
         _ => PortState::Taken(holder(port, published).await),
@@ -133,6 +134,8 @@ fn parse_lsof(output: &str) -> Option<Holder> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

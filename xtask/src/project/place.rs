@@ -5,12 +5,13 @@
 //! `compose/.env`: the same from run to run, the same for `docker compose`, and a person may change it.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use super::Project;
+use crate::listening::listen;
 use crate::stack::hex;
 
 /// The ports of further checkouts: below those that systems give to outgoing connections (32768 and above) and below
@@ -35,7 +36,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// Whether nobody has a port of 127.0.0.1.
     pub(super) fn is_free(&self, port: u16) -> bool {
-        !self.published.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        !self.published.contains(&port) && listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
     }
 }
 

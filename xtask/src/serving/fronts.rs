@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::limits;
+use crate::listening::refuse_answered;
 use crate::plan::{Container, ContainerState, Health, Role};
 use crate::serving::proxy::{Drain, Front};
 use crate::stack::{Port, ServiceName, Stack};
@@ -63,7 +64,12 @@ impl Fronts {
     async fn listen(&self, name: &ServiceName, port: &Port) -> Result<(), Unavailable> {
         let published = port.published.unwrap_or(port.target);
         let host = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        match Front::open(SocketAddr::new(host, published), name.as_str()).await {
+        let address = SocketAddr::new(host, published);
+        let opened = match refuse_answered(address) {
+            Ok(()) => Front::open(address, name.as_str()).await,
+            Err(taken) => Err(taken),
+        };
+        match opened {
             Ok(front) => {
                 self.open().fronts.insert((name.clone(), port.clone()), front);
                 Ok(())
