@@ -164,8 +164,15 @@ pub const BENCHED: Duration = Duration::from_secs(1800);
 pub const BENCH_ANSWER: Duration = Duration::from_secs(1);
 
 /// How many connections of clients a front of `dev` has at once: a load test opens some hundred, and each costs two
-/// descriptors of the thousand that a process usually may have.
+/// descriptors. Fewer where the system gives fewer.
 pub const PROXY_CLIENTS: usize = 400;
+
+/// How many descriptors `dev` asks the system for: those of two busy fronts and [`OTHER_DESCRIPTORS`]. macOS gives 256 unasked,
+/// Linux 1024.
+pub const DESCRIPTORS: u64 = 2048;
+
+/// How many of them are not the fronts': the engine's connections, logs, what is watched, and what is compiled.
+pub const OTHER_DESCRIPTORS: u64 = 128;
 
 /// How long a request waits for a version that is on its way: the longest that a person looks at a blank page before it
 /// is reloaded, and below the half minute that clients give an answer.

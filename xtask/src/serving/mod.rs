@@ -4,6 +4,7 @@
 //! Must not: decide what is exchanged; the plan says so.
 
 pub mod attempts;
+pub mod descriptors;
 pub mod fronts;
 pub mod leaving;
 pub mod proxy;

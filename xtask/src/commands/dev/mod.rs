@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::plan::{ContainerState, Wanted};
 use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
+use crate::serving::descriptors::raise;
 use crate::session::{BroughtUp, Session};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
@@ -115,6 +116,7 @@ async fn foreground(
     arguments: &cli::Dev,
     before: Before,
 ) -> Result<(), Failure> {
+    raise();
     let (sender, mut saves) = mpsc::channel::<Burst>(1);
     let mut stay = Stay {
         context,

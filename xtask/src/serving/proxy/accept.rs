@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::forward::{Forward, Link};
 use crate::limits;
+use crate::serving::descriptors::clients;
 
 /// What every connection is given.
 pub(super) struct Door {
@@ -25,7 +26,7 @@ pub(super) struct Door {
 impl Door {
     /// Accepts until the front is closed. A client that finds all places taken waits in the system's queue.
     pub(super) async fn accept(self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(limits::PROXY_CLIENTS));
+        let places = Arc::new(Semaphore::new(clients()));
         loop {
             let place = Arc::clone(&places).acquire_owned();
             let accepted = async {
