@@ -151,8 +151,10 @@ pub fn outlived_secrets(stack: &Stack, volumes: &[VolumeSeen], added: &[Added]) 
             if !given.is_empty() && volumes.iter().any(|seen| seen.name == *volume) {
                 lines.push(format!(
                     "volume {volume} holds data that {service} made with another {} than the one just put into \
-                     compose/.env, and {service} keeps to the old one: put the old file back, or give up the data with \
-                     `cargo xtask down --volumes`",
+                     compose/.env, and {service} keeps to the old one. It may be another checkout's, that stood here and \
+                     was moved: then give this one a name of its own (`{PROJECT_VARIABLE}=NAME` in compose/.env), and the \
+                     data stays that one's. If it is this one's, put the old file back. `cargo xtask down --volumes` \
+                     deletes it, whose ever it is",
                     given.join(", ")
                 ));
             }

@@ -52,6 +52,7 @@ fn whoever_looks_or_takes_away_makes_none() {
     let up = checkout.run(&["dev", "--detach"]).expect(0);
     for told in [
         "volume store-data holds data that store made with another STORE_PASSWORD",
+        "It may be another checkout's, that stood here and was moved",
         "cargo xtask down --volumes",
     ] {
         assert!(up.stderr().contains(told), "{told:?} is not in\n{}", up.stderr());
