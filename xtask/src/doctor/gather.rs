@@ -67,7 +67,7 @@ impl Facts {
         let browser = browser(from.root).await;
         let (kind_is_packaged, docker_cli_is_packaged) =
             tokio::join!(is_packaged("kind", &platform), is_packaged("docker-cli", &platform));
-        let dev = from.project.and_then(|name| holder(&Project::at(from.root), &ProjectName::new(name)));
+        let dev = from.project.and_then(|name| holder(&Project::of_user(from.root), &ProjectName::new(name)));
         let dev = dev.filter(LockHolder::is_foreground_dev).map(|holder| holder.pid);
         let mut seen = Vec::with_capacity(from.ports.len());
         for (port, service) in from.ports {

@@ -1,7 +1,9 @@
-//! One command at a time changes a project. The lock is the kernel's: it goes with the process, however that ends.
+//! One command at a time changes a project. The lock is the kernel's: it goes with the process, however that ends. Its file
+//! is kept where nobody clears up beside a `dev` that runs, and goes with a command that ends well.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Project, file_lock};
@@ -13,6 +15,7 @@ use crate::stack::ProjectName;
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    path: PathBuf,
     before: Before,
 }
 
@@ -34,8 +37,11 @@ impl Lock {
     /// Lets the next command in, and tells it whether this one was stopped in the middle.
     pub fn finish<T>(self, ended: &Result<T, Failure>) {
         if !matches!(ended, Err(failure) if failure.code == Code::Interrupted) {
-            // A name that stays costs the next command a second look.
+            // A name that stays costs the next command a second look; whoever waits for this file finds that it is gone.
             let _ = self.file.set_len(0);
+            let _ = std::fs::remove_file(&self.path);
+            // Unless another lock of the checkout is in it.
+            let _ = self.path.parent().map(std::fs::remove_dir);
         }
     }
 }
@@ -65,9 +71,14 @@ impl Holder {
 /// The command that stays and holds ports while it does.
 pub const FOREGROUND_DEV: &str = "dev";
 
+/// The file of a lock.
+fn path(project: &Project, name: &ProjectName) -> PathBuf {
+    project.locks().join(format!("{name}.lock"))
+}
+
 /// Who holds a project's lock now.
 pub fn holder(project: &Project, name: &ProjectName) -> Option<Holder> {
-    let mut file = File::open(project.scratch().join(format!("{name}.lock"))).ok()?;
+    let mut file = File::open(path(project, name)).ok()?;
     // The file keeps the name of one that was killed; the kernel does not keep its lock.
     if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return None;
@@ -122,18 +133,15 @@ pub async fn lock_of(
     what: &str,
     command: &str,
 ) -> Result<Lock, Failure> {
-    let scratch = project.scratch();
-    let path = scratch.join(format!("{name}.lock"));
+    let path = path(project, name);
     let unusable = |error: std::io::Error| {
         Failure::new(Code::ProjectInvalid, format!("cannot lock {}: {error}", path.display()))
     };
-    std::fs::create_dir_all(&scratch).map_err(unusable)?;
-    let mut file = file_lock::open(&path).map_err(unusable)?;
-    match file_lock::take(&file, limits::PROJECT_LOCK).await {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+    let mut file = match file_lock::open_and_take(&path, limits::PROJECT_LOCK).await {
+        Ok(file) => file,
+        Err((held, TryLockError::WouldBlock)) => {
             let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
+            let _ = held.map(|mut file| file.read_to_string(&mut holder));
             let holder = holder.trim();
             let holder = if holder.is_empty() { "another command" } else { holder };
             return Err(Failure::new(
@@ -142,13 +150,13 @@ pub async fn lock_of(
             )
             .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
         }
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
+        Err((_, TryLockError::Error(error))) => return Err(unusable(error)),
+    };
     // Whoever ends well takes its name away.
     let before = if file.metadata().map_err(unusable)?.len() == 0 { Before::Ended } else { Before::CutOff };
     file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
     write!(file, "cargo xtask {command} (pid {})", std::process::id()).map_err(unusable)?;
-    Ok(Lock { file, before })
+    Ok(Lock { file, path, before })
 }
 
 #[cfg(test)]
@@ -169,6 +177,23 @@ mod tests {
             drop(lock);
             assert_eq!(holder(&project, &name), None, "the name alone is not the lock");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_ends_well_leaves_no_file_and_who_waited_for_it_has_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        let name = ProjectName::new("one");
+        let first = lock(&project, &name, "dev").await.unwrap();
+        // It has opened the file that is to go.
+        let waits = file_lock::open(&path(&project, &name)).unwrap();
+        assert!(matches!(waits.try_lock(), Err(TryLockError::WouldBlock)));
+        first.finish(&Ok::<(), Failure>(()));
+        assert!(!project.locks().exists());
+        waits.try_lock().unwrap();
+        // The lock of a file that is gone keeps nobody out.
+        let second = lock(&project, &name, "dev").await.unwrap();
+        assert_eq!((second.before(), holder(&project, &name).is_some()), (Before::Ended, true));
     }
 
     #[tokio::test]

@@ -40,6 +40,8 @@ pub const PROJECT_VARIABLE: &str = "HOMEPORT_PROJECT";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
     root: PathBuf,
+    /// Where what must outlive `cargo clean` is kept for this user; nowhere for one at a known place.
+    state: Option<PathBuf>,
 }
 
 impl Project {
@@ -57,7 +59,7 @@ impl Project {
             .find_map(|start| {
                 start.ancestors().find(|d| d.join("compose/compose.yaml").is_file()).map(Path::to_owned)
             })
-            .map(|root| Self { root })
+            .map(Self::of_user)
             .ok_or_else(|| {
                 Failure::new(
                     Code::ProjectInvalid,
@@ -67,9 +69,14 @@ impl Project {
             })
     }
 
-    /// A checkout at a known place.
+    /// A checkout of this user's, with what is kept for them elsewhere.
+    pub fn of_user(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), state: Register::path() }
+    }
+
+    /// A checkout at a known place, with nothing elsewhere.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), state: None }
     }
 
     /// Its top directory, absolute.
@@ -102,9 +109,16 @@ impl Project {
         self.root.join("compose/images")
     }
 
-    /// Where Homeport keeps what may be deleted at any time: run logs, the lock.
+    /// Where Homeport keeps what may be deleted at any time: run logs.
     pub fn scratch(&self) -> PathBuf {
         self.root.join("target/homeport")
+    }
+
+    /// Where its locks are: beside the register of checkouts, because `cargo clean` beside a `dev` that runs must not let a
+    /// second one in.
+    pub(super) fn locks(&self) -> PathBuf {
+        let state = self.state.as_ref().and_then(|register| register.parent());
+        state.map_or_else(|| self.scratch(), |state| state.join("locks").join(&self.directory_digest()[..16]))
     }
 
     /// A path as a person of this checkout would write it.

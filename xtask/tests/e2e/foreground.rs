@@ -278,3 +278,22 @@ fn a_start_that_is_given_up_says_what_it_leaves_running() {
     let left = "left running: reloaded; `cargo xtask down` takes it away and keeps the data";
     assert!(run.stderr().contains(left), "{}", run.stderr());
 }
+
+#[test]
+fn a_dev_that_stays_outlives_cargo_clean_and_a_low_limit_of_descriptors() {
+    let checkout = watched("limits");
+    let program = env!("CARGO_BIN_EXE_xtask");
+    let mut run = checkout.other("sh", &["-c", "ulimit -S -n 256 && exec \"$0\" dev", program]).start();
+    run.until("watching for saves");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", run.pid())).expect("it runs");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+    assert_eq!(files.split_whitespace().nth(3), Some("2048"), "{files}");
+
+    std::fs::remove_dir_all(checkout.root().join("target")).expect("its run log is there");
+    let second = checkout.run(&["dev", "--detach"]).expect(4);
+    let holder = format!("cargo xtask dev (pid {}) is at work on it", run.pid());
+    assert!(second.stderr().contains(&holder), "{}", second.stderr());
+    run.interrupt();
+    run.end().expect(0);
+    assert!(!checkout.root().join("target/homeport").join(format!("{}.lock", checkout.name())).exists());
+}
