@@ -67,9 +67,9 @@ pub const PODS_REFUSED: Duration = Duration::from_secs(15);
 /// that came later; the second one comes 10 s after it (the kubelet's back-off).
 pub const RESTARTS: i32 = 2;
 
-/// How long a smoke test may be repeated until it passes: Prometheus finds a new pod within 5 s (`refresh_interval`) and
-/// scrapes it within 5 s more, but right after its own start it looks half a minute later (a first DNS answer without
-/// pods is kept by the cluster's DNS for 30 s).
+/// How long a smoke test may be repeated until it passes: Prometheus asks for new pods each second, hands them to its scrapes
+/// every 5 s and scrapes within 2 s more, but right after its own start it looks half a minute later (a first DNS answer
+/// without pods is kept by the cluster's DNS for 30 s).
 pub const SMOKE: Duration = Duration::from_secs(60);
 
 /// How long the answer to one request of a smoke test may take.

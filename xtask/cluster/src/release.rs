@@ -8,7 +8,7 @@ use crate::api::{Aim, Changes, Cluster, Revisions, Scope, Watched, await_rollout
 use crate::object::Object;
 use crate::revision::{self, Revision, State};
 use crate::rollout::{Problem, Workload, WorkloadKind};
-use crate::smoke::{Gate, Smoke};
+use crate::smoke::{Enough, Gate, Smoke};
 use crate::steps::{Finished, Steps};
 
 /// The label that marks what the manifests hold; pruning goes by it.
@@ -197,25 +197,26 @@ impl Place<'_> {
         release: &Release,
     ) -> Result<Vec<Workload>, (Failure, Vec<(String, Problem)>)> {
         let workloads = await_rollout(self.cluster, &watched(&release.objects), Aim::All, self.steps).await?;
-        self.try_out(release).await.map_err(|failure| (failure, Vec::new()))?;
+        self.try_out(release, Enough::One).await.map_err(|failure| (failure, Vec::new()))?;
         Ok(workloads)
     }
 
-    /// Tries what serves, as its users reach it.
+    /// Tries what serves, as its users reach it; `enough` is how many of its pods Prometheus must scrape.
     ///
     /// # Errors
     /// [`Code::NotHealthy`] with the first thing that does not work.
-    pub async fn try_out(&self, release: &Release) -> Result<(), Failure> {
+    pub async fn try_out(&self, release: &Release, enough: Enough) -> Result<(), Failure> {
         let smoke = Smoke {
             cluster: self.cluster,
             namespace: release.namespace()?,
             gate: self.gate,
             objects: &release.objects,
             version: &release.version,
+            enough,
         };
         let tried = self.steps.run("smoke tests", async |reporter| {
             let passed = smoke.run(reporter).await?;
-            Ok(Finished::changed((), format!("{passed} passed")))
+            Ok(Finished::changed((), passed.to_string()))
         });
         // It holds all that is asked of three servers at once.
         Box::pin(tried).await

@@ -11,7 +11,7 @@ use crate::api::{Cluster, Revisions};
 use crate::proof::Fault;
 use crate::release::{Place, Release};
 use crate::revision;
-use crate::smoke::Gate;
+use crate::smoke::{Enough, Gate};
 use crate::steps::{Finished, Steps};
 
 /// Runs `verify`.
@@ -26,7 +26,7 @@ pub async fn run(context: &Context, arguments: &cli::Verify) -> Result<(), Failu
         let cluster = Cluster::by_context(name).await?;
         let place = Place { cluster: &cluster, gate: &Gate::Pods, force: arguments.force, steps: &steps };
         let release = unless_stopped(context, async { deployed(context, &place).await }).await?;
-        unless_stopped(context, place.try_out(&release)).await?;
+        unless_stopped(context, place.try_out(&release, Enough::All)).await?;
         context.events.note("no rollback is tried where others may be served");
         return Ok(());
     }
@@ -39,7 +39,7 @@ pub async fn run(context: &Context, arguments: &cli::Verify) -> Result<(), Failu
     let gate = Gate::NodePorts(ours.node.clone());
     let place = Place { cluster: &ours.cluster, gate: &gate, force: arguments.force, steps: &steps };
     let release = unless_stopped(context, async { deployed(context, &place).await }).await?;
-    unless_stopped(context, place.try_out(&release)).await?;
+    unless_stopped(context, place.try_out(&release, Enough::All)).await?;
     for fault in Fault::ALL {
         prove(context, &place, &release, fault).await?;
     }
@@ -101,7 +101,7 @@ async fn prove(context: &Context, place: &Place<'_>, release: &Release, fault: F
     let judged = match ended {
         Some(Err(failure)) if failure.code == Code::RolledBack => {
             context.events.note(format!("rolled back, as it must be: {}", failure.message));
-            unless_stopped(context, place.try_out(release)).await
+            unless_stopped(context, place.try_out(release, Enough::All)).await
         }
         Some(Err(failure)) => {
             // Neither taken nor rolled back: how far it came is not known.

@@ -1,7 +1,11 @@
-//! Smoke tests: what was rolled out is tried as its users reach it. Every route of the service; Prometheus, that it sees
-//! every pod; Grafana, when it is there.
+//! Smoke tests: what was rolled out is tried as its users reach it. Every route of the service; Prometheus, that it scrapes
+//! the revision's pods; Grafana, when it is there.
 //!
 //! They leave one item in the database, ever: it is written with an idempotency key.
+
+mod scraped;
+
+use std::fmt;
 
 use serde_json::Value;
 use xtask::event::StepReporter;
@@ -14,6 +18,8 @@ use crate::limits;
 use crate::object::Object;
 use crate::rollout::WorkloadKind;
 use crate::steps::until;
+
+pub use scraped::{Enough, Scraped};
 
 /// The part that answers requests, its Service's port, and its NodePort (`k8s/overlays/kind/node-ports.yaml`).
 const SERVICE: Place = Place { service: "hello-service", port: 8000, node_port: 30253 };
@@ -55,18 +61,34 @@ pub struct Smoke<'a> {
     pub objects: &'a [Object],
     /// The version that must answer.
     pub version: &'a str,
+    /// How many of its pods Prometheus must scrape.
+    pub enough: Enough,
+}
+
+/// What was tried and works.
+#[derive(Debug)]
+pub struct Passed {
+    tests: usize,
+    scraped: Scraped,
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed; {}", self.tests, self.scraped)
+    }
 }
 
 impl Smoke<'_> {
-    /// Tries everything. Returns how many things were tried.
+    /// Tries everything.
     ///
     /// # Errors
     /// [`Code::NotHealthy`] with the first thing that does not work.
-    pub async fn run(&self, reporter: &StepReporter) -> Result<usize, Failure> {
+    pub async fn run(&self, reporter: &StepReporter) -> Result<Passed, Failure> {
         let http = Http::new(limits::SMOKE_REQUEST);
-        let (routes, targets, grafana) =
+        let (routes, scraped, grafana) =
             tokio::join!(self.routes(&http, reporter), self.prometheus(&http, reporter), self.grafana(&http));
-        Ok(routes? + targets? + grafana?)
+        // What Prometheus scrapes is one test, however many pods there are.
+        Ok(Passed { tests: routes? + 1 + grafana?, scraped: scraped? })
     }
 
     async fn send(&self, http: &Http, place: Place, request: &Request<'_>) -> Result<Answer, String> {
@@ -136,7 +158,7 @@ impl Smoke<'_> {
         Ok(10)
     }
 
-    async fn prometheus(&self, http: &Http, reporter: &StepReporter) -> Result<usize, Failure> {
+    async fn prometheus(&self, http: &Http, reporter: &StepReporter) -> Result<Scraped, Failure> {
         let asked = async || {
             let watched = Watched {
                 namespace: self.namespace.to_owned(),
@@ -144,20 +166,14 @@ impl Smoke<'_> {
                 name: DEPLOYMENT.to_owned(),
             };
             let seen = workloads(self.cluster, &[watched]).await.map_err(|failure| failure.message)?;
-            let pods = seen.iter().flat_map(|workload| &workload.pods);
-            let addresses: Vec<String> =
-                pods.filter(|pod| pod.ready && !pod.leaving).filter_map(|pod| pod.address.clone()).collect();
-            let request = Request::get("/api/v1/targets?state=active");
-            let answer = self.send(http, PROMETHEUS, &request).await?;
-            let covered = covered(&json(&answer, 200)?, &addresses);
-            if let Err(seen) = &covered {
-                reporter.message(format!("Prometheus: {seen}"));
-            }
-            covered
+            let pods: Vec<_> = seen.into_iter().flat_map(|workload| workload.pods).collect();
+            let answer = self.send(http, PROMETHEUS, &Request::get("/api/v1/targets?state=active")).await?;
+            scraped::scraped(&json(&answer, 200)?, &pods, self.enough)
+                .inspect_err(|seen| reporter.message(seen))
         };
-        until(limits::SMOKE, limits::SMOKE_PAUSE, asked).await.map_err(|seen| {
-            Failure::new(Code::NotHealthy, format!("smoke test: Prometheus' targets: {seen}"))
-        })
+        until(limits::SMOKE, limits::SMOKE_PAUSE, asked)
+            .await
+            .map_err(|seen| Failure::new(Code::NotHealthy, format!("smoke test: {seen}")))
     }
 
     async fn grafana(&self, http: &Http) -> Result<usize, Failure> {
@@ -223,52 +239,9 @@ fn json(answer: &Answer, status: u16) -> Result<Value, String> {
     serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON: {error}"))
 }
 
-/// Whether each pod is a target that is up. Returns how many there are.
-fn covered(targets: &Value, addresses: &[String]) -> Result<usize, String> {
-    if addresses.is_empty() {
-        return Err("no pod of the service is ready".to_owned());
-    }
-    let active = targets.pointer("/data/activeTargets").and_then(Value::as_array);
-    let up: Vec<&str> = active
-        .into_iter()
-        .flatten()
-        .filter(|target| target.get("health").and_then(Value::as_str) == Some("up"))
-        .filter_map(|target| target.pointer("/labels/instance")?.as_str()?.rsplit_once(':'))
-        .map(|(host, _)| host)
-        .collect();
-    let missing: Vec<&str> =
-        addresses.iter().map(String::as_str).filter(|address| !up.contains(address)).collect();
-    if missing.is_empty() {
-        return Ok(addresses.len());
-    }
-    Err(format!(
-        "{} of {} pods are up targets, not {}",
-        addresses.len() - missing.len(),
-        addresses.len(),
-        missing.join(", ")
-    ))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn every_pod_must_be_a_target_that_is_up() {
-        let target = |instance: &str, health: &str| json!({"labels": {"instance": instance, "job": "service"}, "health": health});
-        let targets = json!({"data": {"activeTargets": [
-            target("10.0.0.1:8000", "up"), target("10.0.0.2:8000", "down"), target("10.0.0.9:8000", "up"),
-        ]}});
-        let addresses = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
-        assert_eq!(covered(&targets, &addresses(&["10.0.0.1"])), Ok(1));
-        assert_eq!(
-            covered(&targets, &addresses(&["10.0.0.1", "10.0.0.2"])),
-            Err("1 of 2 pods are up targets, not 10.0.0.2".to_owned())
-        );
-        assert_eq!(covered(&targets, &[]), Err("no pod of the service is ready".to_owned()));
-    }
 
     #[test]
     fn everybody_may_look_at_grafana_on_kind_and_not_in_production() {
