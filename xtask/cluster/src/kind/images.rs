@@ -95,6 +95,7 @@ impl Kind {
         let mut child = import.feed().map_err(unusable)?;
         let mut stdin = child.stdin.take().expect("the stream was asked for as a pipe");
         let mut sent = 0_u64;
+        let mut told = String::new();
         let feeding = async {
             let archive = engine.save_images(references);
             pin_mut!(archive);
@@ -105,7 +106,12 @@ impl Kind {
                     // The node has refused already; its own words are the error that counts.
                     break;
                 }
-                reporter.message(format!("sending, {}", xtask::quantity::bytes(sent)));
+                let text = format!("sending, {}", xtask::quantity::bytes(sent));
+                // The engine sends a chunk of some kB some thousand times; what is told is in MB.
+                if text != told {
+                    reporter.message(&text);
+                    told = text;
+                }
             }
             drop(stdin);
             Ok::<(), Failure>(())
