@@ -136,8 +136,9 @@ impl Place<'_> {
         match ended {
             Ok(workloads) => {
                 store.end(number, State::Deployed).await?;
-                store.forget_surplus().await?;
-                self.await_platform(release).await?;
+                let (forgotten, stands) = tokio::join!(store.forget_surplus(), self.await_platform(release));
+                forgotten?;
+                stands?;
                 Ok((workloads, changed))
             }
             Err((cause, problems)) => {
