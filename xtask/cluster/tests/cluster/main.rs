@@ -45,6 +45,10 @@ fn stories(site: &Shared) -> Vec<Trial> {
         ("no_secret_leaks", stories::safety::no_secret_leaks),
         ("a_new_version_fails_no_request", stories::rollouts::a_new_version_fails_no_request),
         ("bad_images_are_rolled_back", stories::rollouts::bad_images_are_rolled_back),
+        (
+            "what_prometheus_cannot_scrape_is_rolled_back",
+            stories::rollouts::what_prometheus_cannot_scrape_is_rolled_back,
+        ),
         ("rollback_goes_back_and_forth", stories::rollouts::rollback_goes_back_and_forth),
         ("deploy_by_context", stories::rollouts::deploy_by_context),
         ("productions_manifests_are_accepted", stories::production::manifests_are_accepted),

@@ -40,6 +40,31 @@ pub(crate) fn bad_images_are_rolled_back(site: &mut Site) {
     assert_eq!(site.serving(), before);
 }
 
+/// The way from Prometheus to the service is closed by the release itself: its pods serve, and nobody would know how well.
+/// The connection that Prometheus has to a pod of the version before outlives the change of policy, and counts for nothing.
+pub(crate) fn what_prometheus_cannot_scrape_is_rolled_back(site: &mut Site) {
+    site.deployed();
+    let before = site.serving();
+    let image = site.version("unseen");
+    let path = "k8s/base/network-policies.yaml";
+    let policies = std::fs::read_to_string(site.copied(path)).expect("it is in git");
+    let (others, prometheus) =
+        policies.split_once("\n  name: prometheus\n").expect("Prometheus has a policy");
+    let closed = prometheus.replacen("port: 8000", "port: 8001", 1);
+    assert_ne!(closed, prometheus, "the arrow to the service");
+    site.write(path, &format!("{others}\n  name: prometheus\n{closed}"));
+    site.under_load(|site| {
+        site.run(&["deploy-kind", "--image", &image]).expect(7).says(&[
+            "error[rolled-back]",
+            "smoke test: Prometheus scrapes 0 of ",
+            " pods of this revision",
+        ]);
+    });
+    site.write(path, &policies);
+    assert_eq!(site.serving(), before);
+    site.run_here(&["deploy-kind"]).expect(0).says(&["nothing was to be changed", " of this revision"]);
+}
+
 pub(crate) fn rollback_goes_back_and_forth(site: &mut Site) {
     site.deployed();
     let first = site.serving();
