@@ -21,10 +21,9 @@ use crate::steps::until;
 
 pub use scraped::{Enough, Scraped};
 
-/// The part that answers requests, its Service's port, and its NodePort (`k8s/overlays/kind/node-ports.yaml`).
-const SERVICE: Place = Place { service: "hello-service", port: 8000, node_port: 30253 };
-const PROMETHEUS: Place = Place { service: "prometheus", port: 9090, node_port: 30090 };
-const GRAFANA: Place = Place { service: "grafana", port: 3000, node_port: 30030 };
+const SERVICE: Server = Server { service: "hello-service", port: 8000, node_port: 30253 };
+const PROMETHEUS: Server = Server { service: "prometheus", port: 9090, node_port: 30090 };
+const GRAFANA: Server = Server { service: "grafana", port: 3000, node_port: 30030 };
 
 /// The Deployment of the service.
 pub const DEPLOYMENT: &str = "hello-deployment";
@@ -32,8 +31,9 @@ pub const DEPLOYMENT: &str = "hello-deployment";
 /// The key that makes the item of all smoke tests one.
 const KEY: &str = "homeport-smoke-test";
 
+/// A part that answers requests: its Service, that one's port, and its NodePort (`k8s/overlays/kind/node-ports.yaml`).
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Server {
     service: &'static str,
     port: u16,
     node_port: u16,
@@ -91,17 +91,17 @@ impl Smoke<'_> {
         Ok(Passed { tests: routes? + 1 + grafana?, scraped: scraped? })
     }
 
-    async fn send(&self, http: &Http, place: Place, request: &Request<'_>) -> Result<Answer, String> {
+    async fn send(&self, http: &Http, server: Server, request: &Request<'_>) -> Result<Answer, String> {
         let answer = match self.gate {
             Gate::Pods => {
-                let sent = through_pod(self.cluster, self.namespace, place.service, place.port, request);
+                let sent = through_pod(self.cluster, self.namespace, server.service, server.port, request);
                 let limit = limits::SMOKE_REQUEST;
                 let slow = |_| format!("no answer within {} s", limit.as_secs());
                 tokio::time::timeout(limit, sent).await.map_err(slow)?
             }
             Gate::NodePorts(node) => {
-                let port = node.host_port(place.node_port).ok_or_else(|| {
-                    format!("node {} does not publish NodePort {}", node.name, place.node_port)
+                let port = node.host_port(server.node_port).ok_or_else(|| {
+                    format!("node {} does not publish NodePort {}", node.name, server.node_port)
                 })?;
                 http.send(port, request).await
             }
@@ -113,13 +113,13 @@ impl Smoke<'_> {
     async fn expect<T>(
         &self,
         http: &Http,
-        place: Place,
+        server: Server,
         request: Request<'_>,
         right: impl Fn(&Answer) -> Result<T, String>,
     ) -> Result<T, Failure> {
-        let asked = async || right(&self.send(http, place, &request).await?);
+        let asked = async || right(&self.send(http, server, &request).await?);
         until(limits::SMOKE_REQUEST, limits::SMOKE_PAUSE, asked).await.map_err(|seen| {
-            let what = format!("{} {} of {}", request.method, request.path, place.service);
+            let what = format!("{} {} of {}", request.method, request.path, server.service);
             Failure::new(Code::NotHealthy, format!("smoke test: {what}: {seen}"))
         })
     }
