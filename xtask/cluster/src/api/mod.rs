@@ -4,6 +4,7 @@
 //! Must not: decide what is to be deployed, or what a state means.
 
 mod apply;
+mod changes;
 mod evidence;
 mod revisions;
 mod scaler;
@@ -20,7 +21,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, Error};
 use xtask::failure::{Code, Failure};
 
-pub use apply::{Change, Changes, Scope};
+pub use apply::Scope;
+pub use changes::{Change, Changes};
 pub use evidence::evidence;
 pub use revisions::Revisions;
 pub use scaler::{Scaling, scaling};
