@@ -3,9 +3,10 @@
 //!
 //! Must not: know what they do.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use crate::images;
 use crate::process::{ProcessError, Program, Stream};
 
 /// Variables that hold secrets of a pipeline. What is compiled runs build scripts of others, which are not to see them.
@@ -30,7 +31,9 @@ pub async fn compile(
         Stream::Stdout => told.extend([line, "\n"]),
         Stream::Stderr => on_line(line),
     };
+    let begun = SystemTime::now();
     build(package, limit).run(told_of).await?;
+    left_as_it_is(&place(package), begun);
     program(package, limit, &told)
 }
 
@@ -39,14 +42,17 @@ pub async fn compile(
 /// # Errors
 /// As for [`compile`].
 pub async fn compile_at_terminal(package: &str, limit: Duration) -> Result<Program, ProcessError> {
+    let begun = SystemTime::now();
     let told = build(package, limit).answer().await?;
+    left_as_it_is(&place(package), begun);
     program(package, limit, &told)
 }
 
 fn build(package: &str, limit: Duration) -> Program {
     let mut cargo = Program::new("cargo", limit).arg("build");
-    // The first time it compiles for a minute or more, which must be seen.
-    if is_built(package) {
+    // It compiles for a minute the first time, and for half of one after a `git pull`, which must be seen. Most often
+    // there is nothing to do, which cargo would say each time.
+    if is_up_to_date(&place(package)) {
         cargo = cargo.arg("--quiet");
     }
     for secret in SECRETS {
@@ -73,9 +79,26 @@ fn program(package: &str, limit: Duration, told: &str) -> Result<Program, Proces
     Ok(Program::new(executable.ok_or_else(nothing)?, limit))
 }
 
-fn is_built(package: &str) -> bool {
+/// Where cargo puts a program.
+fn place(package: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    target.join("debug").join(package).with_extension(std::env::consts::EXE_EXTENSION).is_file()
+    target.join("debug").join(package).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Whether a program is there and no file that it was made from is newer. Cargo knows more (features, the compiler's
+/// version) and has the last word.
+fn is_up_to_date(program: &Path) -> bool {
+    let built = std::fs::metadata(program).and_then(|program| program.modified());
+    let (Ok(built), Ok(sources)) = (built, images::sources(program)) else { return false };
+    images::newer(&sources, built).is_none()
+}
+
+/// Notes that cargo, at this time, has left a program as it is although a file is newer.
+fn left_as_it_is(program: &Path, at: SystemTime) {
+    if let Ok(sources) = images::sources(program) {
+        // Otherwise cargo's closing line is seen once more, which harms nobody.
+        let _ = images::date(program, &sources, at);
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +114,30 @@ mod tests {
 "#;
         assert_eq!(program("it", Duration::MAX, told).expect("it was told of").line(), "/t/it");
         program("none", Duration::MAX, told).expect_err("it was not");
+    }
+
+    /// What cargo does is seen when it may take long, and only then.
+    #[test]
+    fn a_program_is_up_to_date_until_a_file_of_it_is_newer() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let write = |name: &str, text: &str, seconds: u64| {
+            std::fs::write(path(name), text).expect("it can be written");
+            let file = std::fs::File::options().write(true).open(path(name)).expect("it is there");
+            file.set_modified(at(seconds)).expect("it can be dated");
+        };
+        let program = path("it");
+        assert!(!is_up_to_date(&program), "it was never built");
+        write("it", "", 2000);
+        assert!(!is_up_to_date(&program), "nobody knows what it was made from");
+        let source = path("main.rs");
+        write("it.d", &format!("{}: {}\n", program.display(), source.display()), 2000);
+        write("main.rs", "", 1000);
+        assert!(is_up_to_date(&program));
+        write("main.rs", "", 3000);
+        assert!(!is_up_to_date(&program), "a file was pulled");
+        left_as_it_is(&program, at(4000));
+        assert!(is_up_to_date(&program), "cargo has looked since");
     }
 }

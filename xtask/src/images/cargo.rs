@@ -266,7 +266,7 @@ fn refusal(package: &str, errors: &[String], stderr: &[String]) -> ImageError {
 ///
 /// # Errors
 /// When the list cannot be read: it was never built.
-pub(super) fn sources(program: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn sources(program: &Path) -> std::io::Result<Vec<PathBuf>> {
     let list = std::fs::read_to_string(program.with_extension("d"))?;
     let mut sources = listed(&list);
     let mut directories = BTreeSet::new();
@@ -305,7 +305,7 @@ fn listed(list: &str) -> Vec<PathBuf> {
 
 /// Dates a program that cargo left alone although a file is newer: a manifest whose change concerns another package, or
 /// a file saved as it was. Its time then says again that it is up to date; cargo, too, asks only whether it is older.
-fn date(program: &Path, sources: &[PathBuf], built: SystemTime) -> std::io::Result<()> {
+pub(crate) fn date(program: &Path, sources: &[PathBuf], built: SystemTime) -> std::io::Result<()> {
     if newer(sources, std::fs::metadata(program)?.modified()?).is_some() {
         std::fs::File::options().write(true).open(program)?.set_modified(built)?;
     }
@@ -313,7 +313,7 @@ fn date(program: &Path, sources: &[PathBuf], built: SystemTime) -> std::io::Resu
 }
 
 /// The first file that was written after `time`, or is gone.
-pub(super) fn newer(files: &[PathBuf], time: SystemTime) -> Option<&PathBuf> {
+pub(crate) fn newer(files: &[PathBuf], time: SystemTime) -> Option<&PathBuf> {
     files.iter().find(|file| {
         std::fs::metadata(file)
             .and_then(|metadata| metadata.modified())

@@ -21,6 +21,7 @@ mod survey;
 
 pub use bundle::open_archive;
 pub use cargo::architecture;
+pub(crate) use cargo::{date, newer, sources};
 pub use error::ImageError;
 pub use host_build::{Built, Freshness, HostBuild};
 pub use obtain::{Obtained, obtain};
