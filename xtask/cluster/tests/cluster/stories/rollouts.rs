@@ -40,27 +40,25 @@ pub(crate) fn bad_images_are_rolled_back(site: &mut Site) {
     assert_eq!(site.serving(), before);
 }
 
-/// The way from Prometheus to the service is closed by the release itself: its pods serve, and nobody would know how well.
-/// The connection that Prometheus has to a pod of the version before outlives the change of policy, and counts for nothing.
+/// A release whose own configuration keeps Prometheus from reading its pods: they serve, and nobody would know how well.
 pub(crate) fn what_prometheus_cannot_scrape_is_rolled_back(site: &mut Site) {
     site.deployed();
     let before = site.serving();
     let image = site.version("unseen");
-    let path = "k8s/base/network-policies.yaml";
-    let policies = std::fs::read_to_string(site.copied(path)).expect("it is in git");
-    let (others, prometheus) =
-        policies.split_once("\n  name: prometheus\n").expect("Prometheus has a policy");
-    let closed = prometheus.replacen("port: 8000", "port: 8001", 1);
-    assert_ne!(closed, prometheus, "the arrow to the service");
-    site.write(path, &format!("{others}\n  name: prometheus\n{closed}"));
+    let path = "compose/prometheus/prometheus.yml";
+    let good = std::fs::read_to_string(site.copied(path)).expect("it is in git");
+    let bad = good.replace("sample_limit: 5000", "sample_limit: 5");
+    assert_ne!(bad, good, "the service's metrics are bounded");
+    site.write(path, &bad);
     site.under_load(|site| {
         site.run(&["deploy-kind", "--image", &image]).expect(7).says(&[
             "error[rolled-back]",
             "smoke test: Prometheus scrapes 0 of ",
-            " pods of this revision",
+            " pods of this revision; hello-deployment-",
+            ": sample limit exceeded",
         ]);
     });
-    site.write(path, &policies);
+    site.write(path, &good);
     assert_eq!(site.serving(), before);
     site.run_here(&["deploy-kind"]).expect(0).says(&["nothing was to be changed", " of this revision"]);
 }
