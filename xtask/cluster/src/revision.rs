@@ -113,12 +113,18 @@ pub fn previous(revisions: &[Revision]) -> Option<&Revision> {
     revisions.iter().filter(well).max_by_key(|revision| revision.number)
 }
 
-/// The revisions that need not be kept: all but the newest [`limits::REVISIONS`], and never the one to be put back.
+/// The revisions that need not be kept: all but the newest [`limits::REVISIONS`], and never the last two that went well,
+/// however many have failed since: the one to be put back, and the one that `rollback` goes to from it.
 pub fn surplus(revisions: &[Revision]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = revisions.iter().map(|revision| revision.number).collect();
-    numbers.sort_unstable_by(|a, b| b.cmp(a));
-    let good = good(revisions).map(|revision| revision.number);
-    numbers.into_iter().skip(limits::REVISIONS).filter(|number| Some(*number) != good).collect()
+    let newest = |wanted: fn(&Revision) -> bool| {
+        let mut numbers: Vec<u64> =
+            revisions.iter().filter(|revision| wanted(revision)).map(|revision| revision.number).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers
+    };
+    let mut good = newest(|revision| revision.state == State::Deployed);
+    good.truncate(2);
+    newest(|_| true).into_iter().skip(limits::REVISIONS).filter(|number| !good.contains(number)).collect()
 }
 
 #[cfg(test)]
@@ -167,9 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn old_ones_go_and_the_good_one_stays() {
+    fn old_ones_go_and_the_last_two_good_ones_stay() {
         use State::{Deployed, Failed};
         assert_eq!(surplus(&revisions(&[Deployed; 7])), [2, 1]);
-        assert_eq!(surplus(&revisions(&[Deployed, Deployed, Failed, Failed, Failed, Failed, Failed])), [1]);
+        let failed = [Deployed, Deployed, Deployed, Failed, Failed, Failed, Failed, Failed];
+        assert_eq!(surplus(&revisions(&failed)), [1]);
+        // Five have failed, then one went well: `rollback` goes to the one before them.
+        let mended = revisions(&[Deployed, Deployed, Failed, Failed, Failed, Failed, Failed, Deployed]);
+        assert_eq!(surplus(&mended), [3, 1]);
+        assert_eq!(previous(&mended).map(|revision| revision.number), Some(2));
     }
 }
