@@ -64,12 +64,19 @@ impl Prometheus {
         let Some(service) = stack.services.get(&ServiceName::new(SERVICE)) else {
             return Err(AskError::Away(format!("the stack has no service {SERVICE}")));
         };
-        let state = services.iter().find(|row| row.service == SERVICE).map(|row| row.state);
-        if !matches!(state, Some(ServiceState::Healthy | ServiceState::Running | ServiceState::Starting)) {
-            let state = state.unwrap_or(ServiceState::Absent).as_str();
-            return Err(AskError::Away(format!("service {SERVICE} is {state}")));
+        let row = services.iter().find(|row| row.service == SERVICE);
+        let row = row.ok_or_else(|| AskError::Away(format!("service {SERVICE} is absent")))?;
+        Self::of_row(row, service.ports.iter().find_map(crate::stack::Port::address), limit)
+    }
+
+    /// The one that this row tells of, at the address that it publishes.
+    ///
+    /// # Errors
+    /// As for [`Prometheus::of`].
+    pub fn of_row(row: &ServiceReport, address: Option<String>, limit: Duration) -> Result<Self, AskError> {
+        if !matches!(row.state, ServiceState::Healthy | ServiceState::Running | ServiceState::Starting) {
+            return Err(AskError::Away(format!("service {SERVICE} is {}", row.state.as_str())));
         }
-        let address = service.ports.iter().find_map(crate::stack::Port::address);
         let address =
             address.ok_or_else(|| AskError::Away(format!("service {SERVICE} publishes no port")))?;
         Ok(Self::at(address, limit))

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
 use crate::failure::{Code, Failure};
-use crate::health::{reports, unwell};
+use crate::health::{reports, reports_by_engine, unwell};
 use crate::images::{Freshness, HostBuild, Needed, Sources, survey};
 use crate::interrupt::is_suspended;
 use crate::limits;
@@ -40,6 +40,8 @@ pub struct Session {
     pub project: Project,
     /// The stack, as the Compose file describes it.
     pub stack: Stack,
+    /// Whether that file cannot be used, so that of the stack only the name is known, and the rest by what the engine says.
+    pub by_engine: bool,
     /// The engine.
     pub engine: Engine,
     /// Where images may come from.
@@ -266,10 +268,10 @@ impl Session {
     /// As for [`Session::carry_out`], and when the engine does not answer.
     pub async fn take_down(&self, keep: Keep, before: Before) -> Result<Observed, Failure> {
         let observed = self.observe_objects().await?;
-        let carried_out = self.carry_out(&plan::down(&observed, keep, &self.grace()), &observed).await;
+        let carried_out = self.carry_out(&plan::down(&observed, keep), &observed).await;
         if self.looks_again(before, &carried_out).await? {
             let observed = self.observe_objects().await?;
-            let plan = plan::down(&observed, keep, &self.grace());
+            let plan = plan::down(&observed, keep);
             if !plan.is_empty() {
                 self.carry_out(&plan, &observed).await?;
             }
@@ -285,7 +287,7 @@ impl Session {
     /// As for [`Session::take_down`].
     pub async fn stop(&self) -> Result<(), Failure> {
         let observed = self.observe_objects().await?;
-        self.carry_out(&plan::stop(&observed, &self.grace()), &observed).await.map(|_| ())
+        self.carry_out(&plan::stop(&observed), &observed).await.map(|_| ())
     }
 
     async fn observe_objects(&self) -> Result<Observed, Failure> {
@@ -296,11 +298,6 @@ impl Session {
             volumes: objects.volumes,
             ..Observed::default()
         })
-    }
-
-    /// How long each service may take to stop.
-    fn grace(&self) -> impl Fn(&ServiceName) -> Duration {
-        |name| self.stack.services.get(name).map_or(limits::STOP_UNKNOWN, |service| service.stop_grace_period)
     }
 
     /// Whether what there is has to be looked at once more: after a run that was cut off the engine may have made or
@@ -334,6 +331,9 @@ impl Session {
     pub async fn reports(&self) -> Result<Vec<ServiceReport>, Failure> {
         let (observed, has_none) = tokio::try_join!(self.observe(), self.has_no_stack())?;
         let containers = if has_none { Vec::new() } else { observed.containers };
+        if self.by_engine {
+            return Ok(reports_by_engine(&containers, SystemTime::now()));
+        }
         let observed = Observed { containers, ..observed };
         Ok(reports(&self.stack, &observed, SystemTime::now()))
     }

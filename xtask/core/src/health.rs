@@ -1,6 +1,6 @@
 //! How each service is, as it is told: a pure function of the stack and what is observed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use crate::event::{ServiceReport, ServiceState};
@@ -28,6 +28,31 @@ pub fn reports(stack: &Stack, observed: &Observed, now: SystemTime) -> Vec<Servi
         up_seconds: up_seconds(container, now),
     });
     known.chain(orphans).collect()
+}
+
+/// One row a service that has a container, by what the engine says alone: for a stack whose file cannot be read. Where a
+/// container is reached is known, but not where a front stands for it; and of one that ended well, not whether it should.
+pub fn reports_by_engine(containers: &[Container], now: SystemTime) -> Vec<ServiceReport> {
+    let mut standing: BTreeMap<&str, &Container> = BTreeMap::new();
+    for container in containers {
+        let known = standing.entry(container.title()).or_insert(container);
+        // Beside a successor, the one that has the name is the one that serves.
+        if container.role < known.role {
+            *known = container;
+        }
+    }
+    let row = |(title, container): (&str, &Container)| ServiceReport {
+        service: title.to_owned(),
+        state: state_of(container, false),
+        reason: (container.reason.clone()).or_else(|| unstarted(container)).or_else(|| {
+            (container.state == ContainerState::Exited(0)).then(|| "it ended with status 0".to_owned())
+        }),
+        image: container.image_id.clone(),
+        image_source: None,
+        urls: container.ports.values().map(ToString::to_string).collect(),
+        up_seconds: up_seconds(container, now),
+    };
+    standing.into_iter().map(row).collect()
 }
 
 /// The rows of services that a run has brought up and that are not well: of those `wanted` (all when empty) with what
@@ -214,6 +239,7 @@ networks: {inner: {}}
             files_hash: String::new(),
             repeat_hash: String::new(),
             image_id: String::new(),
+            stop_grace: None,
             networks: BTreeMap::from([(
                 NetworkName::new("inner"),
                 [name.as_str(), "api"].map(str::to_owned).into(),
@@ -274,6 +300,31 @@ networks: {inner: {}}
             let (urls, reason) = row(&fronted, asked, Dev::Away, ContainerState::Exited(0));
             assert_eq!((urls.len(), reason), (0, None), "what does not run is served by no one anyway");
         }
+    }
+
+    #[test]
+    fn without_a_file_the_containers_tell_what_they_can() {
+        let mut containers = containers(&stack());
+        containers[0].ports = [(5432, "127.0.0.1:5432".parse().unwrap())].into();
+        containers[1].state = ContainerState::Exited(0);
+        containers[2].state = ContainerState::Running(Health::Unhealthy);
+        containers[2].reason = Some("its health check says: no".to_owned());
+        let successor = Container { role: Role::Successor, ..containers[0].clone() };
+        containers.insert(0, Container { state: ContainerState::Created, ..successor });
+        let rows = reports_by_engine(&containers, SystemTime::UNIX_EPOCH);
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (row.service.as_str(), row.state, row.reason.as_deref().unwrap_or_default(), &row.urls)
+            })
+            .collect();
+        let (address, none) = (vec!["127.0.0.1:5432".to_owned()], Vec::new());
+        let expected = [
+            ("back", ServiceState::Healthy, "", &address),
+            ("extra", ServiceState::Stopped, "it ended with status 0", &none),
+            ("front", ServiceState::Unhealthy, "its health check says: no", &none),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

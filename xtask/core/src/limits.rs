@@ -121,7 +121,7 @@ pub const RUN_LOG_LINES: u64 = 48 << 20;
 /// megabytes, more than a person scrolls back.
 pub const WAITING_LINES: usize = 10_000;
 
-/// How long a container may take to stop when no file says how long (Compose Specification, `stop_grace_period`).
+/// How long a container may take to stop when it was made without saying how long (Compose Specification, `stop_grace_period`).
 pub const STOP_UNKNOWN: Duration = Duration::from_secs(10);
 
 /// How long one suite of tests may run, compiling included. From nothing on two cores the slowest takes some ten minutes.

@@ -11,6 +11,7 @@ mod changes;
 mod connect;
 mod create;
 mod endpoint;
+mod environment;
 mod error;
 mod exec;
 mod images;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, HealthcheckResult, Network, Volume,
@@ -270,7 +271,9 @@ pub(super) fn reached(inspection: &ContainerInspectResponse) -> BTreeMap<u16, So
 fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Option<Container> {
     let networks = attachments(project, &inspection);
     let ports = reached(&inspection);
-    let labels = inspection.config.and_then(|config| config.labels).unwrap_or_default();
+    let config = inspection.config.unwrap_or_default();
+    let stop_grace = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    let labels = config.labels.unwrap_or_default();
     let state = inspection.state.unwrap_or_default();
     let health = state.health.as_ref();
     let seen = match state.status {
@@ -328,6 +331,7 @@ fn container(project: &ProjectName, inspection: ContainerInspectResponse) -> Opt
         files_hash: label(&labels, labels::FILES_HASH),
         repeat_hash: label(&labels, labels::REPEAT_HASH),
         image_id: inspection.image.unwrap_or_default(),
+        stop_grace: stop_grace.map(Duration::from_secs),
         networks,
         ports,
         state: seen,

@@ -9,12 +9,16 @@ use crate::plan::Keep;
 use crate::project::lock;
 use crate::stack::Stack;
 
+/// What is not known without the Compose file.
+const UNTOLD: &str = "what carries the project's label goes all the same: not known is whether something without it has the \
+                      name of a container, network or volume of the stack";
+
 /// Runs `down`.
 ///
 /// # Errors
 /// When the engine refuses, or something is left although nothing should be.
 pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure> {
-    let (session, _) = context.session_as_found(true).await?;
+    let (session, _) = context.session_by_engine(UNTOLD).await?;
     session.refuse_another_checkouts().await?;
     let project = session.stack.project.clone();
     let lock = lock(&context.project, &project, "down").await?;
@@ -24,7 +28,9 @@ pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure
     let observed = taken_down?;
     if arguments.verify {
         verify(&session.engine, &session.stack, keep).await?;
-        let what = if keep == Keep::Nothing { "nothing is left" } else { "nothing but the data is left" };
+        let nothing = if session.by_engine { "nothing with its label" } else { "nothing" };
+        let what = if keep == Keep::Nothing { "is left" } else { "but the data is left" };
+        let what = format!("{nothing} {what}");
         context.events.send(Event::Note { text: format!("verified: of project {project} {what}") });
     } else if keep == Keep::Data && !observed.volumes.is_empty() {
         context.events.note("the data is kept; `cargo xtask down --volumes` removes it too");

@@ -1,6 +1,6 @@
 //! `cargo xtask logs [-f] [NAME…]`: what the services said, in the order of time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,12 +17,16 @@ use crate::session::Session;
 use crate::stack::ServiceName;
 use crate::ui::log_line;
 
+/// What is not known without the Compose file.
+const UNTOLD: &str =
+    "the logs are those of the containers that there are: not known is which services have none";
+
 /// Runs `logs`.
 ///
 /// # Errors
-/// When the Compose file is wrong, the engine does not answer, or a name is neither a service nor has a container.
+/// When the engine does not answer, or a name is neither a service nor has a container.
 pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure> {
-    let (session, _) = context.session_as_found(true).await?;
+    let (session, _) = context.session_by_engine(UNTOLD).await?;
     if context.unless_stopped(Box::pin(session.has_no_stack())).await? {
         return Ok(());
     }
@@ -31,7 +35,10 @@ pub async fn run(context: &Context, arguments: &cli::Logs) -> Result<(), Failure
         let known = session.stack.services.contains_key(name)
             || objects.containers.iter().any(|container| container.service == *name);
         if !known {
-            let names: Vec<&str> = session.stack.services.keys().map(ServiceName::as_str).collect();
+            let of_containers = objects.containers.iter().map(|container| &container.service);
+            let names: BTreeSet<&str> =
+                session.stack.services.keys().chain(of_containers).map(ServiceName::as_str).collect();
+            let names: Vec<&str> = names.into_iter().collect();
             return Err(Failure::new(Code::Usage, format!("the stack has no service {name}"))
                 .hint(format!("it has {}", names.join(", "))));
         }

@@ -32,13 +32,13 @@ use crate::failure::{Code, Failure};
 use crate::images::Sources;
 use crate::project::{
     Added, Decided, PROJECT_VARIABLE, Project, Register, Surroundings, ensure_environment, is_undecided,
-    other_checkout,
+    made_here, other_checkout,
 };
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::Fronts;
 use crate::serving::leaving::Leaving;
 use crate::session::Session;
-use crate::stack::Stack;
+use crate::stack::{ProjectName, Stack};
 use crate::ui::{Format, Terminal};
 
 /// The variable with which a test makes a run stand still: `before:N` or `after:N`, N a step of the plan.
@@ -83,6 +83,54 @@ impl Context {
         Ok((self.session_with(stack, warnings, offline).await?, missing))
     }
 
+    /// As [`Context::session_as_found`], for commands that make nothing of what the Compose file says: when it cannot be
+    /// used, they go by what the engine says of the project. `untold` is what they cannot tell then.
+    ///
+    /// # Errors
+    /// When no engine answers; and as for [`Context::session`] when nothing tells what the project is called.
+    pub async fn session_by_engine(&self, untold: &str) -> Result<(Session, Vec<String>), Failure> {
+        let unusable = match self.project.stack_or_why_not()? {
+            Ok((stack, warnings, missing)) => {
+                return Ok((self.session_with(stack, warnings, true).await?, missing));
+            }
+            Err(unusable) => unusable,
+        };
+        let engine = self.connect().await?;
+        let project = match unusable.project {
+            Some(project) => project,
+            None => Box::pin(self.unless_stopped(self.project_made_here(&engine, &unusable.why))).await?,
+        };
+        let others = match unusable.why.details.len() {
+            0 => String::new(),
+            1 => " (and 1 more fault)".to_owned(),
+            more => format!(" (and {more} more faults)"),
+        };
+        self.events.warning(format!("{}{others}; {untold}", unusable.why.message));
+        let session = self.session_on(engine, Stack::unread(project), true);
+        Ok((Session { by_engine: true, ..session }, Vec::new()))
+    }
+
+    /// The project whose objects the engine has from this checkout; `why` nothing else tells its name.
+    async fn project_made_here(&self, engine: &Engine, why: &Failure) -> Result<ProjectName, Failure> {
+        let names = made_here(&self.project, &engine.checkouts().await?);
+        let mut each = names.iter();
+        match (each.next(), each.next()) {
+            (Some(only), None) => Ok(ProjectName::new(only)),
+            (first, _) => {
+                let seen = first.map_or(
+                    "the engine has nothing that was made from this checkout".to_owned(),
+                    |_| {
+                        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                        format!("several projects were made from this checkout: {}", names.join(", "))
+                    },
+                );
+                let hint =
+                    format!("{seen}; {PROJECT_VARIABLE}=NAME before the command says which project is meant");
+                Err(why.clone().hint(hint))
+            }
+        }
+    }
+
     async fn session_with(
         &self,
         stack: Stack,
@@ -92,12 +140,20 @@ impl Context {
         for warning in warnings {
             self.events.warning(warning);
         }
-        // A silent engine must not keep a person who has had enough.
-        let engine = self.unless_stopped(async { Ok(Engine::connect().await?) }).await?;
-        Ok(Session {
+        Ok(self.session_on(self.connect().await?, stack, offline))
+    }
+
+    /// A silent engine must not keep a person who has had enough.
+    async fn connect(&self) -> Result<Engine, Failure> {
+        Box::pin(self.unless_stopped(async { Ok(Engine::connect().await?) })).await
+    }
+
+    fn session_on(&self, engine: Engine, stack: Stack, offline: bool) -> Session {
+        Session {
             engine,
             sources: Sources::of_checkout(self.project.root(), offline),
             stack,
+            by_engine: false,
             project: self.project.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
@@ -109,7 +165,7 @@ impl Context {
             passes: Arc::default(),
             beside_database: false,
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
-        })
+        }
     }
 
     /// Does what only looks, until Ctrl-C.

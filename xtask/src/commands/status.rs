@@ -8,7 +8,8 @@ use crate::limits;
 use crate::profile;
 use crate::prometheus::{AskError, Prometheus, SERVICE, Series};
 use crate::run_log;
-use crate::stack::{ServiceName, Stack};
+use crate::session::Session;
+use crate::stack::ServiceName;
 
 /// The figures, by the rules that record them (compose/prometheus/service.rules.yml): asked for at once, so that they are of
 /// one moment.
@@ -17,17 +18,21 @@ const NEW: &str = "service:app_requests:new1m";
 const ERRORS: &str = "service:app_request_errors:ratio_rate1m";
 const P95: &str = "service:app_request_latency_seconds:p95_1m";
 
+/// What is not known without the Compose file.
+const UNTOLD: &str = "told by the containers alone: not which services have none, whether what runs is what is configured, \
+                      whether what ended should have, or at which port a `dev` passes requests on";
+
 /// Runs `status`.
 ///
 /// # Errors
-/// When the Compose file is wrong or the engine does not answer. Services that are not well are an answer, no failure; nor
+/// When the engine does not answer. Services that are not well are an answer, no failure; nor
 /// is a Prometheus that does not answer.
 pub async fn run(context: &Context, arguments: &cli::Status) -> Result<(), Failure> {
     if arguments.start {
         last_start(context);
         return Ok(());
     }
-    let (session, missing) = context.session_as_found(true).await?;
+    let (session, missing) = context.session_by_engine(UNTOLD).await?;
     if !missing.is_empty() {
         let missing = missing.join(", ");
         context
@@ -35,7 +40,7 @@ pub async fn run(context: &Context, arguments: &cli::Status) -> Result<(), Failu
             .note(format!("compose/.env has no {missing} yet; `cargo xtask dev` makes what is missing"));
     }
     let services = context.unless_stopped(Box::pin(session.reports())).await?;
-    let figures = context.unless_stopped(async { Ok(last_minute(&session.stack, &services).await) }).await?;
+    let figures = context.unless_stopped(async { Ok(last_minute(&session, &services).await) }).await?;
     context.events.send(Event::Summary { services });
     if let Some(figures) = figures {
         context.events.send(Event::LastMinute { figures });
@@ -57,12 +62,17 @@ fn last_start(context: &Context) {
 }
 
 /// `None` for a stack that has no Prometheus.
-async fn last_minute(stack: &Stack, services: &[ServiceReport]) -> Option<LastMinute> {
-    stack.services.get(&ServiceName::new(SERVICE))?;
+async fn last_minute(session: &Session, services: &[ServiceReport]) -> Option<LastMinute> {
+    let prometheus = if session.by_engine {
+        let row = services.iter().find(|row| row.service == SERVICE)?;
+        Prometheus::of_row(row, row.urls.first().cloned(), limits::LAST_MINUTE)
+    } else {
+        session.stack.services.get(&ServiceName::new(SERVICE))?;
+        Prometheus::of(&session.stack, services, limits::LAST_MINUTE)
+    };
     let asked = async {
-        let prometheus = Prometheus::of(stack, services, limits::LAST_MINUTE)?;
         let names = [RATE, NEW, ERRORS, P95].join("|");
-        let series = prometheus.instant(&format!("{{__name__=~\"{names}\"}}"), None).await?;
+        let series = prometheus?.instant(&format!("{{__name__=~\"{names}\"}}"), None).await?;
         Ok::<_, AskError>(figures(&series))
     };
     Some(asked.await.unwrap_or_else(|error| LastMinute::Unknown { why: error.to_string() }))

@@ -25,12 +25,12 @@ pub use known_files::{KnownFile, known_files};
 pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, database_of, holder, lock, lock_in_turn, lock_of};
 pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, digest_repeats, is_editors_own};
-pub use place::{Surroundings, other_checkout};
+pub use place::{Surroundings, made_here, other_checkout};
 pub use register::{Decided, Register};
 pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
-use crate::stack::{self, Stack};
+use crate::stack::{self, ProjectName, Stack};
 
 /// The variable that names the project: in `compose/.env` for a checkout, in the environment for a second stack from the
 /// same one (tests use it).
@@ -42,6 +42,21 @@ pub struct Project {
     root: PathBuf,
     /// Where what must outlive `cargo clean` is kept for this user; nowhere for one at a known place.
     state: Option<PathBuf>,
+}
+
+/// A Compose file that is no stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What the project is called, as far as that is known all the same.
+    pub project: Option<ProjectName>,
+    /// Every fault, with its key and line.
+    pub why: Failure,
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Self {
+        unusable.why
+    }
 }
 
 impl Project {
@@ -133,7 +148,7 @@ impl Project {
     /// When a file cannot be read, or is no stack: every fault with its key and line.
     pub fn stack(&self) -> Result<(Stack, Vec<String>), Failure> {
         let generated = environment::read(&self.environment_file())?;
-        self.stack_of(&generated)
+        Ok(self.stack_of(&generated)?)
     }
 
     /// As [`Project::stack`], for commands that make no credentials: those that are missing have a stand-in, and are
@@ -142,9 +157,16 @@ impl Project {
     /// # Errors
     /// As for [`Project::stack`].
     pub fn stack_as_found(&self) -> Result<(Stack, Vec<String>, Vec<String>), Failure> {
+        Ok(self.stack_or_why_not()??)
+    }
+
+    /// As [`Project::stack_as_found`], for commands that can do without what the Compose file says.
+    ///
+    /// # Errors
+    /// When another file cannot be read.
+    pub fn stack_or_why_not(&self) -> Result<Result<(Stack, Vec<String>, Vec<String>), Unusable>, Failure> {
         let (variables, missing) = self.variables_as_found()?;
-        let (stack, warnings) = self.stack_of(&variables)?;
-        Ok((stack, warnings, missing))
+        Ok(self.stack_of(&variables).map(|(stack, warnings)| (stack, warnings, missing)))
     }
 
     /// A variable of this checkout: of the environment, else of `compose/.env`, else as the first `dev` would choose it.
@@ -175,10 +197,11 @@ impl Project {
         Ok((variables, missing))
     }
 
-    fn stack_of(&self, generated: &BTreeMap<String, String>) -> Result<(Stack, Vec<String>), Failure> {
+    fn stack_of(&self, generated: &BTreeMap<String, String>) -> Result<(Stack, Vec<String>), Unusable> {
         let path = self.compose_file();
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::new(Code::ComposeInvalid, format!("cannot read {}: {error}", path.display()))
+            let message = format!("cannot read {}: {error}", path.display());
+            Unusable { project: None, why: Failure::new(Code::ComposeInvalid, message) }
         })?;
         let variables = |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
         let chosen = variables(PROJECT_VARIABLE).filter(|name| !name.is_empty());
@@ -195,7 +218,8 @@ impl Project {
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
             let message = format!("{} cannot be used: {first}", shown.display());
-            Failure::new(Code::ComposeInvalid, message).details(lines)
+            let why = Failure::new(Code::ComposeInvalid, message).details(lines);
+            Unusable { project: error.project.clone(), why }
         })?;
         let warnings = parsed.warnings.iter().map(|fault| format!("{}:{fault}", shown.display())).collect();
         Ok((parsed.stack, warnings))

@@ -118,6 +118,14 @@ pub fn other_checkout<'a>(project: &Project, directories: &'a BTreeSet<PathBuf>)
         .find(|&directory| real(directory) != here && Project::at(directory).compose_file().is_file())
 }
 
+/// The projects that were made from this checkout; `checkouts` are those of the engine's objects, each with its project.
+pub fn made_here(project: &Project, checkouts: &BTreeSet<(String, PathBuf)>) -> BTreeSet<String> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let here = real(project.root());
+    let ours = checkouts.iter().filter(|(_, directory)| real(directory) == here);
+    ours.map(|(name, _)| name.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +179,17 @@ mod tests {
         assert!(!is_link("gitdir: ../.git/modules/homeport\n"));
         assert!(!is_link("gitdir: /worktrees/.git/modules/homeport\n"));
         assert!(!is_link(""));
+    }
+
+    #[test]
+    fn what_was_made_from_a_checkout_is_known_by_its_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let here = root.path().join("here");
+        std::fs::create_dir(&here).unwrap();
+        let seen = |name: &str, directory: &str| (name.to_owned(), root.path().join(directory));
+        let checkouts = [seen("shop", "here"), seen("shop", "here/../here"), seen("other", "there")].into();
+        assert_eq!(made_here(&Project::at(&here), &checkouts), ["shop".to_owned()].into());
+        assert_eq!(made_here(&Project::at(root.path()), &checkouts), BTreeSet::new());
     }
 
     #[test]

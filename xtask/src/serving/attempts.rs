@@ -89,6 +89,7 @@ mod tests {
             files_hash: String::new(),
             repeat_hash: String::new(),
             image_id: "one".to_owned(),
+            stop_grace: None,
             networks: BTreeMap::new(),
             ports: BTreeMap::new(),
             state: ContainerState::Running(Health::Healthy),

@@ -38,4 +38,5 @@ mod start;
 mod swaps;
 mod terminal;
 mod traffic;
+mod unread;
 mod vanished;

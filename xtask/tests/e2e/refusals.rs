@@ -58,7 +58,7 @@ fn a_port_that_a_container_holds() {
 fn a_compose_file_that_is_not_understood() {
     let checkout = Checkout::small("compose", SINGLE);
     checkout.edit(&[("    stop_grace_period: 5s\n", "    secrets: [token]\n    restart: sometimes\n")]);
-    for command in [&["dev", "--detach"] as &[_], &["dev", "--dry-run"], &["status"]] {
+    for command in [&["dev", "--detach"] as &[_], &["dev", "--dry-run"], &["image", "list"], &["report"]] {
         let run = checkout.run(command).expect(3);
         for fault in [
             "compose/compose.yaml:8: services.store.secrets",

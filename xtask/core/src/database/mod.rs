@@ -10,6 +10,8 @@ mod migrations;
 mod snapshot;
 pub mod sql;
 
+use std::collections::BTreeMap;
+
 use crate::stack::{ServiceName, Stack};
 
 pub use migrations::{Difference, Migration, digest, version};
@@ -61,18 +63,27 @@ impl Target {
     /// # Errors
     /// When there is no such service, or it has no database of the application's own.
     pub fn of(stack: &Stack) -> Result<Self, TargetError> {
-        let server = ServiceName::new(SERVER);
-        let service = stack.services.get(&server).ok_or(TargetError::NoServer)?;
-        let variable = |name: &str| service.environment.get(name).filter(|value| !value.is_empty()).cloned();
+        let service = stack.services.get(&ServiceName::new(SERVER)).ok_or(TargetError::NoServer)?;
+        let target = Self::of_server(&service.environment)?;
+        let migrate = stack.services.get(&ServiceName::new(MIGRATE));
+        let by_name = migrate.is_some_and(|migrate| migrate.environment.get(NAME) == Some(&target.database));
+        Ok(Self { migrates: migrate.is_some(), by_name, ..target })
+    }
+
+    /// The same by the variables of the server alone, which its container tells too; nothing migrates it then.
+    ///
+    /// # Errors
+    /// When it has no database of the application's own.
+    pub fn of_server(environment: &BTreeMap<String, String>) -> Result<Self, TargetError> {
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
         let superuser = variable("POSTGRES_USER").unwrap_or_else(|| "postgres".to_owned());
         let database = variable("POSTGRES_DB").unwrap_or_else(|| superuser.clone());
         if [sql::MAINTENANCE, "template0", "template1"].contains(&database.as_str()) {
             return Err(TargetError::ServersOwn(database));
         }
         let role = variable("DB_USER").unwrap_or_else(|| superuser.clone());
-        let migrate = stack.services.get(&ServiceName::new(MIGRATE));
-        let by_name = migrate.is_some_and(|migrate| migrate.environment.get(NAME) == Some(&database));
-        Ok(Self { server, superuser, database, role, migrates: migrate.is_some(), by_name })
+        let server = ServiceName::new(SERVER);
+        Ok(Self { server, superuser, database, role, migrates: false, by_name: false })
     }
 }
 
@@ -106,6 +117,13 @@ mod tests {
         assert_eq!(of("{POSTGRES_DB: shop, DB_USER: ''}"), text("postgres", "shop", "postgres"));
         assert_eq!(of("{POSTGRES_PASSWORD: x}"), Err(TargetError::ServersOwn("postgres".to_owned())));
         assert_eq!(target("{store: {image: a}}"), Err(TargetError::NoServer));
+        let told = [("POSTGRES_DB", "shop"), ("PATH", "/bin"), ("DB_USER", "web")];
+        let told = told.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let of_server = Target::of_server(&told);
+        assert_eq!(
+            of_server,
+            target("{postgres: {image: a, environment: {POSTGRES_DB: shop, DB_USER: web}}}")
+        );
         let both = "{postgres: {image: a, environment: {POSTGRES_DB: shop}}, migrate: {image: b}}";
         assert!(target(both).unwrap().migrates && !target(both).unwrap().by_name);
         let named = both.replace("{image: b}", "{image: b, environment: {DB_NAME: shop}}");

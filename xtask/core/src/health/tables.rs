@@ -52,6 +52,7 @@ fn container(stack: &Stack, service: &str, state: ContainerState) -> Container {
         files_hash: String::new(),
         repeat_hash: String::new(),
         image_id: "image 1".to_owned(),
+        stop_grace: None,
         networks: [(NetworkName::new("default"), [service.to_owned()].into())].into(),
         ports: BTreeMap::new(),
         state,

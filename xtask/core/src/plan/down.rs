@@ -7,6 +7,7 @@ use super::order::dependents_first;
 use super::step::{Action, Cause, Need, Plan, done};
 use super::{Container, ContainerState, Observed, Role};
 use crate::event::StepId;
+use crate::limits;
 use crate::stack::ServiceName;
 
 /// What a teardown leaves.
@@ -18,12 +19,12 @@ pub enum Keep {
     Nothing,
 }
 
-/// Plans a teardown. With [`Keep::Data`] every container stops in the order its dependents allow, within `grace`; with
+/// Plans a teardown. With [`Keep::Data`] every container stops in the order its dependents allow, within its own time; with
 /// [`Keep::Nothing`] there is nothing to save, so containers are killed at once.
-pub fn down(observed: &Observed, keep: Keep, grace: Grace<'_>) -> Plan {
+pub fn down(observed: &Observed, keep: Keep) -> Plan {
     let mut plan = Plan::default();
     let removed = in_order(&mut plan, &observed.containers, keep == Keep::Data, |container| {
-        let grace = if keep == Keep::Nothing { Duration::ZERO } else { grace(&container.service) };
+        let grace = if keep == Keep::Nothing { Duration::ZERO } else { grace(container) };
         Action::RemoveContainer { container: container.clone(), grace }
     });
     for network in &observed.networks {
@@ -39,7 +40,7 @@ pub fn down(observed: &Observed, keep: Keep, grace: Grace<'_>) -> Plan {
 
 /// Plans the end of `dev`: every container that runs stops, dependents first, and is kept with its log; but one that has
 /// made way for another is removed.
-pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
+pub fn stop(observed: &Observed) -> Plan {
     let running: Vec<Container> = observed
         .containers
         .iter()
@@ -54,7 +55,7 @@ pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
         .collect();
     let mut plan = Plan::default();
     in_order(&mut plan, &running, true, |container| {
-        let (container, grace) = (container.clone(), grace(&container.service));
+        let (container, grace) = (container.clone(), grace(container));
         match container.role {
             Role::Retired => Action::RemoveContainer { container, grace },
             Role::Holder | Role::Successor => Action::StopContainer { container, grace },
@@ -63,8 +64,10 @@ pub fn stop(observed: &Observed, grace: Grace<'_>) -> Plan {
     plan
 }
 
-/// How long each service may take to stop.
-pub type Grace<'a> = &'a dyn Fn(&ServiceName) -> Duration;
+/// How long a container may take to stop.
+fn grace(container: &Container) -> Duration {
+    container.stop_grace.unwrap_or(limits::STOP_UNKNOWN)
+}
 
 /// One step a container, dependents before what they depend on; `ordered` makes each wait for its dependents' steps.
 fn in_order(

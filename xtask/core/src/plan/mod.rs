@@ -11,7 +11,7 @@ mod print;
 mod step;
 mod up;
 
-pub use down::{Grace, Keep, down, stop};
+pub use down::{Keep, down, stop};
 pub use observed::*;
 pub use step::*;
 pub use up::{PlanError, Wanted, up};

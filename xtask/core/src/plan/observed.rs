@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Cause;
 use crate::images::{Availability, Catalogue};
@@ -135,6 +136,8 @@ pub struct Container {
     pub repeat_hash: String,
     /// The image it runs.
     pub image_id: String,
+    /// How long it may take to stop, as it was made; `None` when it was made without.
+    pub stop_grace: Option<Duration>,
     /// The project's networks it is on, with the names it answers to there.
     pub networks: BTreeMap<NetworkName, BTreeSet<String>>,
     /// Where its TCP ports can be reached on this machine, by the port inside; none while it does not run.

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::ProjectName;
+
 /// One fault (or, in [`super::Parsed::warnings`], one thing worth a second look).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -33,6 +35,8 @@ impl fmt::Display for Fault {
 pub struct StackError {
     /// The file as its user named it.
     pub file: PathBuf,
+    /// What the project is called, as far as the file still tells it, or its caller has.
+    pub project: Option<ProjectName>,
     /// The faults; never empty.
     pub faults: Vec<Fault>,
 }

@@ -84,15 +84,17 @@ struct Context<'a> {
 /// Every fault that could be found, with key and line: no YAML, a missing variable, a key that Homeport does not
 /// support, a value of the wrong kind, a name that is not declared, a cycle of dependencies.
 pub fn parse(source: &Source<'_>) -> Result<Parsed, StackError> {
-    let failed = |faults| StackError { file: source.path.to_owned(), faults };
-    let mut root = yaml::read(source.text).map_err(|fault| failed(vec![fault]))?;
+    let failed = |project, faults| StackError { file: source.path.to_owned(), project, faults };
+    let chosen = || source.project.filter(|name| is_project(name)).map(ProjectName::new);
+    let mut root = yaml::read(source.text).map_err(|fault| failed(chosen(), vec![fault]))?;
     let (faults, warnings) = (Faults::default(), Faults::default());
     let context = Context { source, faults: &faults, warnings: &warnings };
-    let stack = read(&mut root, &context);
+    let project = project_name(&root, &context);
+    let stack = read(&mut root, project.clone(), &context);
     let faults = faults.into_sorted();
     match stack {
         Some(stack) if faults.is_empty() => Ok(Parsed { stack, warnings: warnings.into_sorted() }),
-        _ => Err(failed(with_unset_variables(faults, warnings.into_sorted()))),
+        _ => Err(failed(project, with_unset_variables(faults, warnings.into_sorted()))),
     }
 }
 
@@ -108,9 +110,8 @@ fn with_unset_variables(faults: Vec<Fault>, warnings: Vec<Fault>) -> Vec<Fault> 
 }
 
 /// The whole document; `None` only after a fault.
-fn read(root: &mut yaml::Node, context: &Context<'_>) -> Option<Stack> {
+fn read(root: &mut yaml::Node, project: Option<ProjectName>, context: &Context<'_>) -> Option<Stack> {
     let Context { source, faults, warnings } = *context;
-    let project = project_name(root, context);
     let lookup = |name: &str| match name {
         // Compose sets it, so a file may rely on it (Compose Specification, "name top-level element").
         "COMPOSE_PROJECT_NAME" => project.as_ref().map(ToString::to_string),
@@ -174,9 +175,7 @@ fn project_name(root: &yaml::Node, context: &Context<'_>) -> Option<ProjectName>
         }
         (None, None) => directory_name(source.directory),
     };
-    let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let valid = name.starts_with(first) && name.chars().all(|c| first(c) || c == '-' || c == '_');
-    if !valid {
+    if !is_project(&name) {
         let chosen = if source.project.is_some() { " (chosen by HOMEPORT_PROJECT)" } else { "" };
         let message = format!(
             "the project's name {name:?}{chosen} must begin with a lower-case letter or digit and contain only these, - and _"
@@ -185,6 +184,12 @@ fn project_name(root: &yaml::Node, context: &Context<'_>) -> Option<ProjectName>
         return None;
     }
     Some(ProjectName::new(name))
+}
+
+/// Whether a project may be called so (Compose Specification, "name top-level element").
+fn is_project(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.starts_with(first) && name.chars().all(|c| first(c) || c == '-' || c == '_')
 }
 
 /// The directory's own name, made valid as Compose does it: lower-case, everything foreign left out.

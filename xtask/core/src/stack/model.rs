@@ -87,6 +87,14 @@ pub struct Stack {
     pub volumes: BTreeMap<VolumeName, Volume>,
 }
 
+impl Stack {
+    /// A stack of which only the project's name is known: its file cannot be read.
+    pub fn unread(project: ProjectName) -> Self {
+        let (services, networks, volumes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { project, services, networks, volumes }
+    }
+}
+
 /// One service. What decides whether a container still fits is serialized; what does not (order, build, presentation) is
 /// skipped, as Compose leaves `build` and `depends_on` out of its own hash.
 #[derive(Debug, Clone, PartialEq, Serialize)]

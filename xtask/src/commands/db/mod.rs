@@ -26,7 +26,9 @@ pub async fn run(context: &Context, command: &cli::Db) -> Result<(), Failure> {
         cli::Db::List => Box::pin(snapshots::list(context)).await,
         cli::Db::Psql { arguments } => Box::pin(psql::run(context, arguments)).await,
         _ => {
-            let database = Box::pin(Database::open(context)).await?;
+            let by_file =
+                matches!(command, cli::Db::Migrate | cli::Db::Reset { .. } | cli::Db::Restore { .. });
+            let database = Box::pin(Database::open(context, by_file)).await?;
             let locks = Locks::take(&database, &format!("db {}", name_of(command))).await?;
             let changed = Box::pin(change(&database, command, locks.before())).await;
             // A person who says no has stopped nothing in the middle.

@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use crate::checklist::Checklist;
-use crate::database::{CACHE, MIGRATE, Migration, NAME, Target, sql};
+use crate::database::{CACHE, MIGRATE, Migration, NAME, SERVER, Target, sql};
 use crate::engine::ExecEnd;
 use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
@@ -28,27 +28,37 @@ pub(super) struct Database<'a> {
 /// The SQLSTATE of "is being accessed by other users" (`object_in_use`).
 const IN_USE: &str = "55006";
 
+/// What is not known without the Compose file.
+const UNTOLD: &str = "database and roles are those that the running postgres was made with: not known is whether it would be \
+                      made otherwise now";
+
 impl<'a> Database<'a> {
     /// For commands that change something: only where Postgres runs, and with the credentials that the stack was made with.
-    pub(super) async fn open(context: &'a Context) -> Result<Self, Failure> {
-        let mut database = Self::as_found(context).await?;
+    /// One that may run the stack's one-shot (`by_file`) needs what the Compose file says of it.
+    pub(super) async fn open(context: &'a Context, by_file: bool) -> Result<Self, Failure> {
+        let mut database = if by_file {
+            let (session, _) = Box::pin(context.session_as_found(true)).await?;
+            Box::pin(Self::of(context, session)).await?
+        } else {
+            Self::as_found(context).await?
+        };
         if database.container.is_none() {
             return Err(absent());
         }
-        (database.session.stack, _) = context.project.stack()?;
+        if !database.session.by_engine {
+            (database.session.stack, _) = context.project.stack()?;
+        }
         Ok(database)
     }
 
-    /// For commands that only look.
+    /// For commands that need nothing but the server.
     pub(super) async fn as_found(context: &'a Context) -> Result<Self, Failure> {
-        let (session, _) = Box::pin(context.session_as_found(true)).await?;
-        session.refuse_another_checkouts().await?;
+        let (session, _) = Box::pin(context.session_by_engine(UNTOLD)).await?;
         Box::pin(Self::of(context, session)).await
     }
 
     async fn of(context: &'a Context, session: Session) -> Result<Self, Failure> {
-        let target = Target::of(&session.stack)
-            .map_err(|error| Failure::new(Code::ComposeInvalid, error.to_string()))?;
+        session.refuse_another_checkouts().await?;
         let seen = context
             .unless_stopped(Box::pin(async { Ok(session.engine.observe(&session.stack.project).await?) }))
             .await?;
@@ -58,8 +68,16 @@ impl<'a> Database<'a> {
             };
             seen.containers.iter().find(is_it).map(|container| container.id.clone())
         };
-        let (container, cache) = (running(target.server.as_str()), running(CACHE));
-        let ran_todays = ran_todays(&session, &seen.containers);
+        let (container, cache) = (running(SERVER), running(CACHE));
+        let target = if session.by_engine {
+            let server = container.as_ref().ok_or_else(absent)?;
+            Target::of_server(&session.engine.environment(server).await?)
+        } else {
+            Target::of(&session.stack)
+        };
+        let target = target.map_err(|error| Failure::new(Code::ComposeInvalid, error.to_string()))?;
+        // Not known is as good as no.
+        let ran_todays = !session.by_engine && ran_todays(&session, &seen.containers);
         Ok(Self { context, session, target, container, cache, ran_todays })
     }
 

@@ -51,6 +51,7 @@ fn container(role: Role, state: ContainerState, server: SocketAddr) -> Container
         files_hash: String::new(),
         repeat_hash: String::new(),
         image_id: String::new(),
+        stop_grace: None,
         networks: BTreeMap::new(),
         ports: [(80, server)].into(),
         state,

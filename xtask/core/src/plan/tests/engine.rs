@@ -377,6 +377,7 @@ impl World {
             files_hash: self.files.get(name).cloned().unwrap_or_default(),
             repeat_hash: self.repeats.get(name).cloned().unwrap_or_default(),
             image_id,
+            stop_grace: Some(service.stop_grace_period),
             networks: (service.networks.iter())
                 .map(|(network, aliases)| {
                     (network.clone(), aliases.iter().cloned().chain([name.to_string()]).collect())

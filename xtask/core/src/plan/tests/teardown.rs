@@ -6,12 +6,8 @@ use insta::assert_snapshot;
 
 use super::engine::World;
 use super::{SHOP, service, settled, stack};
+use crate::limits;
 use crate::plan::{Action, ContainerState, Keep, Plan, Role, down, stop};
-use crate::stack::ServiceName;
-
-fn grace(name: &ServiceName) -> Duration {
-    Duration::from_secs(if name.as_str() == "postgres" { 30 } else { 10 })
-}
 
 /// The shop as an engine tells it when its file is gone.
 fn without_file() -> World {
@@ -33,7 +29,10 @@ fn graces(plan: &Plan) -> Vec<(String, u64)> {
 #[test]
 fn down_stops_dependents_first_and_keeps_the_data() {
     let mut world = without_file();
-    let plan = down(&world.observe(), Keep::Data, &grace);
+    for made in &mut world.containers {
+        made.seen.stop_grace = (made.seen.service.as_str() == "postgres").then_some(Duration::from_secs(30));
+    }
+    let plan = down(&world.observe(), Keep::Data);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container service   down  after 1
@@ -42,7 +41,10 @@ fn down_stops_dependents_first_and_keeps_the_data() {
         5  remove container redis     down  after 2
         6  remove network default     down  after 4, 5
         ");
-    assert!(graces(&plan).contains(&("postgres".to_owned(), 30)));
+    let told = graces(&plan);
+    for (service, seconds) in [("postgres", 30), ("redis", limits::STOP_UNKNOWN.as_secs())] {
+        assert!(told.contains(&(service.to_owned(), seconds)), "as it was made: {told:?}");
+    }
     world.carry_out(&plan);
     assert!(world.containers.is_empty() && world.networks.is_empty());
     assert_eq!(world.volumes.len(), 1);
@@ -51,7 +53,7 @@ fn down_stops_dependents_first_and_keeps_the_data() {
 #[test]
 fn down_with_volumes_kills_at_once() {
     let mut world = without_file();
-    let plan = down(&world.observe(), Keep::Nothing, &grace);
+    let plan = down(&world.observe(), Keep::Nothing);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container service   down
@@ -69,14 +71,14 @@ fn down_with_volumes_kills_at_once() {
 #[test]
 fn down_of_nothing_is_nothing() {
     let world = World::new(stack(SHOP));
-    assert_snapshot!(down(&world.observe(), Keep::Nothing, &grace), @"nothing to do");
+    assert_snapshot!(down(&world.observe(), Keep::Nothing), @"nothing to do");
 }
 
 #[test]
 fn down_cuts_a_cycle_of_labels() {
     let mut world = without_file();
     world.container("postgres").seen.depends_on = vec![service("service"), service("postgres")];
-    let plan = down(&world.observe(), Keep::Data, &grace);
+    let plan = down(&world.observe(), Keep::Data);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container migrate   down
@@ -94,7 +96,7 @@ fn down_takes_every_container_of_a_service_and_those_of_none() {
     let mut world = without_file();
     world.plant("redis", ContainerState::Created);
     world.container("watcher").seen.service = service("");
-    assert_snapshot!(down(&world.observe(), Keep::Data, &grace), @"
+    assert_snapshot!(down(&world.observe(), Keep::Data), @"
         1  remove container shop-watcher  down
         2  remove container service       down  after 1
         3  remove container migrate       down  after 2
@@ -110,7 +112,7 @@ fn stop_keeps_containers_and_touches_only_those_that_run() {
     let mut world = without_file();
     world.set_state("watcher", ContainerState::Created);
     world.set_state("redis", ContainerState::Paused);
-    let plan = stop(&world.observe(), &grace);
+    let plan = stop(&world.observe());
     assert_snapshot!(plan, @"
         1  stop container service   down
         2  stop container postgres  down  after 1
@@ -118,10 +120,10 @@ fn stop_keeps_containers_and_touches_only_those_that_run() {
         ");
     assert_eq!(graces(&plan).len(), 3);
     world.carry_out(&plan);
-    assert_snapshot!(stop(&world.observe(), &grace), @"nothing to do");
+    assert_snapshot!(stop(&world.observe()), @"nothing to do");
     assert_eq!(world.containers.len(), 5);
     // One that has made way for another has nothing to come back for.
     world.plant("redis", ContainerState::Exited(0));
     world.containers.last_mut().expect("planted").seen.role = Role::Retired;
-    assert_snapshot!(stop(&world.observe(), &grace), @"1  remove container redis  down");
+    assert_snapshot!(stop(&world.observe()), @"1  remove container redis  down");
 }
