@@ -44,6 +44,9 @@ pub struct Project {
     state: Option<PathBuf>,
 }
 
+/// A stack, what is worth a second look, and the names of the credentials that have a stand-in.
+pub type AsFound = (Stack, Vec<String>, Vec<String>);
+
 /// A Compose file that is no stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
@@ -156,7 +159,7 @@ impl Project {
     ///
     /// # Errors
     /// As for [`Project::stack`].
-    pub fn stack_as_found(&self) -> Result<(Stack, Vec<String>, Vec<String>), Failure> {
+    pub fn stack_as_found(&self) -> Result<AsFound, Failure> {
         Ok(self.stack_or_why_not()??)
     }
 
@@ -164,7 +167,7 @@ impl Project {
     ///
     /// # Errors
     /// When another file cannot be read.
-    pub fn stack_or_why_not(&self) -> Result<Result<(Stack, Vec<String>, Vec<String>), Unusable>, Failure> {
+    pub fn stack_or_why_not(&self) -> Result<Result<AsFound, Unusable>, Failure> {
         let (variables, missing) = self.variables_as_found()?;
         Ok(self.stack_of(&variables).map(|(stack, warnings)| (stack, warnings, missing)))
     }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use crate::limits;
 use crate::listening::refuse_answered;
 use crate::plan::{Container, ContainerState, Health, Role};
-use crate::serving::proxy::{Drain, Front};
+use crate::serving::proxy::{Drain, Front, OwnAnswers};
 use crate::stack::{Port, ServiceName, Stack};
 
 /// The fronts that are open. Cloned freely: all clones are the same fronts.
 #[derive(Debug, Clone, Default)]
-pub struct Fronts(Arc<Mutex<Open>>);
+pub struct Fronts(Arc<Mutex<Open>>, OwnAnswers);
 
 #[derive(Debug, Default)]
 struct Open {
@@ -66,7 +66,7 @@ impl Fronts {
         let host = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let address = SocketAddr::new(host, published);
         let opened = match refuse_answered(address) {
-            Ok(()) => Front::open(address, name.as_str()).await,
+            Ok(()) => Front::open(address, name.as_str(), &self.1).await,
             Err(taken) => Err(taken),
         };
         match opened {
@@ -174,6 +174,11 @@ impl Fronts {
         let fronts = std::mem::take(&mut self.open().fronts);
         let closing = fronts.into_values().map(|front| front.close(limits::PROXY_CLOSE));
         futures_util::future::join_all(closing).await;
+    }
+
+    /// What they have answered in the place of a service.
+    pub fn own_answers(&self) -> &OwnAnswers {
+        &self.1
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

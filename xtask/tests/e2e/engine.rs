@@ -16,7 +16,7 @@ use bollard::models::{
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, KillContainerOptions, ListContainersOptions,
     ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions,
-    StartContainerOptions, StopContainerOptions, TagImageOptions, TopOptions,
+    RestartContainerOptions, StartContainerOptions, StopContainerOptions, TagImageOptions, TopOptions,
 };
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
@@ -111,6 +111,12 @@ pub(crate) fn signal_container(name: &str, signal: &str) {
 pub(crate) fn start_container(name: &str) {
     ask(async |docker| docker.start_container(name, None::<StartContainerOptions>).await)
         .expect("it can be started");
+}
+
+/// Restarts a container as a person does, its main process having so many seconds to end.
+pub(crate) fn restart_container(name: &str, grace: i32) {
+    let options = RestartContainerOptions { t: Some(grace), ..Default::default() };
+    ask(async |docker| docker.restart_container(name, Some(options)).await).expect("it can be restarted");
 }
 
 /// Freezes a container's processes.

@@ -33,8 +33,13 @@ pub(crate) struct Told {
 impl Load {
     /// Eight clients: each of GET and POST, keeping and not, twice.
     pub(crate) fn start(port: u16) -> Self {
+        Self::of(port, &["GET", "POST"])
+    }
+
+    /// As many clients a method: they keep their connection or do not, twice.
+    pub(crate) fn of(port: u16, methods: &[&'static str]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let kinds = ["GET", "POST"].into_iter().flat_map(|method| [(method, true), (method, false)]);
+        let kinds = methods.iter().copied().flat_map(|method| [(method, true), (method, false)]);
         let kinds: Vec<_> = kinds.collect();
         let clients = kinds.iter().chain(&kinds).map(|&(method, keeps)| {
             let stop = Arc::clone(&stop);

@@ -30,6 +30,7 @@ mod program;
 mod prometheus;
 mod refusals;
 mod report;
+mod restarts;
 mod scan;
 mod seen;
 mod service_image;

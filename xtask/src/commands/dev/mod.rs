@@ -147,7 +147,7 @@ async fn foreground(
         }
         Err(failure) if failure.code == Code::Interrupted => {
             let stopped = stop(&session).await;
-            logs.stop().await;
+            logs.stop(&session).await;
             return stopped.and(Err(failure));
         }
         Err(failure) => {
@@ -184,7 +184,7 @@ async fn foreground(
     drop(watch);
     // What services say while they stop is worth seeing.
     let stopped = stop(&session).await;
-    logs.stop().await;
+    logs.stop(&session).await;
     stopped
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,8 +21,9 @@ use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::{Behind, Claim, Upstream, answer, headers, tunnel};
+use super::{Behind, Claim, Own, OwnAnswers, Upstream, answer, headers, tunnel};
 use crate::limits;
 
 /// The body of any message that is passed on.
@@ -33,8 +35,10 @@ pub(super) struct Forward {
     /// What answers of its own call what is behind the front.
     pub(super) name: String,
     pub(super) behind: watch::Receiver<Behind>,
-    /// How long a request waits for a server that is on its way.
+    /// How long a request waits for a server that is on its way, or away for a moment.
     pub(super) hold: Duration,
+    /// Where its own answers are noted.
+    pub(super) own: OwnAnswers,
 }
 
 /// The connection to the server that a client's connection left over after its last request.
@@ -96,7 +100,8 @@ impl Forward {
         response.map(|inner| Tracked { inner, _claim: claim }.boxed())
     }
 
-    /// A request that may be sent twice: a connection that breaks under it is no answer yet.
+    /// A request that may be sent twice: a connection that breaks under it is no answer yet. A server that goes away breaks
+    /// them until whoever looks after the front knows of it.
     async fn repeatable(
         &self,
         head: &Parts,
@@ -104,51 +109,88 @@ impl Forward {
     ) -> Result<(Claim, Response<Incoming>), Response<Body>> {
         let request =
             || Request::from_parts(head.clone(), Empty::new().map_err(|never| match never {}).boxed());
-        let mut last = None;
-        for attempt in 0..2 {
-            let claim = self.claim().await?;
-            let connected = match link.to(&claim.upstream).filter(|_| attempt == 0) {
+        let mut patience = Patience::begin(self.hold);
+        loop {
+            let claim = self.claim(patience.deadline).await?;
+            let kept = link.to(&claim.upstream);
+            let is_kept = kept.is_some();
+            let connected = match kept {
                 Some(connected) => Ok(connected),
                 None => connect(&claim.upstream).await,
             };
-            let mut connected = match connected {
-                Ok(connected) => connected,
-                Err(error) => {
-                    last = Some(Trouble::Unreached(error));
-                    continue;
-                }
+            let trouble = match connected {
+                Ok(mut connected) => match connected.sender.send_request(request()).await {
+                    Ok(response) => {
+                        claim.upstream.doubted.store(false, Ordering::Relaxed);
+                        link.leave(connected);
+                        return Ok((claim, response));
+                    }
+                    // A server may close what it has not used for a while.
+                    Err(_) if is_kept => continue,
+                    Err(error) => Trouble::Broken(error),
+                },
+                Err(error) => Trouble::Unreached(error),
             };
-            match connected.sender.send_request(request()).await {
-                Ok(response) => {
-                    link.leave(connected);
-                    return Ok((claim, response));
-                }
-                Err(error) => last = Some(Trouble::Broken(error)),
-            }
+            self.wait(claim, trouble, &mut patience).await?;
         }
-        Err(self.trouble(last.as_ref()))
     }
 
-    /// A request that is sent once.
+    /// A request that is sent once: while nothing was sent it waits for a server that takes it.
     async fn once(&self, head: Parts, body: Incoming) -> Result<(Claim, Response<Incoming>), Response<Body>> {
-        let mut claim = self.claim().await?;
-        let mut connected = connect(&claim.upstream).await;
-        if connected.is_err() {
-            // Nothing was sent: whatever is behind the front by now may have it.
-            claim = self.claim().await?;
-            connected = connect(&claim.upstream).await;
+        let mut patience = Patience::begin(self.hold);
+        let mut request = Request::from_parts(head, body.boxed());
+        loop {
+            let claim = self.claim(patience.deadline).await?;
+            let trouble = match connect(&claim.upstream).await {
+                Ok(mut connected) => match connected.sender.try_send_request(request).await {
+                    Ok(response) => {
+                        claim.upstream.doubted.store(false, Ordering::Relaxed);
+                        return Ok((claim, response));
+                    }
+                    Err(mut error) => {
+                        // It comes back when nothing of it was sent.
+                        let unsent = error.take_message();
+                        let error = error.into_error();
+                        let Some(unsent) = unsent else {
+                            claim.upstream.doubted.store(true, Ordering::Relaxed);
+                            return Err(self.trouble(&Trouble::Broken(error)));
+                        };
+                        request = unsent;
+                        Trouble::Unreached(std::io::Error::other(error))
+                    }
+                },
+                Err(error) => Trouble::Unreached(error),
+            };
+            self.wait(claim, trouble, &mut patience).await?;
         }
-        let mut connected = connected.map_err(|error| self.trouble(Some(&Trouble::Unreached(error))))?;
-        let sent = connected.sender.send_request(Request::from_parts(head, body.boxed())).await;
-        sent.map(|response| (claim, response)).map_err(|error| self.trouble(Some(&Trouble::Broken(error))))
+    }
+
+    /// Waits a moment before the next attempt, or until something else is behind the front; an answer when it has waited
+    /// long enough.
+    async fn wait(
+        &self,
+        claim: Claim,
+        trouble: Trouble,
+        patience: &mut Patience,
+    ) -> Result<(), Response<Body>> {
+        let Some(pause) = patience.next(&trouble) else { return Err(self.trouble(&trouble)) };
+        // It is not in flight meanwhile.
+        let upstream = Arc::clone(&claim.upstream);
+        upstream.doubted.store(true, Ordering::Relaxed);
+        drop(claim);
+        let mut behind = self.behind.clone();
+        let is_other =
+            |behind: &Behind| !matches!(behind, Behind::Server(now) if Arc::ptr_eq(now, &upstream));
+        let _ = tokio::time::timeout(pause, behind.wait_for(is_other)).await;
+        Ok(())
     }
 
     /// The server that is behind the front, which counts the request as its own from now on. Waits for one that is on
     /// its way.
-    async fn claim(&self) -> Result<Claim, Response<Body>> {
+    async fn claim(&self, deadline: Instant) -> Result<Claim, Response<Body>> {
         let mut behind = self.behind.clone();
         let there = behind.wait_for(|behind| !matches!(behind, Behind::Awaited));
-        let why = match tokio::time::timeout(self.hold, there).await {
+        let why = match tokio::time::timeout_at(deadline, there).await {
             // Under the lock of `behind`: a switch comes before this or finds the request counted.
             Ok(Ok(behind)) => match &*behind {
                 Behind::Server(upstream) => {
@@ -161,22 +203,66 @@ impl Forward {
             Ok(Err(_)) => "this address is being closed".to_owned(),
             Err(_) => format!("it did not come up within {} s; it is still awaited", self.hold.as_secs()),
         };
-        Err(answer::unavailable(&self.name, &why))
+        let response = answer::unavailable(&self.name, &why);
+        self.note(&response, why);
+        Err(response)
     }
 
-    fn trouble(&self, trouble: Option<&Trouble>) -> Response<Body> {
+    fn trouble(&self, trouble: &Trouble) -> Response<Body> {
         let why = match trouble {
-            Some(Trouble::Unreached(error)) => format!("it cannot be connected to: {error}"),
-            Some(Trouble::Broken(error)) => format!("the connection broke: {error}"),
-            None => "it was not asked".to_owned(),
+            Trouble::Unreached(error) => format!("it cannot be connected to: {error}"),
+            Trouble::Broken(error) => format!("the connection broke: {error}"),
         };
-        answer::bad_gateway(&self.name, &why)
+        let response = answer::bad_gateway(&self.name, &why);
+        self.note(&response, why);
+        response
+    }
+
+    fn note(&self, response: &Response<Body>, why: String) {
+        self.own.note(Own { name: self.name.clone(), status: response.status().as_u16(), why });
+    }
+}
+
+/// How long a request goes on without an answer.
+struct Patience {
+    deadline: Instant,
+    /// Until when connections that break under it are borne.
+    bears: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn begin(hold: Duration) -> Self {
+        let now = Instant::now();
+        let bears = now + hold.min(limits::PROXY_BREAKS);
+        Self { deadline: now + hold, bears, pause: limits::PROXY_PAUSE }
+    }
+
+    /// How long to wait before the next attempt, each time twice as long; `None` when there is to be none.
+    fn next(&mut self, trouble: &Trouble) -> Option<Duration> {
+        let until = match trouble {
+            Trouble::Unreached(_) => self.deadline,
+            Trouble::Broken(_) => self.bears,
+        };
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        let pause = self.pause.min(left);
+        self.pause = (self.pause * 2).min(limits::PROXY_PAUSE_AT_MOST);
+        Some(pause)
     }
 }
 
 async fn connect(upstream: &Arc<Upstream>) -> std::io::Result<Connected> {
     let stream = tokio::time::timeout(limits::PROXY_CONNECT, TcpStream::connect(upstream.address)).await??;
     let _ = stream.set_nodelay(true);
+    if upstream.doubted.load(Ordering::Relaxed) {
+        // A container's engine takes a connection and closes it where there is nobody behind it any more. What is seen of
+        // that before something was sent can still wait for another one.
+        let seen = tokio::time::timeout(limits::PROXY_DOUBT, stream.peek(&mut [0])).await;
+        if let Ok(ended) = seen {
+            ended?;
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
+    }
     let made = http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = made.map_err(std::io::Error::other)?;
     // It ends with its sender, with the server, or with the tunnel it became.

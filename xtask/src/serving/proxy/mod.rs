@@ -10,14 +10,17 @@ mod accept;
 mod answer;
 mod forward;
 mod headers;
+mod own;
 mod probe;
 mod tunnel;
 
+pub use own::{Own, OwnAnswers};
 pub use probe::ready;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -45,6 +48,8 @@ struct Upstream {
     address: SocketAddr,
     /// The requests that have it and no whole answer yet.
     in_flight: TaskTracker,
+    /// Whether it left the last request that was offered to it without an answer.
+    doubted: AtomicBool,
 }
 
 /// A request's claim on a server: it is in flight until this is dropped.
@@ -64,22 +69,32 @@ pub struct Front {
 }
 
 impl Front {
-    /// Listens on an address; `name` is what answers of the front's own call what is behind it. Requests wait until
-    /// something is put there.
+    /// Listens on an address; `name` is what answers of the front's own call what is behind it, and `own` is where they are
+    /// noted. Requests wait until something is put there.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn open(address: SocketAddr, name: &str) -> io::Result<Self> {
-        Self::open_holding(address, name, limits::PROXY_HOLD).await
+    pub async fn open(address: SocketAddr, name: &str, own: &OwnAnswers) -> io::Result<Self> {
+        Self::open_holding(address, name, own, limits::PROXY_HOLD).await
     }
 
-    async fn open_holding(address: SocketAddr, name: &str, hold: Duration) -> io::Result<Self> {
+    async fn open_holding(
+        address: SocketAddr,
+        name: &str,
+        own: &OwnAnswers,
+        hold: Duration,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (behind, watched) = watch::channel(Behind::Awaited);
         let (closing, clients) = (CancellationToken::new(), TaskTracker::new());
         let door = accept::Door {
-            forward: Arc::new(forward::Forward { name: name.to_owned(), behind: watched, hold }),
+            forward: Arc::new(forward::Forward {
+                name: name.to_owned(),
+                behind: watched,
+                hold,
+                own: own.clone(),
+            }),
             closing: closing.clone(),
             clients: clients.clone(),
         };
@@ -107,7 +122,8 @@ impl Front {
 
     /// Sends every request that comes from now on to this server. The answer tells when the one before is done.
     pub fn switch(&self, server: SocketAddr) -> Drain {
-        let upstream = Upstream { address: server, in_flight: TaskTracker::new() };
+        let upstream =
+            Upstream { address: server, in_flight: TaskTracker::new(), doubted: AtomicBool::new(false) };
         self.put(Behind::Server(Arc::new(upstream)))
     }
 

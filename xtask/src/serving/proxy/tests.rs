@@ -15,14 +15,14 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{Front, ready};
+use super::{Front, Own, OwnAnswers, ready};
 use server::{ANYWHERE, Client, Server};
 
 /// What is waited for comes by itself; a busy machine is given time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn front() -> Front {
-    Front::open(ANYWHERE, "web").await.expect("a port")
+    Front::open(ANYWHERE, "web", &OwnAnswers::default()).await.expect("a port")
 }
 
 async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -139,7 +139,8 @@ async fn a_request_waits_for_a_server_that_is_on_its_way() {
 
 #[tokio::test]
 async fn whoever_waited_long_enough_is_told_so() {
-    let front = Front::open_holding(ANYWHERE, "web", Duration::from_millis(1)).await.expect("a port");
+    let (own, hold) = (OwnAnswers::default(), Duration::from_millis(1));
+    let front = Front::open_holding(ANYWHERE, "web", &own, hold).await.expect("a port");
     let (status, text) = Client::new(front.address()).ask("GET", "").await.expect("an answer");
     assert_eq!(status, 503);
     assert!(text.starts_with("web is not served: it did not come up within"), "{text}");
@@ -177,15 +178,14 @@ async fn a_server_may_close_its_connections_when_it_likes() {
 #[tokio::test]
 async fn what_may_have_been_done_is_never_asked_twice() {
     let server = Server::raw("").await;
-    let front = front().await;
+    let (own, hold) = (OwnAnswers::default(), Duration::from_millis(1));
+    let front = Front::open_holding(ANYWHERE, "web", &own, hold).await.expect("a port");
     let _ = front.switch(server.address);
     let mut client = Client::new(front.address());
     let (status, text) = client.ask("POST", "x").await.expect("an answer");
     assert_eq!((status, server.count()), (502, 1), "{text}");
     assert!(text.starts_with("web did not answer: the connection broke"), "{text}");
-    // Reading is asked once more.
     assert_eq!(client.ask("GET", "").await.expect("an answer").0, 502);
-    assert_eq!(server.count(), 3);
     // One that is not there at all is named too.
     let address = server.address;
     drop(server);
@@ -193,6 +193,58 @@ async fn what_may_have_been_done_is_never_asked_twice() {
     let (status, text) = client.ask("POST", "x").await.expect("an answer");
     assert_eq!(status, 502);
     assert!(text.starts_with("web did not answer: it cannot be connected to"), "{text}");
+    // All three are noted, for no server knows of them.
+    in_time("they are noted", own.come()).await;
+    let noted = own.take();
+    let told: Vec<(&str, u16, bool)> = (noted.iter())
+        .map(|(Own { name, status, why }, _)| (name.as_str(), *status, why.contains("broke")))
+        .collect();
+    assert_eq!(noted.values().sum::<usize>(), 3, "{noted:?}");
+    assert!(told.iter().all(|(name, status, _)| (*name, *status) == ("web", 502)), "{noted:?}");
+    assert!(own.take().is_empty());
+}
+
+/// It is restarted: whatever asks meanwhile waits, and what was not sent yet is sent once.
+#[tokio::test]
+async fn requests_wait_for_a_server_that_is_away() {
+    let front = front().await;
+    let gone = Server::echo("gone").await.address;
+    let _ = front.switch(gone);
+    let ask = |method: &'static str, body: &'static str| {
+        let mut client = Client::new(front.address());
+        tokio::spawn(async move { client.ask(method, body).await })
+    };
+    let watching = front.behind.receiver_count();
+    let asked = [("POST", "x"), ("GET", "")].map(|(method, body)| (body, ask(method, body)));
+    // Each has found nobody and waits.
+    in_time("both wait", async {
+        while front.behind.receiver_count() < watching + 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let back = Server::echo("back").await;
+    let _ = front.switch(back.address);
+    for (body, answer) in asked {
+        let answer = in_time("an answer", answer).await.expect("it ends");
+        assert_eq!(answer, Ok((200, format!("back {body}"))));
+    }
+    assert_eq!(back.count(), 2);
+}
+
+/// What a container's engine does with connections while it clears the container away.
+#[tokio::test]
+async fn reading_goes_on_while_connections_are_broken_off() {
+    let breaks = Server::raw("").await;
+    let front = front().await;
+    let _ = front.switch(breaks.address);
+    let mut client = Client::new(front.address());
+    let asked = tokio::spawn(async move { client.ask("GET", "").await });
+    let mut seen = breaks.seen.clone();
+    in_time("it is asked again", seen.wait_for(|&seen| seen > 3)).await.expect("it runs");
+    let back = Server::echo("back").await;
+    let _ = front.switch(back.address);
+    assert_eq!(in_time("an answer", asked).await.expect("it ends"), Ok((200, "back ".to_owned())));
 }
 
 #[tokio::test]
@@ -265,7 +317,7 @@ async fn a_front_that_closes_lets_go_of_its_clients_and_its_address() {
     assert_eq!(idle.ask("GET", "").await, Ok((200, "server ".to_owned())));
     in_time("closed", front.close(PATIENCE)).await;
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
-    Front::open(address, "again").await.expect("the address is free");
+    Front::open(address, "again", &OwnAnswers::default()).await.expect("the address is free");
 }
 
 #[tokio::test]
