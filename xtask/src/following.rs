@@ -19,8 +19,8 @@ use crate::limits;
 use crate::plan::{Container, ContainerId, ContainerState};
 use crate::stack::{ProjectName, ServiceName};
 
-/// Takes a line.
-pub type Listener = Arc<dyn Fn(&ServiceName, LogLine) + Send + Sync>;
+/// Takes a line of a service's container.
+pub type Listener = Arc<dyn Fn(&ServiceName, &ContainerId, LogLine) + Send + Sync>;
 
 /// What is followed.
 #[derive(Debug, Clone, Default)]
@@ -245,7 +245,7 @@ impl Shared {
             let mut told = told();
             *told = (*told).max(line.at);
             drop(told);
-            (self.listener)(service, line);
+            (self.listener)(service, id, line);
         }
     }
 }

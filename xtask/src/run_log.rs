@@ -4,6 +4,8 @@
 //!
 //! Must not: be read back to decide anything. The engine alone says what is.
 
+mod said;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use serde::Serialize;
 
 use crate::event::Event;
 use crate::limits;
+
+pub use said::{Said, SaidLine, said};
 
 /// Where run logs are kept, below the project's scratch directory (`target/homeport`).
 const DIRECTORY: &str = "runs";
@@ -174,8 +178,11 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         let mut log = RunLog::create(target.path(), "db reset", at).expect("a new log");
         log.record(&Event::Note { text: "one".to_owned() }, at).expect("it can be written");
-        log.record(&Event::Log { service: "a".to_owned(), stderr: false, line: "two".to_owned() }, at)
-            .expect("it can be written");
+        log.record(
+            &Event::Log { service: "a".to_owned(), stderr: false, line: "two".to_owned(), origin: None },
+            at,
+        )
+        .expect("it can be written");
         log.flush().expect("it can be written");
         assert_eq!(names(target.path()), ["20260921T141320123Z-db-reset.jsonl"]);
         let text = fs::read_to_string(log.path()).expect("it is there");
@@ -191,7 +198,7 @@ mod tests {
         let target = tempfile::tempdir().expect("a directory for the test");
         let at = SystemTime::UNIX_EPOCH;
         let mut log = RunLog::create(target.path(), "dev", at).expect("a new log");
-        let line = |text: &str| Event::Log { service: "a".to_owned(), stderr: false, line: text.to_owned() };
+        let line = |text: &str| Event::Log { service: "a".to_owned(), stderr: false, line: text.to_owned(), origin: None };
         let length = json_line(&line("0"), at).len() as u64;
         log.room = Some(length * 2);
         for number in 0..9 {

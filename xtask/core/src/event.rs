@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use crate::failure::Failure;
@@ -110,6 +110,9 @@ pub enum Event {
         stderr: bool,
         /// The line, without its end.
         line: String,
+        /// Which of the service's containers said it, where several come one after the other (`dev`).
+        #[serde(flatten)]
+        origin: Option<LogOrigin>,
     },
     /// From now on a person sees the logs of one service only, or of all again; the run log keeps all.
     LogsNarrowed {
@@ -197,6 +200,15 @@ pub enum Event {
         /// The exit status.
         exit: u8,
     },
+}
+
+/// Whose line of a log it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogOrigin {
+    /// The project.
+    pub project: String,
+    /// The engine's identifier of the container.
+    pub container: String,
 }
 
 impl From<&Failure> for Event {
@@ -417,9 +429,9 @@ impl Events {
 
     /// Sends a line of a service's log, unless [`limits::WAITING_LINES`] wait already: it is dropped then, and that told. For
     /// lines that come for as long as the program runs, whether somebody reads them or not.
-    pub fn offer_line(&self, service: String, stderr: bool, line: String) {
+    pub fn offer_line(&self, service: String, stderr: bool, line: String, origin: Option<LogOrigin>) {
         if self.waiting.count.load(Ordering::Relaxed) < limits::WAITING_LINES {
-            self.send(Event::Log { service, stderr, line });
+            self.send(Event::Log { service, stderr, line, origin });
         } else {
             self.waiting.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -580,7 +592,7 @@ mod tests {
         let (events, mut arrived) = Events::channel();
         let rest =
             |arrived: &mut Arriving| std::iter::from_fn(|| arrived.try_recv().ok()).collect::<Vec<_>>();
-        let line = |number: usize| events.offer_line("web".to_owned(), false, number.to_string());
+        let line = |number: usize| events.offer_line("web".to_owned(), false, number.to_string(), None);
         (0..limits::WAITING_LINES + 3).for_each(line);
         events.note("heard all the same");
         let told = rest(&mut arrived);

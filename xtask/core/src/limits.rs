@@ -121,6 +121,10 @@ pub const RUN_LOG_LINES: u64 = 48 << 20;
 /// megabytes, more than a person scrolls back.
 pub const WAITING_LINES: usize = 10_000;
 
+/// How much of the run logs is read for what containers said that are gone: some ten thousand lines, which take a tenth of a
+/// second.
+pub const SAID: u64 = 4 << 20;
+
 /// How long a container may take to stop when it was made without saying how long (Compose Specification, `stop_grace_period`).
 pub const STOP_UNKNOWN: Duration = Duration::from_secs(10);
 

@@ -211,6 +211,7 @@ fn texts() -> Vec<Sample> {
         service: service.to_owned(),
         stderr: false,
         line: line.to_owned(),
+        origin: None,
     };
     let problem = || Event::Problem {
         about: "build service".to_owned(),

@@ -154,7 +154,13 @@ impl Show {
             tokio::select! {
                 biased;
                 event = events.recv() => match event {
-                    Some(event) => self.show(&event),
+                    Some(event) => {
+                        self.show(&event);
+                        // Whoever looks into the run log (`logs`) finds what has been said.
+                        if events.is_empty() {
+                            self.keep(RunLog::flush);
+                        }
+                    }
                     None => break,
                 },
                 // Also when the sender was dropped without a word: the command is gone.

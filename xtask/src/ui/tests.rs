@@ -328,10 +328,16 @@ fn stages_are_groups_of_a_workflow() {
 #[test]
 fn data_goes_to_standard_output_when_it_is_the_answer() {
     let raw = "1:M \u{1b}[32mready\u{1b}[0m {\"msg\":\"x\"}";
-    let log = Event::Log { service: "redis".to_owned(), stderr: false, line: raw.to_owned() };
-    let json = Event::Log { service: "redis".to_owned(), stderr: false, line: r#"{"msg":"x"}"#.to_owned() };
+    let log = Event::Log { service: "redis".to_owned(), stderr: false, line: raw.to_owned(), origin: None };
+    let json = Event::Log {
+        service: "redis".to_owned(),
+        stderr: false,
+        line: r#"{"msg":"x"}"#.to_owned(),
+        origin: None,
+    };
     let answered = r#"{"method":"GET","path":"/health","status":200}"#;
-    let probe = Event::Log { service: "redis".to_owned(), stderr: false, line: answered.to_owned() };
+    let probe =
+        Event::Log { service: "redis".to_owned(), stderr: false, line: answered.to_owned(), origin: None };
     let start = Instant::now();
     for pretty in [None, Some(true)] {
         let pair = Pair::default();

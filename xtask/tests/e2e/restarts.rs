@@ -1,8 +1,10 @@
-//! A service that somebody else restarts while `dev` holds its port: requests wait for it.
+//! Containers of a service that come one after the other while `dev` runs: requests wait for one that somebody else restarts,
+//! and what those said that a save replaced is not lost.
 
-use crate::engine::restart_container;
+use crate::checkout::until;
+use crate::engine::{self, restart_container};
 use crate::load::Load;
-use crate::swaps::{swapped, web};
+use crate::swaps::{save, swapped, web};
 
 #[test]
 fn a_service_that_is_restarted_by_hand_fails_no_reader() {
@@ -24,4 +26,30 @@ fn a_service_that_is_restarted_by_hand_fails_no_reader() {
     assert!(told.answered > 10, "it was hardly a load: {}", told.answered);
     run.interrupt();
     run.end().expect(0);
+}
+
+#[test]
+fn what_a_replaced_version_said_is_shown_in_its_place() {
+    let checkout = swapped("said");
+    let mut run = checkout.start(&["dev"]);
+    run.until("watching for saves");
+    for version in ["two", "three"] {
+        save(&checkout, version);
+        run.until("saved to served in");
+    }
+    let containers =
+        || engine::objects(checkout.name()).iter().filter(|one| one.starts_with("container")).count();
+    until("those before have gone", || (containers() == 1).then_some(()));
+    let logs = |arguments: &[&str]| checkout.run(&[&["logs", "web"], arguments].concat()).expect(0);
+    // The screen may be a moment behind.
+    let all = until("all have spoken", || Some(logs(&[])).filter(|all| all.stdout().lines().count() == 3));
+    assert_eq!(all.stdout(), "version one\nversion two\nversion three\n");
+    assert!(all.stderr().contains("with what 2 containers said that there are no more"), "{}", all.stderr());
+    assert_eq!(logs(&["--tail", "2"]).stdout(), "version two\nversion three\n");
+    assert_eq!(logs(&["--grep", "one"]).stdout(), "version one\n");
+    run.interrupt();
+    run.end().expect(0);
+    // What was taken down is gone with what it said.
+    checkout.run(&["down"]).expect(0);
+    assert_eq!(logs(&[]).stdout(), "");
 }

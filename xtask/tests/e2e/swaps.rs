@@ -37,7 +37,7 @@ fn built(test: &str, compose: &str) -> Checkout {
 }
 
 /// Saves the service as this version.
-fn save(checkout: &Checkout, version: &str) {
+pub(crate) fn save(checkout: &Checkout, version: &str) {
     save_edited(checkout, "VERSION: &str = \"one\"", &format!("VERSION: &str = \"{version}\""));
 }
 

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use tokio::task::JoinHandle;
 
 use crate::engine::LogLine;
-use crate::event::Events;
+use crate::event::{Events, LogOrigin};
 use crate::failure::Failure;
 use crate::following::{Following, Listener, Wanted};
 use crate::limits;
@@ -143,14 +143,15 @@ fn tell_answers(answers: &OwnAnswers, events: &Events) {
 
 fn follow(session: &Session, since: SystemTime) -> Following {
     let wanted = Wanted { since: Some(since), ..Wanted::default() };
-    let listener = listener(session.events.clone());
+    let listener = listener(session.stack.project.to_string(), session.events.clone());
     Following::begin(&session.engine, &session.stack.project, wanted, BTreeMap::new(), listener)
 }
 
-/// Shows lines as they come.
-fn listener(events: Events) -> Listener {
-    Arc::new(move |service: &ServiceName, line: LogLine| {
-        events.offer_line(service.to_string(), line.stderr, line.text);
+/// Shows lines as they come. Whose each is stands in the run log: a save may take the container away, and its own log with it.
+fn listener(project: String, events: Events) -> Listener {
+    Arc::new(move |service: &ServiceName, container: &ContainerId, line: LogLine| {
+        let origin = Some(LogOrigin { project: project.clone(), container: container.0.clone() });
+        events.offer_line(service.to_string(), line.stderr, line.text, origin);
     })
 }
 
