@@ -57,7 +57,7 @@ pub struct Logs {
     #[arg(long)]
     pub tail: Option<usize>,
     /// Only lines of the last while: `90s`, `10m`, `1h`.
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "D", value_parser = while_ago)]
     pub since: Option<std::time::Duration>,
     /// Only lines in which this regular expression is found.
     #[arg(long, value_name = "PATTERN", value_parser = regex_lite::Regex::new)]
@@ -119,6 +119,9 @@ pub enum Db {
     Remove {
         /// Which one.
         name: SnapshotName,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
     },
     /// Talk to the database as the application's role, by psql in the container.
     Psql {
@@ -146,8 +149,13 @@ fn service(text: &str) -> Result<ServiceName, String> {
     Ok(ServiceName::new(text))
 }
 
+fn while_ago(text: &str) -> Result<std::time::Duration, String> {
+    let told = |error| format!("{error}; expected how far back: `90s`, `10m`, `1h 30m`, `2d`");
+    humantime::parse_duration(text).map_err(told)
+}
+
 fn reported(text: &str) -> Result<std::time::Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = while_ago(text)?;
     if !crate::limits::REPORTED.contains(&duration) {
         return Err("expected a duration between 1m and 7d".to_owned());
     }

@@ -3,10 +3,11 @@
 use super::Context;
 use crate::cli;
 use crate::engine::Engine;
-use crate::event::Event;
 use crate::failure::{Code, Failure};
+use crate::images::labels::DIRECTORY;
 use crate::plan::Keep;
 use crate::project::lock;
+use crate::session::Session;
 use crate::stack::Stack;
 
 /// What is not known without the Compose file.
@@ -28,14 +29,37 @@ pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure
     let observed = taken_down?;
     if arguments.verify {
         verify(&session.engine, &session.stack, keep).await?;
-        let nothing = if session.by_engine { "nothing with its label" } else { "nothing" };
-        let what = if keep == Keep::Nothing { "is left" } else { "but the data is left" };
-        let what = format!("{nothing} {what}");
-        context.events.send(Event::Note { text: format!("verified: of project {project} {what}") });
+        let ours = if session.by_engine { " with its label" } else { "" };
+        let what = match keep {
+            Keep::Nothing => format!("no container, network or volume{ours} is left"),
+            Keep::Data => format!("no container or network{ours} is left, and the data is kept"),
+        };
+        context.events.note(format!("verified: of project {project} {what}"));
+        let images = built_here(&session).await?.join(" ");
+        if !images.is_empty() {
+            context.events.note(format!(
+                "kept on purpose, because the next build begins with it: image {images}; `docker image rm {images}` removes it"
+            ));
+        }
     } else if keep == Keep::Data && !observed.volumes.is_empty() {
         context.events.note("the data is kept; `cargo xtask down --volumes` removes it too");
     }
     Ok(())
+}
+
+/// The images that were built from this checkout for the services that its containers ran: a teardown leaves them.
+async fn built_here(session: &Session) -> Result<Vec<String>, Failure> {
+    let here = session.project.root().display().to_string();
+    let of_stack = |reference: &str| {
+        session.by_engine
+            || session.stack.services.values().any(|service| service.image.with_tag().as_str() == reference)
+    };
+    let images = session.engine.images().await?.into_iter();
+    let built = images.filter(|image| image.labels.get(DIRECTORY) == Some(&here));
+    let mut references: Vec<String> =
+        built.flat_map(|image| image.tags).filter(|reference| of_stack(reference)).collect();
+    references.sort();
+    Ok(references)
 }
 
 /// Asks the engine anew, by label and by name: a volume or container that has our name and not our label is told too,

@@ -128,7 +128,9 @@ fn data_is_thrown_away_only_when_that_was_agreed_to() {
     let listing = listing.events().into_iter().find(|line| line["snapshots"].is_array()).expect("a listing");
     let row = &listing["snapshots"][0];
     assert_eq!((row["name"].as_str(), row["stale"].as_bool()), (Some("one"), Some(false)), "{listing}");
-    checkout.run(&["db", "remove", "one"]).expect(0);
+    let unasked = checkout.run(&["db", "remove", "one"]).expect(2);
+    assert!(unasked.stderr().contains("db remove one --yes"), "{}", unasked.stderr());
+    checkout.run(&["db", "remove", "one", "--yes"]).expect(0);
     assert!(checkout.run(&["db", "list"]).expect(0).stdout().contains("no snapshots"));
 
     // One command at a time.

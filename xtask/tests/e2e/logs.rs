@@ -27,6 +27,8 @@ fn logs_are_in_the_order_of_time_and_can_be_filtered() {
     assert_eq!(lines(&["logs", "--grep", "^[az].* (first|second)$", "alpha", "zeta"]).len(), 2);
     let refused = checkout.run(&["logs", "--grep", "("]).expect(2);
     assert!(refused.stderr().contains("--grep"), "{}", refused.stderr());
+    let refused = checkout.run(&["logs", "--since", "yesterday"]).expect(2);
+    assert!(refused.stderr().contains("expected how far back: `90s`, `10m`"), "{}", refused.stderr());
 }
 
 /// One that was made and never started keeps nobody: the engine would wait for it.

@@ -49,7 +49,9 @@ fn what_a_replaced_version_said_is_shown_in_its_place() {
     assert_eq!(logs(&["--grep", "one"]).stdout(), "version one\n");
     run.interrupt();
     run.end().expect(0);
-    // What was taken down is gone with what it said.
-    checkout.run(&["down"]).expect(0);
+    // What was taken down is gone with what it said; its image is not, and that is said.
+    let down = checkout.run(&["down", "--volumes", "--verify"]).expect(0);
     assert_eq!(logs(&[]).stdout(), "");
+    let kept = format!("`docker image rm {}` removes it", checkout.image().reference());
+    assert!(down.stderr().contains(&kept) && checkout.image().exists(), "{}", down.stderr());
 }

@@ -77,7 +77,11 @@ fn what_runs_is_shown_and_taken_down_and_nothing_is_made() {
     let kept = engine::objects(checkout.name());
     assert!(kept.len() == 1 && kept[0].starts_with("volume "), "{kept:?}");
     let run = checkout.run(&["down", "--volumes", "--verify"]).expect(0);
-    assert!(run.stderr().contains("nothing with its label is left"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("no container, network or volume with its label is left"),
+        "{}",
+        run.stderr()
+    );
     assert_eq!(engine::objects(checkout.name()), [""; 0]);
 }
 

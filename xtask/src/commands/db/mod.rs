@@ -82,7 +82,7 @@ async fn change(database: &Database<'_>, command: &cli::Db, before: Before) -> R
         cli::Db::Seed => seed(database).await,
         cli::Db::Save { name, yes } => snapshots::save(database, name, *yes).await,
         cli::Db::Restore { name, yes } => snapshots::restore(database, name, *yes, before).await,
-        cli::Db::Remove { name } => snapshots::remove(database, name).await,
+        cli::Db::Remove { name, yes } => snapshots::remove(database, name, *yes).await,
         cli::Db::List | cli::Db::Psql { .. } => Ok(()),
     }
 }

@@ -59,8 +59,10 @@ pub(super) async fn restore(
 }
 
 /// Removes a copy.
-pub(super) async fn remove(database: &Database<'_>, name: &SnapshotName) -> Result<(), Failure> {
+pub(super) async fn remove(database: &Database<'_>, name: &SnapshotName, yes: bool) -> Result<(), Failure> {
     let snapshot = named(database, name).await?;
+    let what = format!("snapshot {name} of {} is thrown away", snapshot.record.created);
+    consent::ask(database.context, yes, &what, &format!("cargo xtask db remove {name} --yes")).await?;
     let mut list = database.checklist(vec![format!("remove snapshot {name}")]);
     let script = sql::remove(&snapshot.name.database());
     list.step(async |_| Ok((database.script_alone(&script).await?, None))).await
