@@ -54,6 +54,8 @@ pub struct Session {
     pub halt: Option<Halt>,
     /// The notes of plans that were told already: `dev` plans at every save.
     pub told: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether an empty plan is no news: what asks for it was gathered while the one before was carried out.
+    pub says_nothing_twice: bool,
     /// The ports that are held in the place of services: none but in a `dev` that stays.
     pub fronts: Fronts,
     /// The containers that have made way for another and still answer their last requests.
@@ -170,7 +172,9 @@ impl Session {
                 self.events.note(note.clone());
             }
         }
-        self.events.send(Event::Planned { steps: plan.announced() });
+        if !(self.says_nothing_twice && plan.is_empty()) {
+            self.events.send(Event::Planned { steps: plan.announced() });
+        }
     }
 
     async fn perform(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {

@@ -11,9 +11,31 @@ pub fn last_words(log: &[String]) -> &[String] {
     &log[first..]
 }
 
+/// What stands above the last lines of a service's log in a failure's evidence.
+pub fn heading(service: &str) -> String {
+    format!("last lines of {service}'s log:")
+}
+
+/// Where, in a failure's lines, a log begins of which the end says more than the beginning; of a panic it is the beginning.
+pub fn log_to_be_cut(lines: &[String]) -> Option<usize> {
+    let is_heading = |line: &String| line.starts_with("last lines of ") && line.ends_with("'s log:");
+    let first = lines.iter().position(is_heading)? + 1;
+    (!lines.get(first)?.contains("panicked at")).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_log_the_end_says_more_unless_it_is_a_panic() {
+        let lines = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let heading = heading("web");
+        assert_eq!(log_to_be_cut(&lines(&["web ended", &heading, "one", "two"])), Some(2));
+        assert_eq!(log_to_be_cut(&lines(&["web ended", &heading, "thread 'main' panicked at x"])), None);
+        assert_eq!(log_to_be_cut(&lines(&["web ended", &heading])), None);
+        assert_eq!(log_to_be_cut(&lines(&["error: mismatched types"])), None);
+    }
 
     #[test]
     fn a_panic_is_shown_from_its_beginning() {

@@ -158,6 +158,7 @@ impl Context {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             told: Arc::default(),
+            says_nothing_twice: false,
             fronts: Fronts::default(),
             leaving: Leaving::default(),
             attempts: Attempts::default(),

@@ -85,7 +85,8 @@ fn figures(series: &[Series]) -> LastMinute {
     };
     let (rate, new) = (figure(RATE), figure(NEW));
     if rate.is_none() && new.is_none() {
-        let why = "Prometheus has no figures of the service: it is away, or was never asked for anything";
+        let why = "Prometheus has seen no request to the service: it did not run in the last minute, or nobody but probes has asked it \
+                   anything since it started";
         return LastMinute::Unknown { why: why.to_owned() };
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, far below 2^52")]

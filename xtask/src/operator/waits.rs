@@ -10,12 +10,13 @@ use crate::engine::{Standing, Waited};
 use crate::event::StepReporter;
 use crate::execute::Effect;
 use crate::failure::{Code, Failure};
-use crate::last_words::last_words;
+use crate::last_words::{heading, last_words};
 use crate::limits;
 use crate::plan::{ContainerId, Role, Seat, Version};
 use crate::project::keep_log;
 use crate::serving::proxy::ready;
 use crate::stack::ServiceName;
+use crate::ui::log_line;
 
 impl StackOperator<'_> {
     /// Waits until a container is well. A fronted service that says where it tells that it is ready is asked there, over its
@@ -138,9 +139,10 @@ impl StackOperator<'_> {
     async fn with_log(&self, failure: Failure, name: &ServiceName, container: &ContainerId) -> Failure {
         let lines = self.engine.last_lines(container, limits::LAST_WORDS).await;
         let lines = if lines.is_empty() { vec!["(it logged nothing)".to_owned()] } else { lines };
-        let told = last_words(&lines).to_vec();
+        let readable = |line: &String| log_line::plain(line).unwrap_or_else(|| line.clone());
+        let told = last_words(&lines).iter().map(readable);
         failure
-            .details(std::iter::once(format!("last lines of {name}'s log:")).chain(told))
+            .details(std::iter::once(heading(name.as_str())).chain(told))
             .hint(format!("`cargo xtask logs {name}` shows the whole log"))
     }
 

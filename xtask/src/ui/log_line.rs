@@ -35,6 +35,11 @@ pub fn is_good_probe(line: &str) -> bool {
     path.is_some_and(|path| PROBED.contains(&path)) && status.is_some_and(|status| status < 400)
 }
 
+/// As [`pretty`], without colour.
+pub fn plain(line: &str) -> Option<String> {
+    pretty(line, Style::PLAIN)
+}
+
 /// The readable form, or `None` when the line is no JSON object with a message or a request in it.
 pub fn pretty(line: &str, style: Style) -> Option<String> {
     let line = line.trim();

@@ -4,6 +4,7 @@
 //! Must not: write, or know what the problem is about.
 
 use super::table::wrap;
+use crate::last_words::log_to_be_cut;
 
 /// The fewest lines of a problem that are shown however small the terminal is.
 const FEWEST: usize = 4;
@@ -19,7 +20,12 @@ pub(super) fn fitted(lines: &[String], rows: usize, columns: Option<usize>) -> V
     let fit = |lines: &[String]| lines.iter().flat_map(|line| broken(line, width)).collect::<Vec<_>>();
     let (mut shown, hint) = (fit(&lines[..said]), fit(&lines[said..]));
     let most = (rows / 2).max(FEWEST).saturating_sub(hint.len()).max(1);
-    if shown.len() > most {
+    let log = log_to_be_cut(&lines[..said]).map(|first| fit(&lines[..first]).len());
+    if let Some(first) = log.filter(|first| shown.len() > most && first + 1 < most) {
+        // What came last says why.
+        let left_out = shown.len() - (most - 1);
+        shown.splice(first..first + left_out, [format!("… {left_out} more lines")]);
+    } else if shown.len() > most {
         let left_out = shown.len() - (most - 1);
         shown.truncate(most - 1);
         shown.push(format!("… {left_out} more lines"));
@@ -67,6 +73,18 @@ mod tests {
         let expected = ["line 0", "line 1", "line 2", "… 6 more lines", "hint: mend it"];
         assert_eq!(fitted(&problem, 10, Some(80)), lines(&expected));
         assert_eq!(fitted(&said, 10, Some(80)).len(), 5);
+        // Of a log that tells why something ended, the end is shown.
+        let crash =
+            [lines(&["web ended with status 3", "last lines of web's log:"]), problem.clone()].concat();
+        let expected = [
+            "web ended with status 3",
+            "last lines of web's log:",
+            "… 7 more lines",
+            "line 7",
+            "line 8",
+            "hint: mend it",
+        ];
+        assert_eq!(fitted(&crash, 12, Some(80)), lines(&expected));
         assert_eq!(fitted(&problem, 1, Some(80)).len(), FEWEST);
         assert_eq!(fitted(&problem, 20, Some(80)), problem);
     }

@@ -387,8 +387,9 @@ impl Plan {
     ) -> StepId {
         needs.sort();
         needs.dedup();
-        // A step ends well only after everything it needs has.
-        let implied: BTreeSet<StepId> = needs.iter().flat_map(|need| self.behind(need.step)).collect();
+        // A step ends well only after everything it needs has; of one that failed nothing is known.
+        let ends_well = needs.iter().filter(|need| need.on != On::Failed);
+        let implied: BTreeSet<StepId> = ends_well.flat_map(|need| self.behind(need.step)).collect();
         let on_change: BTreeSet<StepId> =
             needs.iter().filter(|need| need.on == On::Changed).map(|need| need.step).collect();
         needs.retain(|need| {

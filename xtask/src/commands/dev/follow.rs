@@ -155,13 +155,13 @@ fn listener(project: String, events: Events) -> Listener {
     })
 }
 
-/// That a container ended is worth telling, unless it is one that others wait for to complete, and it did.
+/// That a container ended is worth telling, unless others wait for it to complete: whoever waits tells how it ended.
 fn tell_end(session: &Session, container: &Container) {
     let name = &container.service;
     match container.state {
         // It was let go.
         _ if container.role == Role::Retired => {}
-        ContainerState::Exited(0) if session.stack.is_one_shot(name) => {}
+        ContainerState::Exited(_) if session.stack.is_one_shot(name) => {}
         ContainerState::Exited(status) => session.events.warning(format!(
             "{name} ended with status {status}; `cargo xtask logs {name}` shows why; a save, or `r`, starts it again"
         )),

@@ -125,6 +125,7 @@ async fn foreground(
         watch: watch::start(session.project.root(), &session.stack, sender)?,
         keys: Keys::listen(context),
         standing: Standing::default(),
+        ended: None,
     };
     // Before anything starts: what a service says at its start is shown too.
     let mut logs = follow::Follower::begin(&session);
@@ -174,6 +175,7 @@ async fn foreground(
             (asked, since) = stay.keys.asked() => Errand::Key(asked, since),
             () = logs.news(&session) => continue,
         };
+        session.says_nothing_twice = errand.was_gathered(stay.ended);
         stay.run(&mut session, &errand).await;
         if context.cancel.is_cancelled() {
             break;
@@ -256,6 +258,11 @@ impl Errand {
         }
     }
 
+    /// Whether it is of saves that came while another errand was on its way, which may have seen them already.
+    fn was_gathered(&self, ended: Option<Instant>) -> bool {
+        matches!(self, Self::Save(burst) if ended.is_some_and(|ended| burst.since <= ended))
+    }
+
     /// What is said at its good end. An empty plan has said by itself that there was nothing to do.
     fn told(&self, up: &BroughtUp) -> Option<String> {
         let (since, what) = match self {
@@ -290,6 +297,8 @@ struct Stay<'a> {
     watch: Watch,
     keys: Keys,
     standing: Standing,
+    /// When the last errand ended.
+    ended: Option<Instant>,
 }
 
 impl Stay<'_> {
@@ -313,7 +322,10 @@ impl Stay<'_> {
         if let Err(failure) = self.watch.follow(&session.stack) {
             context.events.warning(failure.to_string());
         }
-        match session.bring_up(&errand.wanted(session, wanted), Before::Ended).await {
+        let brought_up = session.bring_up(&errand.wanted(session, wanted), Before::Ended).await;
+        // Before anything is told: whoever saves because of that is not taken for somebody who saved meanwhile.
+        self.ended = Some(Instant::now());
+        match brought_up {
             Ok(up) => {
                 session.fronts.explain(NOT_RUNNING);
                 self.keys.know(&up.services, &built_here(session, wanted));
@@ -353,6 +365,7 @@ async fn read_again(
     }
     let kept = Session {
         told: session.told.clone(),
+        says_nothing_twice: session.says_nothing_twice,
         fronts: session.fronts.clone(),
         leaving: session.leaving.clone(),
         attempts: session.attempts.clone(),
@@ -374,4 +387,21 @@ async fn stop(session: &Session) -> Result<(), Failure> {
     // A person who has asked for the end waits for no command.
     let ending = Session { cancel, beside_database: false, ..session.clone() };
     ending.stop().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saves_that_came_meanwhile_were_gathered() {
+        let since = Instant::now();
+        let later = since + std::time::Duration::from_secs(1);
+        let save = Errand::Save(Burst { paths: Vec::new(), since });
+        assert!(!save.was_gathered(None), "nothing was on its way");
+        assert!(save.was_gathered(Some(later)));
+        let afterwards = Errand::Save(Burst { paths: Vec::new(), since: later });
+        assert!(!afterwards.was_gathered(Some(since)));
+        assert!(!Errand::Key(Asked::Rebuild, since).was_gathered(Some(later)), "a person waits for a word");
+    }
 }

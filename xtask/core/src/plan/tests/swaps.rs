@@ -77,7 +77,7 @@ fn a_build() {
         10  retire container web                          its successor serves            after 9 if changed
         11  rename successor of web                       its successor serves            after 10 if changed
         12  remove container web after its last requests  its successor serves            after 10 if changed
-        13  remove successor of web                       if it does not get ready        after 8 if failed
+        13  remove successor of web                       if it does not get ready        after 4, 8 if failed
         ");
     world.bring_up();
     assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);
@@ -100,7 +100,7 @@ fn an_edit_of_what_it_is_made_from() {
         5  retire container web                          its successor serves      after 4 if changed
         6  rename successor of web                       its successor serves      after 5 if changed
         7  remove container web after its last requests  its successor serves      after 5 if changed
-        8  remove successor of web                       if it does not get ready  after 3 if failed
+        8  remove successor of web                       if it does not get ready  after 1, 3 if failed
         ");
 }
 
@@ -279,7 +279,7 @@ fn a_swap_that_is_killed() {
          10  retire container web                          its successor serves            after 9 if changed
          11  rename successor of web                       its successor serves            after 10 if changed
          12  remove container web after its last requests  its successor serves            after 10 if changed
-         13  remove successor of web                       if it does not get ready        after 8 if failed
+         13  remove successor of web                       if it does not get ready        after 4, 8 if failed
 
         killed after 1:
           1  remove container migrate                      image changed
@@ -293,7 +293,7 @@ fn a_swap_that_is_killed() {
           9  retire container web                          its successor serves      after 8 if changed
          10  rename successor of web                       its successor serves      after 9 if changed
          11  remove container web after its last requests  its successor serves      after 9 if changed
-         12  remove successor of web                       if it does not get ready  after 7 if failed
+         12  remove successor of web                       if it does not get ready  after 3, 7 if failed
 
         killed after 2:
           1  create container migrate                      missing
@@ -306,7 +306,7 @@ fn a_swap_that_is_killed() {
           8  retire container web                          its successor serves      after 7 if changed
           9  rename successor of web                       its successor serves      after 8 if changed
          10  remove container web after its last requests  its successor serves      after 8 if changed
-         11  remove successor of web                       if it does not get ready  after 6 if failed
+         11  remove successor of web                       if it does not get ready  after 2, 6 if failed
 
         killed after 3:
           1  remove container web         duplicate
@@ -456,7 +456,7 @@ fn a_one_shot_is_not_run_again_for_a_new_image_alone() {
           6  retire container web                          its successor serves            after 5 if changed
           7  rename successor of web                       its successor serves            after 6 if changed
           8  remove container web after its last requests  its successor serves            after 6 if changed
-          9  remove successor of web                       if it does not get ready        after 4 if failed
+          9  remove successor of web                       if it does not get ready        after 2, 4 if failed
         note: migrate is not run again for a new image: migrations is as it was when it ran
         ");
     world.bring_up();
@@ -478,7 +478,7 @@ fn a_one_shot_is_not_run_again_for_a_new_image_alone() {
         10  retire container web                          its successor serves            after 9 if changed
         11  rename successor of web                       its successor serves            after 10 if changed
         12  remove container web after its last requests  its successor serves            after 10 if changed
-        13  remove successor of web                       if it does not get ready        after 8 if failed
+        13  remove successor of web                       if it does not get ready        after 4, 8 if failed
         ");
     world.bring_up();
     assert_eq!(world.faults(world.stack.services.keys()), [""; 0]);

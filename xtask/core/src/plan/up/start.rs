@@ -151,8 +151,8 @@ impl Rising {
         }
         let started = plan.push(action, cause, needs, self.optional);
         let ready = self.push_await(plan, scope, Cause::Started, vec![changed(started)]);
-        if fate.swaps() {
-            succeed(plan, scope, name, ready, fate);
+        if let Some(created) = self.created.filter(|_| fate.swaps()) {
+            succeed(plan, scope, name, [created, ready], fate);
         } else if self.fronted {
             plan.push(Action::Switch(self.seat.clone()), Cause::Ready, vec![changed(ready)], self.optional);
         }

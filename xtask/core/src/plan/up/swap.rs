@@ -47,8 +47,15 @@ pub(super) fn rename<'a>(
     renames
 }
 
-/// Plans how a successor that is ready takes the place of a container, and what becomes of it when it is not.
-pub(super) fn succeed(plan: &mut Plan, scope: &Scope<'_>, name: &ServiceName, ready: StepId, fate: &Fate) {
+/// Plans how a successor that is ready takes the place of a container, and what becomes of it when it is not: one that was
+/// not made, because its build failed, need not go.
+pub(super) fn succeed(
+    plan: &mut Plan,
+    scope: &Scope<'_>,
+    name: &ServiceName,
+    [created, ready]: [StepId; 2],
+    fate: &Fate,
+) {
     debug_assert!(fate.swaps(), "{fate:?}");
     let service = &scope.stack.services[name];
     let optional = service.homeport.optional;
@@ -59,5 +66,10 @@ pub(super) fn succeed(plan: &mut Plan, scope: &Scope<'_>, name: &ServiceName, re
     let retired = plan.push(retire, Cause::Succeeded, vec![changed(switched)], optional);
     plan.push(Action::RenameSuccessor(name.clone()), Cause::Succeeded, vec![changed(retired)], optional);
     plan.push(Action::LetGo { container, grace }, Cause::Succeeded, vec![changed(retired)], optional);
-    plan.push(Action::RemoveSuccessor(name.clone()), Cause::NotReady, vec![failed(ready)], optional);
+    plan.push(
+        Action::RemoveSuccessor(name.clone()),
+        Cause::NotReady,
+        vec![done(created), failed(ready)],
+        optional,
+    );
 }
