@@ -35,7 +35,7 @@ async fn run(cli: Cli, frame: Frame) -> Result<(), Code> {
         settings: settings(&cli, frame.terminal, &project),
         is_kept: changes(&cli.command),
         only_tells: only_tells(&cli.command),
-        last_words: last_words(&cli.command),
+        last_words: last_words(&project, &cli.command),
     };
     frame.run(project, run, async |context| dispatch(context, &cli.command).await).await
 }
@@ -81,7 +81,10 @@ async fn dispatch(context: &Context, command: &Command) -> Result<(), Failure> {
 }
 
 /// What is told when a second Ctrl-C ends this command at once.
-fn last_words(command: &Command) -> Failure {
+fn last_words(project: &Project, command: &Command) -> Failure {
+    if let Command::Bench(arguments) = command {
+        return bench::last_words(project, arguments);
+    }
     let (left, next) = match command {
         Command::Dev(_) | Command::Down(_) => (
             "containers may run on, and the engine may still be at work on the last step",

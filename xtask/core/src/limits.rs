@@ -163,6 +163,10 @@ pub const RUN_FILE: u64 = 64 << 20;
 /// takes minutes.
 pub const BENCHED: Duration = Duration::from_secs(1800);
 
+/// How long removing what a group of `bench` has made may take: a kind cluster goes in some 10 s, Postgres may write its
+/// checkpoint for 30 s.
+pub const BENCH_CLEARED: Duration = Duration::from_secs(90);
+
 /// How long a service may take to answer while `bench` waits for its new version: milliseconds are usual, and what is going
 /// down may never answer.
 pub const BENCH_ANSWER: Duration = Duration::from_secs(1);

@@ -67,6 +67,14 @@ mod tests {
     }
 
     #[test]
+    fn the_benchmark_counts_what_the_control_plane_leaves() {
+        let asks =
+            |cpu: &str| cpu.strip_suffix('m').and_then(|cpu| cpu.parse::<u32>().ok()).expect("thousandths");
+        let ours: u32 = REQUESTS.iter().map(|(_, cpu)| asks(cpu)).sum();
+        assert_eq!(250 + 200 + 100 - ours, xtask::bench::PLAIN_CONTROL_PLANE_ASKS_MORE);
+    }
+
+    #[test]
     fn each_part_of_the_control_plane_is_patched_by_its_own_name() {
         for (file, patch) in patches() {
             let read: serde_json::Value = serde_json::from_str(&patch).expect("JSON");

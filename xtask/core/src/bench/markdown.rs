@@ -2,13 +2,8 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
-use super::{Entry, Limit, Seen, Series, Unit, Verdict};
-
-/// What a figure depends on besides the program: names and values, in the order in which they are shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Facts(pub Vec<(String, String)>);
+use super::budget::MIB;
+use super::{Entry, Facts, Limit, Seen, Series, Unit, Verdict};
 
 const INTRODUCTION: &str = "\
 # Benchmarks
@@ -16,6 +11,9 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask bench --write`: one run on one machine (the last table). Contenders take turns, so that whatever
 else the machine does hits all of them alike. Values are medians, in brackets the quartiles: half of all runs lie between
 them. What counts is the figure, a ratio or a difference; the seconds of one machine say nothing about another.
+
+The service, the bare Rocket, pgbench and wrk share this machine's cores. Postgres and Redis are the stack's own, freed
+of their CPU limits: with them the figures would be the limits'.
 ";
 
 /// The page.
@@ -63,7 +61,7 @@ pub fn row(entry: &Entry) -> [String; 7] {
     [
         work,
         spread(ours, budget.unit),
-        theirs.as_ref().map(|theirs| theirs.contender.clone()).unwrap_or_default(),
+        theirs.as_ref().map(|theirs| theirs.contender().to_owned()).unwrap_or_default(),
         theirs.as_ref().map(|theirs| spread(theirs, budget.unit)).unwrap_or_default(),
         figure.unwrap_or_default(),
         limit,
@@ -73,7 +71,7 @@ pub fn row(entry: &Entry) -> [String; 7] {
 
 fn spread(series: &Series, unit: Unit) -> String {
     let (low, high) = series.spread();
-    match series.values.len() {
+    match series.runs() {
         1 => value(series.median(), unit),
         _ => format!("{} ({} to {})", value(series.median(), unit), value(low, unit), value(high, unit)),
     }
@@ -86,6 +84,7 @@ fn value(value: f64, unit: Unit) -> String {
         Unit::Seconds if value < 10.0 => format!("{value:.2} s"),
         Unit::Seconds => format!("{value:.1} s"),
         Unit::PerSecond => format!("{:.1} k/s", value / 1e3),
+        Unit::Memory => format!("{:.1} MiB", value / MIB),
         Unit::Bytes => format!("{:.1} MB", value / 1e6),
     }
 }
@@ -111,23 +110,27 @@ fn limit(limit: Limit, unit: Unit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::Work;
+    use crate::bench::{Runs, Work};
 
     #[test]
     fn the_page_shows_every_entry_with_its_budget() {
-        let series = |contender: &str, values: &[f64]| Series {
-            contender: contender.to_owned(),
-            values: values.to_vec(),
+        let runs = |contender: &str, values: &[f64]| {
+            let mut runs = Runs::of(contender);
+            for &value in values {
+                runs.push(value);
+            }
+            runs
         };
         let entries = [
             Entry::measured(
                 Work::Cold,
-                series("ours", &[2.0, 2.2, 2.4]),
-                series("`docker compose up`", &[5.0, 5.0, 5.5]),
+                runs("ours", &[2.0, 2.2, 2.4]),
+                runs("`docker compose up`", &[5.0, 5.0, 5.5]),
             ),
-            Entry::measured(Work::Save, series("ours", &[0.75]), series("`cargo build`", &[1.0])),
-            Entry::measured(Work::Insert, series("ours", &[6000.0]), series("pgbench", &[10_000.0])),
-            Entry::measured(Work::Image, series("ours", &[5.5e6]), None),
+            Entry::measured(Work::Save, runs("ours", &[0.75]), runs("`cargo build`", &[1.0])),
+            Entry::measured(Work::Insert, runs("ours", &[6000.0]), runs("pgbench", &[10_000.0])),
+            Entry::measured(Work::Memory, runs("ours", &[11.5 * MIB]), None),
+            Entry::measured(Work::Image, runs("ours", &[5.5e6]), None),
             Entry::not_measured(Work::Deploy, "no kind | no cluster"),
         ];
         let facts = Facts(vec![("cores".to_owned(), "2".to_owned())]);
@@ -143,6 +146,7 @@ mod tests {
                  | 5.00 s (5.00 s to 5.25 s) | 0.44 | ≤ 0.6 | met |",
                 "| a saved file to the new version served | 0.75 s | `cargo build` | 1.00 s | −0.25 s | ≤ +0.50 s | met |",
                 "| `POST /api/data` | 6.0 k/s | pgbench | 10.0 k/s | 0.60 | ≥ 0.7 | **missed** |",
+                "| the service's resident memory under these loads | 11.5 MiB |  |  | 11.5 MiB | ≤ 32.0 MiB | met |",
                 "| the release image | 5.5 MB |  |  | 5.5 MB | ≤ 15.0 MB | met |",
                 "| `deploy-kind`, changed image, cluster up |  |  |  |  | ≤ 0.7 | not measured: no kind \\| no cluster |",
                 "| machine | |",

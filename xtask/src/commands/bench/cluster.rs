@@ -2,7 +2,8 @@
 //! `kubectl rollout status`, in turns on one cluster. Ours also tries the service through its NodePort.
 //!
 //! The cluster is one that `deploy-kind` has made, whose control plane leaves more room for pods than that of
-//! `kind create cluster`. In the other contender's turns a pod that does nothing asks for the difference.
+//! `kind create cluster`. The other contender has two turns a run: in one a pod that does nothing asks for the difference, in
+//! the other both have the same room.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -10,17 +11,17 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, timed};
-use crate::bench::{Entry, Series, Work};
+use crate::bench::{Entry, PLAIN_CONTROL_PLANE_ASKS_MORE, Runs, Work};
 use crate::process::Program;
+
+/// The images that are made here.
+pub(super) const IMAGES: &str = "homeport/service:bench-*";
 
 /// The service's image as the manifests name it.
 const NAMED: &str = "homeport/service";
 
 /// The Deployment that is rolled out.
 const DEPLOYMENT: &str = "hello-deployment";
-
-/// What kubeadm's control plane asks for beyond what it asks for in a cluster of `deploy-kind`.
-const KUBEADM_ASKS: &str = "350m";
 
 /// The pod that asks for it.
 const ROOM: &str = "room";
@@ -36,9 +37,12 @@ pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured
     let stand = Stand::build(bench)?;
     bench.say("making a cluster");
     quiet(&stand.ours(&["deploy-kind"])).await?;
-    let measured = stand.take_turns(bench).await;
-    let _ = quiet(&stand.ours(&["destroy-kind"])).await;
-    measured
+    stand.take_turns(bench).await
+}
+
+/// The program of the commands on Kubernetes, on the cluster of this project.
+pub(super) fn ours(cargo: Program) -> Program {
+    cargo.args(["run", "--quiet", "--package", "xtask-cluster", "--"]).env("HOMEPORT_PROJECT", PROJECT)
 }
 
 struct Stand {
@@ -52,9 +56,7 @@ struct Stand {
 
 impl Stand {
     fn build(bench: &Bench<'_>) -> Result<Self, NotMeasured> {
-        let mut ours = cargo(bench.root())
-            .args(["run", "--quiet", "--package", "xtask-cluster", "--"])
-            .env("HOMEPORT_PROJECT", PROJECT);
+        let mut ours = ours(cargo(bench.root()));
         for name in ["SERVICE", "PROMETHEUS", "GRAFANA"] {
             ours = ours.env(format!("HOMEPORT_KIND_{name}_PORT"), free_port()?.to_string());
         }
@@ -78,21 +80,30 @@ impl Stand {
         let export = program("kind").args(["export", "kubeconfig", "--name", PROJECT]);
         quiet(&export.arg("--kubeconfig").arg(&self.kubeconfig)).await?;
         let manifests = self.manifests().await?;
-        let mut ours = Series::of("`deploy-kind`");
-        let mut theirs = Series::of("`kind load`, `kubectl apply`, `kubectl rollout status`");
+        let mut ours = Runs::of("`deploy-kind`");
+        let mut theirs = Runs::of(format!(
+            "`kind load`, `kubectl apply`, `kubectl rollout status`, with the {PLAIN_CONTROL_PLANE_ASKS_MORE}m CPU less that \
+             a plain cluster's control plane leaves"
+        ));
+        let mut same_room = Runs::of("`kind load`, `kubectl apply`, `kubectl rollout status`");
         for run in 1..=bench.runs {
             bench.say(format!("run {run} of {}", bench.runs));
             self.stand_at_full_strength(&manifests).await?;
             let own = self.changed_image(bench, &format!("ours-{run}")).await?;
-            ours.values.push(timed(&self.ours(&["deploy-kind", "--image", &own])).await?);
+            ours.push(timed(&self.ours(&["deploy-kind", "--image", &own])).await?);
             let image = self.changed_image(bench, &format!("theirs-{run}")).await?;
             self.take_room().await?;
-            theirs.values.push(self.deploy_theirs(&manifests, &image).await?);
+            theirs.push(self.deploy_theirs(&manifests, &image).await?);
             quiet(&self.kubectl(&["delete", "pod", ROOM, "--now"])).await?;
+            let another = self.changed_image(bench, &format!("same-room-{run}")).await?;
+            same_room.push(self.deploy_theirs(&manifests, &another).await?);
             // The node has what it was given; here nobody asks for them any more.
-            quiet(&program("docker").args(["image", "rm", &own, &image])).await?;
+            quiet(&program("docker").args(["image", "rm", &own, &image, &another])).await?;
         }
-        Ok(vec![Entry::measured(Work::Deploy, ours, theirs)])
+        Ok(vec![
+            Entry::measured(Work::Deploy, ours.clone(), theirs),
+            Entry::measured(Work::DeploySameRoom, ours, same_room),
+        ])
     }
 
     /// What the overlay says, as the cluster has it after `deploy-kind`: without the optional parts that have no image
@@ -176,7 +187,7 @@ impl Stand {
         let file = self.scratch.join("room.json");
         let container = serde_json::json!({
             "name": ROOM, "image": "postgres:17", "command": ["sleep", "infinity"],
-            "resources": { "requests": { "cpu": KUBEADM_ASKS } },
+            "resources": { "requests": { "cpu": format!("{PLAIN_CONTROL_PLANE_ASKS_MORE}m") } },
         });
         let pod = serde_json::json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": ROOM }, "spec": { "containers": [container] },

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::checkout::Checkout;
 use super::{Bench, NotMeasured, cargo, output, program, quiet};
-use crate::bench::{Entry, Series, Work};
+use crate::bench::{Entry, Runs, Work};
 use crate::commands::image::identity;
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
@@ -20,8 +20,7 @@ async fn image(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
     let inspect = program("docker").args(["image", "inspect", "--format", "{{.Size}}", image.as_str()]);
     let size = output(&inspect).await.map_err(|why| format!("{why}; `cargo xtask image build` builds it"))?;
     let size: f64 = size.parse().map_err(|_| format!("the engine calls its size {size:?}"))?;
-    let ours = Series { contender: image, values: vec![size] };
-    Ok(Entry::measured(Work::Image, ours, None))
+    Ok(Entry::measured(Work::Image, Runs::once(image, size), None))
 }
 
 async fn help(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
@@ -31,16 +30,9 @@ async fn help(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
     };
     // What is downloaded is no matter of the compiler.
     quiet(&cargo(&["fetch", "--locked"])).await?;
-    if checkout.target.exists() {
-        std::fs::remove_dir_all(&checkout.target).map_err(|error| error.to_string())?;
-    }
     bench.say("compiling `cargo xtask --help` from nothing");
     let begun = Instant::now();
-    let compiled = quiet(&cargo(&["xtask", "--help"])).await;
+    quiet(&cargo(&["xtask", "--help"])).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    // A gigabyte that no later run needs.
-    let _ = std::fs::remove_dir_all(&checkout.target);
-    compiled?;
-    let ours = Series { contender: "`cargo xtask --help`".to_owned(), values: vec![seconds] };
-    Ok(Entry::measured(Work::Help, ours, None))
+    Ok(Entry::measured(Work::Help, Runs::once("`cargo xtask --help`", seconds), None))
 }

@@ -5,6 +5,7 @@
 mod checkout;
 mod cluster;
 mod fresh;
+mod leftovers;
 mod load;
 mod save;
 mod service;
@@ -16,13 +17,15 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{Context, write_with_directories};
-use crate::bench::{self, Entry, Facts, Seen, Verdict, Work};
+use crate::bench::{self, Commit, Entry, Facts, Verdict, Work};
 use crate::checklist::Checklist;
 use crate::cli::{self, Group};
 use crate::event::StepReporter;
 use crate::failure::{Code, Failure};
+use crate::interrupt;
 use crate::limits;
 use crate::process::{ProcessError, Program};
+use crate::project::Project;
 use crate::ui::{Answer, Cell, Role, Style, Table};
 
 /// The page that `--write` writes, below the checkout's top.
@@ -50,26 +53,28 @@ struct Results {
     entries: Vec<Entry>,
 }
 
-/// Runs `bench`.
+/// Runs `bench`. Ctrl-C removes what it has made, within a bound.
 ///
 /// # Errors
 /// [`Code::ChecksFailed`] with `--gate`, when a budget is missed that does not depend on how fast the machine is, or could
-/// not be measured; [`Code::Interrupted`] at Ctrl-C.
+/// not be measured, and with `--write`, when no commit is what was measured; [`Code::Interrupted`] at Ctrl-C.
 pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failure> {
-    let mut groups = if arguments.groups.is_empty() { Group::ALL.to_vec() } else { arguments.groups.clone() };
-    groups.sort();
-    groups.dedup();
+    let commit = commit(context).await;
+    if arguments.write
+        && let Some(why) = commit.is_not_what_was_measured(&commit)
+    {
+        return Err(not_written(&why));
+    }
+    let groups = chosen(arguments);
     let titles = groups.iter().map(|group| format!("measure {}", group.title())).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
     let scratch = context.project.scratch().join("bench");
     let mut entries = Vec::new();
-    let not = |group: Group, why: &str| -> Vec<Entry> {
-        works(group).iter().map(|&work| Entry::not_measured(work, why)).collect()
-    };
     if arguments.write {
         // The page has every budget.
         let others = Group::ALL.into_iter().filter(|group| !groups.contains(group));
-        entries.extend(others.flat_map(|group| not(group, "not asked for in this run")));
+        let unasked = |group| bench::complete(works(group), Err("not asked for in this run".to_owned()));
+        entries.extend(others.flat_map(unasked));
     }
     for group in groups {
         let measured = checklist
@@ -79,14 +84,70 @@ pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failur
                 let measured = bench.group(group).await;
                 Ok((measured.clone(), measured.err()))
             })
-            .await?;
-        entries.extend(measured.unwrap_or_else(|why| not(group, &why)));
+            .await;
+        match measured {
+            Ok(measured) => entries.extend(bench::complete(works(group), measured)),
+            Err(stopped) => {
+                context.events.note("what was made is being removed; a second Ctrl-C leaves it");
+                let leftovers = leftovers::of(group, context.project.root(), &scratch);
+                let left = leftovers::remove(&leftovers, context.project.root()).await;
+                return Err(stopped.details(left));
+            }
+        }
     }
     entries.sort_by_key(|entry| entry.work);
-    let results = Results { facts: facts(context).await, entries };
-    results.write(context, arguments.write)?;
+    let now = self::commit(context).await;
+    let results = Results { facts: facts(&commit, &now, context).await, entries };
+    results.keep(context)?;
     context.answer(&results)?;
+    if arguments.write {
+        if let Some(why) = commit.is_not_what_was_measured(&now) {
+            return Err(not_written(&why));
+        }
+        results.write(context)?;
+    }
     if arguments.gate { results.gate() } else { Ok(()) }
+}
+
+/// What is told when a second Ctrl-C ends it at once: what is left, and the commands that remove it.
+pub fn last_words(project: &Project, arguments: &cli::Bench) -> Failure {
+    let scratch = project.scratch().join("bench");
+    let mut commands: Vec<String> = Vec::new();
+    for leftover in
+        chosen(arguments).into_iter().flat_map(|group| leftovers::of(group, project.root(), &scratch))
+    {
+        let command = leftover.command();
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+    let next = format!(
+        "the next `cargo xtask bench` of the same groups removes it, or now: {}",
+        commands.join(", ")
+    );
+    interrupt::stopped_at_once("what was being measured may run on", &next)
+}
+
+/// The groups that are asked for, in their order.
+fn chosen(arguments: &cli::Bench) -> Vec<Group> {
+    let mut groups = if arguments.groups.is_empty() { Group::ALL.to_vec() } else { arguments.groups.clone() };
+    groups.sort();
+    groups.dedup();
+    groups
+}
+
+/// The page names the commit that was measured.
+fn not_written(why: &str) -> Failure {
+    Failure::new(Code::ChecksFailed, format!("{PAGE} is not written, because it names the commit: {why}"))
+        .hint("commit or stash the changes, or leave out `--write`")
+}
+
+/// What is checked out. The page itself is no part of what is measured.
+async fn commit(context: &Context) -> Commit {
+    let git = |words: &[&str]| program("git").directory(context.project.root()).args(words.iter().copied());
+    let name = output(&git(&["log", "-1", "--format=%h of %cs"])).await.unwrap_or_else(|_| "none".to_owned());
+    let status = git(&["status", "--porcelain", "--", ".", &format!(":(exclude){PAGE}")]);
+    Commit::new(&name, &status.output().await.unwrap_or_default())
 }
 
 /// The budgets that a group measures.
@@ -95,14 +156,29 @@ const fn works(group: Group) -> &'static [Work] {
         Group::Stack => &[Work::NothingToDo, Work::NothingToDoWithCargo, Work::Cold, Work::Down],
         Group::Save => &[Work::Save, Work::SaveAgainstWatch],
         Group::Service => &[Work::Hello, Work::Visitors, Work::Insert, Work::Memory, Work::MemoryLargeBodies],
-        Group::Cluster => &[Work::Deploy],
+        Group::Cluster => &[Work::Deploy, Work::DeploySameRoom],
         Group::Fresh => &[Work::Image, Work::Help],
     }
 }
 
 impl Bench<'_> {
+    /// Measures a group. Whatever comes of it, nothing that it has made is left; nor is it disturbed by what a run that was
+    /// killed has left, whose data has other passwords.
     async fn group(&self, group: Group) -> Result<Vec<Entry>, NotMeasured> {
         std::fs::create_dir_all(&self.scratch).map_err(|error| error.to_string())?;
+        let leftovers = leftovers::of(group, self.root(), &self.scratch);
+        let left = leftovers::remove(&leftovers, self.root()).await;
+        if !left.is_empty() {
+            return Err(format!("what an earlier run has left cannot be removed: {}", left.join("; ")));
+        }
+        let measured = self.measured(group).await;
+        for left in leftovers::remove(&leftovers, self.root()).await {
+            self.context.events.warning(left);
+        }
+        measured
+    }
+
+    async fn measured(&self, group: Group) -> Result<Vec<Entry>, NotMeasured> {
         match group {
             Group::Stack => stack::measure(self).await,
             Group::Save => save::measure(self).await,
@@ -176,7 +252,7 @@ fn free_port() -> Result<u16, NotMeasured> {
     Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
-/// Copies a directory with all that is in it.
+/// Copies a directory with all that is in it. A file that says the same stays as it is: cargo looks at its time.
 fn copy_directory(from: &Path, to: &Path) -> Result<(), NotMeasured> {
     let failed = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
     std::fs::create_dir_all(to).map_err(failed)?;
@@ -185,37 +261,35 @@ fn copy_directory(from: &Path, to: &Path) -> Result<(), NotMeasured> {
         let target = to.join(entry.file_name());
         if entry.file_type().map_err(failed)?.is_dir() {
             copy_directory(&entry.path(), &target)?;
-        } else {
+        } else if std::fs::read(&target).ok() != Some(std::fs::read(entry.path()).map_err(failed)?) {
             std::fs::copy(entry.path(), target).map_err(failed)?;
         }
     }
     Ok(())
 }
 
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Code::Internal, format!("cannot write {}: {error}", path.display()))
+}
+
 impl Results {
-    fn write(&self, context: &Context, page: bool) -> Result<(), Failure> {
-        let failed = |path: &Path, error: std::io::Error| {
-            Failure::new(Code::Internal, format!("cannot write {}: {error}", path.display()))
-        };
+    /// For programs, in the scratch directory.
+    fn keep(&self, context: &Context) -> Result<(), Failure> {
         let path = context.project.scratch().join("bench.json");
         let json = serde_json::to_string_pretty(self).unwrap_or_default();
-        write_with_directories(&path, &json).map_err(|error| failed(&path, error))?;
-        if page {
-            let path = context.project.root().join(PAGE);
-            let before = std::fs::read_to_string(&path).unwrap_or_default();
-            let text = bench::markdown(&self.entries, &self.facts) + bench::remarks(&before);
-            std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
-        }
-        Ok(())
+        write_with_directories(&path, &json).map_err(|error| cannot_write(&path, &error))
+    }
+
+    /// For people, as the page.
+    fn write(&self, context: &Context) -> Result<(), Failure> {
+        let path = context.project.root().join(PAGE);
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = bench::markdown(&self.entries, &self.facts) + bench::remarks(&before);
+        std::fs::write(&path, text).map_err(|error| cannot_write(&path, &error))
     }
 
     fn gate(&self) -> Result<(), Failure> {
-        let missed = self.entries.iter().filter(|entry| entry.closes_the_gate());
-        let unknown = self.entries.iter().filter(|entry| matches!(entry.seen, Seen::NotMeasured { .. }));
-        let details: Vec<String> = missed
-            .map(|entry| format!("missed: {}", entry.work.budget().work))
-            .chain(unknown.map(|entry| format!("not measured: {}", entry.work.budget().work)))
-            .collect();
+        let details: Vec<String> = self.entries.iter().filter_map(Entry::closes_the_gate).collect();
         if details.is_empty() {
             return Ok(());
         }
@@ -249,7 +323,7 @@ impl Answer for Results {
 }
 
 /// What the figures depend on besides this project.
-async fn facts(context: &Context) -> Facts {
+async fn facts(commit: &Commit, now: &Commit, context: &Context) -> Facts {
     let root = context.project.root();
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -274,7 +348,7 @@ async fn facts(context: &Context) -> Facts {
         fact("Compose", &asked(docker(&["compose", "version", "--short"])).await),
         fact("kind", &asked(program("kind").arg("version")).await),
         fact("compiler", &asked(program("rustc").arg("--version")).await),
-        fact("commit", &asked(program("git").args(["log", "-1", "--format=%h of %cs"])).await),
+        fact("commit", &commit.told_with(now)),
     ])
 }
 

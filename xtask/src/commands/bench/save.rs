@@ -1,21 +1,26 @@
 //! A saved file until the new version is served: `dev` against cargo alone, and against cargo with `docker compose watch`.
 //!
-//! Each has a checkout and compiled files of its own. Compose's sync needs a shell and an unpacker in the image, so its
+//! Ours and cargo have a checkout and compiled files each; Compose is given what that cargo has compiled. Its sync needs a shell and an unpacker in the image, so its
 //! service runs in a Debian image, as its users' do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use super::checkout::{Checkout, SERVED, served};
+use super::leftovers::{self, Leftover};
 use super::stack::{free_ports, on, running_services};
 use super::{Bench, NotMeasured, PROJECT, cargo, program, quiet, xtask};
-use crate::bench::{Entry, Series, Work};
+use crate::bench::{Entry, Runs, Work};
 use crate::limits;
 use crate::process::Program;
 
-const THEIRS: &str = "homeport-bench-watch";
+/// The checkout that `dev` watches.
+pub(super) const OURS: &str = "save";
+
+/// Compose's project and image.
+pub(super) const THEIRS: &str = "homeport-bench-watch";
 
 /// How long Compose is given to notice a program before it is handed another: it does not announce when it has set up its
 /// watches, and what was there before is never noticed.
@@ -25,48 +30,59 @@ const NOTICED: Duration = Duration::from_secs(10);
 const HANDED: u32 = 12;
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
-    let (ours, theirs) = (Ours::start(bench).await?, Theirs::start(bench).await);
-    let measured = take_turns(bench, &ours, theirs.as_ref().ok()).await;
-    ours.end().await;
-    let why = match theirs {
-        Ok(theirs) => {
-            theirs.end().await;
-            None
-        }
-        Err(why) => Some(why),
+    let ours = Ours::start(bench).await?;
+    let compiler = Compiler::start(bench).await?;
+    let theirs = Theirs::start(bench, &compiler).await;
+    if theirs.is_err() {
+        // What it has started would take its share of the machine from those that are measured.
+        leftovers::remove(&[Leftover::Compose(THEIRS)], bench.root()).await;
+    }
+    let mut turns = Turns {
+        saved: Runs::of("`dev`"),
+        compiled: Runs::of("`cargo build` alone"),
+        watched: Runs::of("`cargo build` and `docker compose watch`"),
     };
-    let (saved, compiled, watched) = measured?;
-    let against_watch = match why {
-        None => Entry::measured(Work::SaveAgainstWatch, saved.clone(), watched),
-        Some(why) => Entry::not_measured(Work::SaveAgainstWatch, why),
+    turns.take(bench, &ours, &compiler, theirs.as_ref().ok()).await?;
+    let Turns { saved, compiled, watched } = turns;
+    let against_watch = match theirs {
+        Ok(_) => Entry::measured(Work::SaveAgainstWatch, saved.clone(), watched),
+        Err(why) => Entry::not_measured(Work::SaveAgainstWatch, why),
     };
     Ok(vec![Entry::measured(Work::Save, saved, compiled), against_watch])
 }
 
-async fn take_turns(
-    bench: &Bench<'_>,
-    ours: &Ours,
-    theirs: Option<&Theirs>,
-) -> Result<(Series, Series, Series), NotMeasured> {
-    let mut saved = Series::of("`dev`");
-    let mut compiled = Series::of("`cargo build` alone");
-    let mut watched = Series::of("`cargo build` and `docker compose watch`");
-    for run in 1..=bench.runs {
-        bench.say(format!("run {run} of {}", bench.runs));
-        let text = format!("for the {run}. time");
-        let begun = Instant::now();
-        ours.checkout.edit(&text)?;
-        saved.values.push((served(ours.port, &text, SERVED).await? - begun).as_secs_f64());
+/// How long each took, turn by turn.
+struct Turns {
+    saved: Runs,
+    compiled: Runs,
+    watched: Runs,
+}
 
-        let Some(theirs) = theirs else { continue };
-        let begun = Instant::now();
-        theirs.checkout.edit(&text)?;
-        theirs.build().await?;
-        compiled.values.push(begun.elapsed().as_secs_f64());
-        theirs.hand_over()?;
-        watched.values.push((served(theirs.port, &text, SERVED).await? - begun).as_secs_f64());
+impl Turns {
+    async fn take(
+        &mut self,
+        bench: &Bench<'_>,
+        ours: &Ours,
+        compiler: &Compiler,
+        theirs: Option<&Theirs>,
+    ) -> Result<(), NotMeasured> {
+        for run in 1..=bench.runs {
+            bench.say(format!("run {run} of {}", bench.runs));
+            let text = format!("for the {run}. time");
+            let begun = Instant::now();
+            ours.checkout.edit(&text)?;
+            self.saved.push((served(ours.port, &text, SERVED).await? - begun).as_secs_f64());
+
+            let begun = Instant::now();
+            compiler.checkout.edit(&text)?;
+            compiler.build().await?;
+            self.compiled.push(begun.elapsed().as_secs_f64());
+            let Some(theirs) = theirs else { continue };
+            theirs.hand_over(compiler)?;
+            self.watched.push((served(theirs.port, &text, SERVED).await? - begun).as_secs_f64());
+        }
+        Ok(())
     }
-    Ok((saved, compiled, watched))
 }
 
 /// A program that runs until it is no longer wanted.
@@ -89,55 +105,60 @@ impl Drop for Background {
 struct Ours {
     checkout: Checkout,
     port: u16,
-    program: Program,
-    dev: Background,
+    _dev: Background,
 }
 
 impl Ours {
     async fn start(bench: &Bench<'_>) -> Result<Self, NotMeasured> {
         bench.say("compiling a checkout of its own");
-        let checkout = Checkout::clone(bench, "save").await?;
+        let checkout = Checkout::clone(bench, OURS).await?;
         let ports = free_ports()?;
         let program = on(&ports, xtask(&checkout.root)?).env("CARGO_TARGET_DIR", &checkout.target);
-        let down = program.clone().args(["down", "--volumes"]);
-        // What a run that was cut off has left has other passwords.
-        quiet(&down).await?;
-        let dev = Background::start(program.clone().arg("dev"));
-        let started = served(ports[0].1, "Hello", limits::BENCHED).await;
-        let ours = Self { checkout, port: ports[0].1, program, dev };
-        match started {
-            Ok(_) => Ok(ours),
-            Err(why) => {
-                ours.end().await;
-                Err(why)
-            }
-        }
+        let dev = Background::start(program.arg("dev"));
+        served(ports[0].1, "Hello", limits::BENCHED).await?;
+        Ok(Self { checkout, port: ports[0].1, _dev: dev })
+    }
+}
+
+/// What takes cargo alone.
+struct Compiler {
+    checkout: Checkout,
+}
+
+impl Compiler {
+    async fn start(bench: &Bench<'_>) -> Result<Self, NotMeasured> {
+        bench.say("compiling the contender's checkout");
+        let compiler = Self { checkout: Checkout::clone(bench, "watch").await? };
+        compiler.build().await?;
+        Ok(compiler)
     }
 
-    async fn end(self) {
-        drop(self.dev);
-        let _ = quiet(&self.program.args(["down", "--volumes"])).await;
+    async fn build(&self) -> Result<(), NotMeasured> {
+        let cargo = cargo(&self.checkout.root).args(["build", "--package", "service", "--bin", "service"]);
+        quiet(&cargo.env("CARGO_TARGET_DIR", &self.checkout.target)).await
+    }
+
+    /// The program that it has compiled.
+    fn program(&self) -> PathBuf {
+        self.checkout.target.join("debug/service")
     }
 }
 
 struct Theirs {
-    checkout: Checkout,
     port: u16,
-    compose: Program,
     /// The directory that is synchronised.
-    synchronised: std::path::PathBuf,
-    watch: Background,
+    synchronised: PathBuf,
+    _watch: Background,
 }
 
 impl Theirs {
-    async fn start(bench: &Bench<'_>) -> Result<Self, NotMeasured> {
-        bench.say("compiling the contender's checkout");
-        let checkout = Checkout::clone(bench, "watch").await?;
-        copy(&bench.scratch.join("save/compose/.env"), &checkout.root.join("compose/.env"))?;
-        build(&checkout).await?;
+    async fn start(bench: &Bench<'_>, compiler: &Compiler) -> Result<Self, NotMeasured> {
+        bench.say("starting what `docker compose watch` watches");
+        let root = &compiler.checkout.root;
+        copy(&bench.scratch.join(OURS).join("compose/.env"), &root.join("compose/.env"))?;
         let made = bench.scratch.join("watch-image");
         std::fs::create_dir_all(made.join("synchronised")).map_err(|error| error.to_string())?;
-        copy(&checkout.target.join("debug/service"), &made.join("service"))?;
+        copy(&compiler.program(), &made.join("service"))?;
         write(
             &made.join("Dockerfile"),
             "FROM debian:trixie-slim\nCOPY service /service\nENTRYPOINT [\"/service\"]\n",
@@ -152,30 +173,24 @@ impl Theirs {
         write(&made.join("compose.yaml"), &override_file(&made.join("synchronised")))?;
         let ports = free_ports()?;
         let compose = on(&ports, program("docker"))
-            .directory(&checkout.root)
+            .directory(root)
             .args(["compose", "-p", THEIRS, "-f", "compose/compose.yaml", "-f"])
             .arg(made.join("compose.yaml"))
             .env("HOMEPORT_SERVICE_IMAGE", format!("{PROJECT}/service:dev"));
         quiet(&compose.clone().args(["up", "--detach", "--wait"]).args(running_services().await?)).await?;
-        let watch = Background::start(compose.clone().args(["watch", "--no-up", "service"]));
-        let theirs =
-            Self { checkout, port: ports[0].1, compose, synchronised: made.join("synchronised"), watch };
-        match theirs.watches().await {
-            Ok(()) => Ok(theirs),
-            Err(why) => {
-                theirs.end().await;
-                Err(why)
-            }
-        }
+        let watch = Background::start(compose.args(["watch", "--no-up", "service"]));
+        let theirs = Self { port: ports[0].1, synchronised: made.join("synchronised"), _watch: watch };
+        theirs.watches(compiler).await?;
+        Ok(theirs)
     }
 
     /// Hands programs over until one is served.
-    async fn watches(&self) -> Result<(), NotMeasured> {
-        self.checkout.edit("before all")?;
-        self.build().await?;
+    async fn watches(&self, compiler: &Compiler) -> Result<(), NotMeasured> {
+        compiler.checkout.edit("before all")?;
+        compiler.build().await?;
         let mut last = String::new();
         for _ in 0..HANDED {
-            self.hand_over()?;
+            self.hand_over(compiler)?;
             match served(self.port, "before all", NOTICED).await {
                 Ok(_) => return Ok(()),
                 Err(why) => last = why,
@@ -184,25 +199,10 @@ impl Theirs {
         Err(format!("`docker compose watch` notices nothing: {last}"))
     }
 
-    async fn build(&self) -> Result<(), NotMeasured> {
-        build(&self.checkout).await
-    }
-
     /// Puts the compiled program where Compose looks.
-    fn hand_over(&self) -> Result<(), NotMeasured> {
-        copy(&self.checkout.target.join("debug/service"), &self.synchronised.join("service"))
+    fn hand_over(&self, compiler: &Compiler) -> Result<(), NotMeasured> {
+        copy(&compiler.program(), &self.synchronised.join("service"))
     }
-
-    async fn end(self) {
-        drop(self.watch);
-        let _ = quiet(&self.compose.args(["down", "--volumes"])).await;
-        let _ = quiet(&program("docker").args(["image", "rm", THEIRS])).await;
-    }
-}
-
-async fn build(checkout: &Checkout) -> Result<(), NotMeasured> {
-    let cargo = cargo(&checkout.root).args(["build", "--package", "service", "--bin", "service"]);
-    quiet(&cargo.env("CARGO_TARGET_DIR", &checkout.target)).await
 }
 
 /// What is added to compose.yaml. An engine before version 23 does not know the user `0:0` of an image without a shell.

@@ -1,7 +1,8 @@
 //! The service under load, against a bare Rocket and against pgbench; and what memory it takes.
 //!
-//! Servers and loaders share this machine's cores. Postgres and Redis are the stack's own; the service and the bare server
-//! are release builds that run beside each other, one loaded at a time.
+//! Servers and loaders share this machine's cores, and nothing limits any of them: Postgres and Redis are the stack's own,
+//! freed of their CPU limits, and the service and the bare server are release builds that run beside each other, one loaded
+//! at a time. pgbench runs where wrk does: in a container it would have a share of its own of a busy machine.
 
 use std::path::PathBuf;
 
@@ -11,9 +12,12 @@ use super::checkout::{SERVED, served};
 use super::load::{requests, transactions};
 use super::stack::{free_ports, on};
 use super::{Bench, NotMeasured, PROJECT, cargo, copy_directory, free_port, output, program, quiet, xtask};
-use crate::bench::{Entry, Series, Work};
+use crate::bench::{Entry, Runs, Work};
 use crate::process::{Program, Running};
 use crate::project::read_env_file;
+
+/// The container that pgbench runs in where this machine has none.
+pub(super) const PGBENCH: &str = "homeport-bench-pgbench";
 
 /// What pgbench does once a transaction: what a `POST` of ours must do at least.
 const INSERT: &str = "INSERT INTO items (name, value) VALUES ('bench', '{\"value\": 1}');";
@@ -28,15 +32,17 @@ pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured
     let programs = Programs::build(bench).await?;
     let ports = free_ports()?;
     let stack = on(&ports, xtask(bench.root())?);
-    // What a run that was cut off has left has other passwords.
-    quiet(&stack.clone().args(["down", "--volumes"])).await?;
-    let measured = async {
-        quiet(&stack.clone().args(["dev", "--detach", "migrate", "redis"])).await?;
-        Stand::start(bench, &programs).await?.take_turns(bench).await
-    };
-    let measured = measured.await;
-    let _ = quiet(&stack.args(["down", "--volumes"])).await;
-    measured
+    quiet(&stack.args(["dev", "--detach", "migrate", "redis"])).await?;
+    free_of_limits(&["postgres", "redis"]).await?;
+    Stand::start(bench, &programs).await?.take_turns(bench).await
+}
+
+/// Gives containers of the stack all cores that the engine has. With less, a figure is that of the limit: both sides wait for
+/// the same half of a core.
+async fn free_of_limits(services: &[&str]) -> Result<(), NotMeasured> {
+    let cores = output(&program("docker").args(["info", "--format", "{{.NCPU}}"])).await?;
+    let containers = services.iter().map(|service| format!("{PROJECT}-{service}"));
+    quiet(&program("docker").args(["update", "--cpus", &cores]).args(containers)).await
 }
 
 /// The programs that are loaded.
@@ -65,7 +71,9 @@ struct Stand {
     service: Server,
     without_redis: Server,
     bare: Server,
+    /// A shell where pgbench is.
     pgbench: Program,
+    contender: &'static str,
     post: PathBuf,
     post_large: PathBuf,
 }
@@ -108,6 +116,13 @@ impl Stand {
             read_env_file(&bench.context.project.environment_file()).map_err(|failure| failure.message)?;
         let secret = |name: &str| secrets.get(name).map_or("", String::as_str);
         let (postgres, redis) = (address("postgres").await?, address("redis").await?);
+        let database = [
+            ("PGHOST", postgres.as_str()),
+            ("PGUSER", secret("DB_USER")),
+            ("PGPASSWORD", secret("DB_PASSWORD")),
+            ("PGDATABASE", secret("POSTGRES_DB")),
+        ];
+        let (contender, pgbench) = pgbench(&database.map(|(name, _)| name)).await?;
         let service = |port: u16, redis_port: u16| {
             Program::new(&programs.service, crate::limits::BENCHED)
                 .arg("serve")
@@ -130,39 +145,34 @@ impl Stand {
             service: Server::start(service(port, 6379), port).await?,
             without_redis: Server::start(service(without, 1), without).await?,
             bare: Server::start(bare_program, bare).await?,
-            pgbench: program("docker")
-                .args(["exec", "-e", &format!("PGPASSWORD={}", secret("DB_PASSWORD"))])
-                .args(["-e", &format!("PGUSER={}", secret("DB_USER"))])
-                .args(["-e", &format!("PGDATABASE={}", secret("POSTGRES_DB"))])
-                .arg(format!("{PROJECT}-postgres")),
+            pgbench: database.iter().fold(pgbench, |program, (name, value)| program.env(*name, *value)),
+            contender,
             post: script(bench, "post.lua", "1")?,
             post_large: script(bench, "post-large.lua", &format!("\"{}\"", "x".repeat(60_000)))?,
         })
     }
 
     async fn take_turns(&self, bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
-        let mut hello = Series::of("`GET /` without Redis");
-        let mut visitors = Series::of("`GET /api/visitors`");
-        let mut insert = Series::of("`POST /api/data`");
-        let mut bare_hello = Series::of("a bare Rocket");
-        let mut bare_redis = Series::of("a bare Rocket with one Redis command");
-        let mut pgbench = Series::of("one-row INSERT by pgbench");
+        let mut hello = Runs::of("`GET /` without Redis");
+        let mut visitors = Runs::of("`GET /api/visitors`");
+        let mut insert = Runs::of("`POST /api/data`");
+        let mut bare_hello = Runs::of("a bare Rocket");
+        let mut bare_redis = Runs::of("a bare Rocket with one Redis command");
+        let mut pgbench = Runs::of(self.contender);
         for run in 1..=bench.runs {
             bench.say(format!("run {run} of {}", bench.runs));
-            hello.values.push(requests(self.without_redis.port, "/", None).await?);
-            bare_hello.values.push(requests(self.bare.port, "/", None).await?);
-            visitors.values.push(requests(self.service.port, "/api/visitors", None).await?);
-            bare_redis.values.push(requests(self.bare.port, "/visits", None).await?);
-            insert.values.push(requests(self.service.port, "/api/data", Some(&self.post)).await?);
-            pgbench.values.push(transactions(self.pgbench.clone(), INSERT).await?);
+            hello.push(requests(self.without_redis.port, "/", None).await?);
+            bare_hello.push(requests(self.bare.port, "/", None).await?);
+            visitors.push(requests(self.service.port, "/api/visitors", None).await?);
+            bare_redis.push(requests(self.bare.port, "/visits", None).await?);
+            insert.push(requests(self.service.port, "/api/data", Some(&self.post)).await?);
+            pgbench.push(transactions(self.pgbench.clone(), INSERT).await?);
         }
         let memory_before = self.service.memory();
         bench.say("posting large bodies");
         requests(self.service.port, "/api/data", Some(&self.post_large)).await?;
         let memory = |work, bytes: Option<f64>| match bytes {
-            Some(bytes) => {
-                Entry::measured(work, Series { contender: "`service`".to_owned(), values: vec![bytes] }, None)
-            }
+            Some(bytes) => Entry::measured(work, Runs::once("`service`", bytes), None),
             None => Entry::not_measured(work, "this system does not tell (Linux does)"),
         };
         Ok(vec![
@@ -175,15 +185,33 @@ impl Stand {
     }
 }
 
+/// What the contender is called, and a shell that knows pgbench: this machine's, or, where there is none, one in a container
+/// beside the server's, which these variables are handed on to.
+async fn pgbench(variables: &[&str]) -> Result<(&'static str, Program), NotMeasured> {
+    if quiet(&program("pgbench").arg("--version")).await.is_ok() {
+        return Ok(("one-row INSERT by pgbench", program("sh")));
+    }
+    let network =
+        seen("postgres", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}").await?;
+    let image = seen("postgres", "{{.Image}}").await?;
+    let container = program("docker")
+        .args(["run", "--rm", "--name", PGBENCH, "--network", &network, "--entrypoint", "sh"])
+        .args(variables.iter().flat_map(|name| ["--env", name]))
+        .arg(image);
+    Ok(("one-row INSERT by pgbench in a container", container))
+}
+
 /// The address of a container of the stack. On Linux it is reached without a relay in between.
 async fn address(service: &str) -> Result<String, NotMeasured> {
     if !cfg!(target_os = "linux") {
         return Err("containers have no address that this system can reach; Linux has".to_owned());
     }
-    let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    let inspect =
-        program("docker").args(["inspect", "--format", addresses]).arg(format!("{PROJECT}-{service}"));
-    output(&inspect).await
+    seen(service, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}").await
+}
+
+/// What the engine tells of a container of the stack.
+async fn seen(service: &str, form: &str) -> Result<String, NotMeasured> {
+    output(&program("docker").args(["inspect", "--format", form]).arg(format!("{PROJECT}-{service}"))).await
 }
 
 /// A script for wrk that posts an item of this value.

@@ -1,11 +1,11 @@
 //! The stack: up from nothing, up with nothing to do, down; against Docker Compose on the same file.
 
 use super::{Bench, NotMeasured, PROJECT, cargo, free_port, output, program, quiet, timed, xtask};
-use crate::bench::{Entry, Series, Work};
+use crate::bench::{Entry, Runs, Work};
 use crate::process::Program;
 
 /// Docker Compose's project.
-const THEIRS: &str = "homeport-bench-compose";
+pub(super) const THEIRS: &str = "homeport-bench-compose";
 
 /// The variables of compose.yaml that choose ports.
 const PORTS: [&str; 5] = [
@@ -18,22 +18,13 @@ const PORTS: [&str; 5] = [
 
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured> {
     let stand = Stand::build(bench)?;
-    // What a run that was cut off has left.
+    bench.say("warming up");
+    quiet(&stand.ours(&["dev", "--detach"])).await?;
+    let services = running_services().await?;
     quiet(&stand.ours(&["down", "--volumes"])).await?;
-    let measured = async {
-        bench.say("warming up");
-        quiet(&stand.ours(&["dev", "--detach"])).await?;
-        let services = running_services().await?;
-        quiet(&stand.ours(&["down", "--volumes"])).await?;
-        quiet(&stand.theirs_up(&services)).await?;
-        quiet(&stand.theirs_down()).await?;
-        stand.take_turns(bench, &services).await
-    };
-    let measured = measured.await;
-    // Whatever happened, nothing is left; what cannot be removed shows at the next run.
-    let _ = quiet(&stand.ours(&["down", "--volumes"])).await;
-    let _ = quiet(&stand.theirs_down()).await;
-    measured
+    quiet(&stand.theirs_up(&services)).await?;
+    quiet(&stand.theirs_down()).await?;
+    stand.take_turns(bench, &services).await
 }
 
 /// Both contenders, on ports of their own.
@@ -72,22 +63,22 @@ impl Stand {
     async fn take_turns(&self, bench: &Bench<'_>, services: &[String]) -> Result<Vec<Entry>, NotMeasured> {
         let (dev, compose) = ("`dev --detach`", "`docker compose up --detach --wait`");
         let (mut cold, mut idle, mut with_cargo) =
-            (Series::of(dev), Series::of(dev), Series::of("`cargo xtask dev --detach`"));
-        let mut down = Series::of("`down --volumes`");
-        let (mut their_cold, mut their_idle) = (Series::of(compose), Series::of(compose));
-        let mut their_down = Series::of("`docker compose down --volumes`");
+            (Runs::of(dev), Runs::of(dev), Runs::of("`cargo xtask dev --detach`"));
+        let mut down = Runs::of("`down --volumes`");
+        let (mut their_cold, mut their_idle) = (Runs::of(compose), Runs::of(compose));
+        let mut their_down = Runs::of("`docker compose down --volumes`");
         for run in 1..=bench.runs {
             bench.say(format!("run {run} of {}", bench.runs));
             let up = self.ours(&["dev", "--detach"]);
-            cold.values.push(timed(&up).await?);
-            idle.values.push(timed(&up).await?);
-            with_cargo.values.push(timed(&self.cargo_up()).await?);
-            down.values.push(timed(&self.ours(&["down", "--volumes"])).await?);
+            cold.push(timed(&up).await?);
+            idle.push(timed(&up).await?);
+            with_cargo.push(timed(&self.cargo_up()).await?);
+            down.push(timed(&self.ours(&["down", "--volumes"])).await?);
 
             let up = self.theirs_up(services);
-            their_cold.values.push(timed(&up).await?);
-            their_idle.values.push(timed(&up).await?);
-            their_down.values.push(timed(&self.theirs_down()).await?);
+            their_cold.push(timed(&up).await?);
+            their_idle.push(timed(&up).await?);
+            their_down.push(timed(&self.theirs_down()).await?);
         }
         Ok(vec![
             Entry::measured(Work::NothingToDo, idle, their_idle.clone()),
