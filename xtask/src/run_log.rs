@@ -198,7 +198,12 @@ mod tests {
         let target = tempfile::tempdir().expect("a directory for the test");
         let at = SystemTime::UNIX_EPOCH;
         let mut log = RunLog::create(target.path(), "dev", at).expect("a new log");
-        let line = |text: &str| Event::Log { service: "a".to_owned(), stderr: false, line: text.to_owned(), origin: None };
+        let line = |text: &str| Event::Log {
+            service: "a".to_owned(),
+            stderr: false,
+            line: text.to_owned(),
+            origin: None,
+        };
         let length = json_line(&line("0"), at).len() as u64;
         log.room = Some(length * 2);
         for number in 0..9 {

@@ -481,6 +481,11 @@ impl Arriving {
         }
     }
 
+    /// Whether nothing waits to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
     /// Lets no more in; what was sent before still comes.
     pub fn close(&mut self) {
         self.receiver.close();

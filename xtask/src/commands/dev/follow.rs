@@ -185,6 +185,7 @@ fn began(container: &Container) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
     use crate::plan::Health;
 
     #[test]

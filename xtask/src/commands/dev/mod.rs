@@ -152,7 +152,7 @@ async fn foreground(
             return stopped.and(Err(failure));
         }
         Err(failure) => {
-            logs.stop().await;
+            logs.stop(&session).await;
             tell_what_is_left(context, &session).await;
             return Err(failure);
         }
@@ -397,10 +397,11 @@ mod tests {
     fn saves_that_came_meanwhile_were_gathered() {
         let since = Instant::now();
         let later = since + std::time::Duration::from_secs(1);
-        let save = Errand::Save(Burst { paths: Vec::new(), since });
+        let saved = |since| Errand::Save(Burst { paths: BTreeSet::new(), since, missed: None });
+        let save = saved(since);
         assert!(!save.was_gathered(None), "nothing was on its way");
         assert!(save.was_gathered(Some(later)));
-        let afterwards = Errand::Save(Burst { paths: Vec::new(), since: later });
+        let afterwards = saved(later);
         assert!(!afterwards.was_gathered(Some(since)));
         assert!(!Errand::Key(Asked::Rebuild, since).was_gathered(Some(later)), "a person waits for a word");
     }
