@@ -24,10 +24,10 @@ const CARGO_MUTANTS: Tool =
 const FINISHED: [i32; 2] = [2, 3];
 
 /// The packages whose tests are to notice: those of the service's crates are the whole application's.
-fn test_packages(room: Room) -> &'static str {
+fn test_packages(room: Room) -> String {
     match room.package() {
-        "service-store" => "service-store,service",
-        package => package,
+        package if package.starts_with("service-") => format!("{package},service"),
+        package => package.to_owned(),
     }
 }
 
@@ -129,7 +129,7 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
             "--package",
             room.package(),
             "--test-package",
-            test_packages(room),
+            &test_packages(room),
             "--file",
             &room.files(),
             "--output",
