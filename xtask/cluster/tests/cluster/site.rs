@@ -3,6 +3,7 @@
 //!
 //! Must not: touch a cluster or an image of another name.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -42,9 +43,11 @@ pub(crate) struct Site {
 impl Site {
     /// Nothing runs yet, nor any more.
     pub(crate) fn new() -> Self {
-        let project = std::env::var("HOMEPORT_PROJECT").unwrap_or_else(|_| "homeport".to_owned());
-        // The same at each run, so that the next one finds what a killed one has left.
-        let name = format!("{project}-test");
+        // The same at each run, so that the next one finds what a killed one has left; and no other checkout's, nor a
+        // person's, because all of it is removed.
+        let mut hasher = DefaultHasher::new();
+        checkout().hash(&mut hasher);
+        let name = format!("cluster-test-{:08x}", hasher.finish() >> 32);
         let copy = tempfile::Builder::new().prefix("cluster").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let copy = copy.expect("cargo's directory for tests can be written");
         for directory in ["k8s", "compose"] {
