@@ -180,8 +180,8 @@ impl Shared {
         }
     }
 
-    /// Tells that something happened, once whoever looks would see it: the engine tells of an end a moment before its own lists
-    /// do, and on a busy machine that is a long one.
+    /// Tells that something happened, once whoever looks would see it: the engine tells of an end a moment before its
+    /// own lists do, and on a busy machine that is a long one.
     async fn tell(&self, project: &ProjectName, change: &Change) {
         let begun = Instant::now();
         loop {

@@ -1,5 +1,6 @@
-//! Ctrl-C, SIGTERM, and a terminal that is closed (SIGHUP): the first asks for a clean stop, the second ends the program at once. Ctrl-\ ends it at once too.
-//! Ctrl-Z, for a program that has changed the terminal; and whether a process stands still by it.
+//! Ctrl-C, SIGTERM, and a terminal that is closed (SIGHUP): the first asks for a clean stop, the second ends the
+//! program at once. Ctrl-\ ends it at once too. Ctrl-Z, for a program that has changed the terminal; and whether a
+//! process stands still by it.
 
 use tokio_util::sync::CancellationToken;
 

@@ -30,8 +30,8 @@ fn sum(table: &str, port: u16) -> u64 {
 fn unsent(line: &str, port: u16) -> Option<u64> {
     /// A socket that listens sends nothing.
     const LISTEN: &str = "0A";
-    /// `FIN_WAIT1`, `LAST_ACK` and `CLOSING`: the end itself counts as a byte that is not acknowledged. It is not waited for,
-    /// or one client that has vanished would hold the service up with a connection that it left idle.
+    /// `FIN_WAIT1`, `LAST_ACK` and `CLOSING`: the end itself counts as a byte that is not acknowledged. It is not
+    /// waited for, or one client that has vanished would hold the service up with a connection that it left idle.
     const ENDED: [&str; 3] = ["04", "09", "0B"];
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, _remote, state, queues) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);

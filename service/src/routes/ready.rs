@@ -1,8 +1,8 @@
 //! Owns `GET /ready`: whether requests should be sent here. 200 with Postgres there, degraded without Redis; 503 without
 //! Postgres or its schema, and while shutting down.
 //!
-//! Each is asked on a connection of its own, so that no use of the pool stands before it, and within a deadline. Who answers
-//! are the threads that serve requests, in turn with these.
+//! Each is asked on a connection of its own, so that no use of the pool stands before it, and within a deadline. Who
+//! answers are the threads that serve requests, in turn with these.
 
 use rocket::{State, get, http::Status};
 use serde::Serialize;

@@ -17,6 +17,7 @@ use crate::{
     application::{Answer, Application},
     document::Document,
     generated::{Generated, encoded_bytes, forbidden_request, nearly, request, valid_request},
+    servers::PATIENCE,
     tests,
 };
 
@@ -47,8 +48,12 @@ where
         let run = runner.run(&strategy, |request| {
             let headers: Vec<(&str, &str)> =
                 request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let answer =
-                runtime.block_on(application.send(request.method, &request.path, &headers, &request.body));
+            // The bound of a test does not reach here: nothing else is polled meanwhile.
+            let answer = runtime.block_on(async {
+                let sent = application.send(request.method, &request.path, &headers, &request.body);
+                tokio::time::timeout(PATIENCE, sent).await
+            });
+            let answer = answer.map_err(|_| TestCaseError::fail(format!("{request:?}: no answer")))?;
             let held =
                 document.check(request.method, &request.template, &answer).and_then(|()| judge(&answer));
             held.map_err(|reason| TestCaseError::fail(format!("{request:?}: {reason}")))

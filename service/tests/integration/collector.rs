@@ -1,5 +1,5 @@
-//! Owns a collector as tests meet it: takes OTLP over HTTP (`POST /v1/traces`, protobuf) on a port of its own and keeps what
-//! it was sent. Refuses what a collector would refuse, and what a test tells it to.
+//! Owns a collector as tests meet it: takes OTLP over HTTP (`POST /v1/traces`, protobuf) on a port of its own and keeps
+//! what it was sent. Refuses what a collector would refuse, and what a test tells it to.
 
 use std::{
     collections::VecDeque,

@@ -1,5 +1,5 @@
-//! Owns the promises about outages of Postgres: the right status at once, everything else still answered, recovery without a
-//! restart, nothing acknowledged lost, retries that do not double. Each test breaks servers of its own.
+//! Owns the promises about outages of Postgres: the right status at once, everything else still answered, recovery
+//! without a restart, nothing acknowledged lost, retries that do not double. Each test breaks servers of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,8 +63,13 @@ pub(crate) async fn stop(container: &Container) {
 }
 
 /// On a machine where all wait for all, runc finds its processes at work whenever it looks, and gives up; they then run on.
+/// Or it succeeds and the answer comes too late, and whoever asks again is refused.
 pub(crate) async fn pause(container: &Container) {
-    until("a paused container", async || container.pause().await.is_ok()).await;
+    until("a paused container", async || match container.pause().await {
+        Ok(()) => true,
+        Err(refusal) => format!("{refusal:?}").contains("already paused"),
+    })
+    .await;
 }
 
 pub(crate) async fn start(container: &Container) {

@@ -1,6 +1,6 @@
-//! Owns the promise that bytes which no HTTP library would send are refused and never a fault: heads with any byte anywhere,
-//! and bodies in broken pieces, over a socket. What hyper cannot read it refuses itself, in a word and without a body; every
-//! other answer is one of ours, whole, with a line of its own.
+//! Owns the promise that bytes which no HTTP library would send are refused and never a fault: heads with any byte
+//! anywhere, and bodies in broken pieces, over a socket. What hyper cannot read it refuses itself, in a word and
+//! without a body; every other answer is one of ours, whole, with a line of its own.
 
 use std::fmt;
 
@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     process::served,
+    servers::PATIENCE,
     tests,
     wire::{Connection, Served},
 };
@@ -126,7 +127,11 @@ async fn whatever_bytes_come_are_answered_or_refused() {
     let ours = std::cell::Cell::new(0);
     let result = tokio::task::block_in_place(|| {
         runner.run(&raw(), |raw| {
-            let judged = runtime.block_on(judge(&served, &raw)).map_err(TestCaseError::fail)?;
+            // The bound of a test does not reach here: nothing else is polled meanwhile.
+            let judged =
+                runtime.block_on(async { tokio::time::timeout(PATIENCE, judge(&served, &raw)).await });
+            let judged = judged.map_err(|_| TestCaseError::fail(format!("no answer within {PATIENCE:?}")))?;
+            let judged = judged.map_err(TestCaseError::fail)?;
             ours.set(ours.get() + u64::from(judged));
             Ok(())
         })

@@ -1,5 +1,5 @@
-//! `xtask-cluster`: what `cargo xtask deploy-kind` and its siblings become. Reads the command line, starts the screen, hands
-//! over to the command. Decides nothing else.
+//! `xtask-cluster`: what `cargo xtask deploy-kind` and its siblings become. Reads the command line, starts the screen,
+//! hands over to the command. Decides nothing else.
 
 use std::process::ExitCode;
 

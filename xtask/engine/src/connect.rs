@@ -38,7 +38,10 @@ pub enum ConnectError {
         forbidden: bool,
     },
     /// An engine answers that cannot run a checkout's stack.
-    #[error("the container engine at {} (named by {}) is on another machine: {NEEDS_THIS_MACHINE}", .endpoint.address, .endpoint.configured)]
+    #[error(
+        "the container engine at {} (named by {}) is on another machine: {NEEDS_THIS_MACHINE}",
+        .endpoint.address, .endpoint.configured
+    )]
     Elsewhere {
         /// Where it is.
         endpoint: Box<Endpoint>,

@@ -141,8 +141,8 @@ impl Engine {
         Ok(of_containers.chain(of_volumes).filter_map(checkout).collect())
     }
 
-    /// The project's containers alone, probed as [`Engine::observe`] says: a busy engine has been seen to take half a minute
-    /// for its volumes.
+    /// The project's containers alone, probed as [`Engine::observe`] says: a busy engine has been seen to take half a
+    /// minute for its volumes.
     ///
     /// # Errors
     /// When the engine does not answer.

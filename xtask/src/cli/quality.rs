@@ -13,8 +13,8 @@ pub struct Test {
     pub suite: Option<Suite>,
     /// Only tests whose name contains this.
     pub filter: Option<String>,
-    /// Measure which lines the unit and integration tests reach; less than 90 % of a promised room is a failure, when all of
-    /// them ran.
+    /// Measure which lines the unit and integration tests reach; less than 90 % of a promised room is a failure, when
+    /// all of them ran.
     #[arg(long)]
     pub coverage: bool,
     /// Mend the machine first (see `doctor`).

@@ -208,8 +208,8 @@ impl Context {
         Ok(added)
     }
 
-    /// As [`Context::make_credentials`], for commands whose stacks have names of their own: what this checkout is called, and
-    /// its ports, is for the first `dev` to decide, by what there is then.
+    /// As [`Context::make_credentials`], for commands whose stacks have names of their own: what this checkout is
+    /// called, and its ports, is for the first `dev` to decide, by what there is then.
     ///
     /// # Errors
     /// As for [`Context::make_credentials`].

@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: whether a test would notice a change. cargo-mutants changes a room's code, one place at a time, in
-//! a copy of the checkout, and runs the tests that are the room's own.
+//! `cargo xtask mutants`: whether a test would notice a change. cargo-mutants changes a room's code, one place at a
+//! time, in a copy of the checkout, and runs the tests that are the room's own.
 
 use std::path::Path;
 

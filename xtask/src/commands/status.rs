@@ -11,8 +11,8 @@ use crate::run_log;
 use crate::session::Session;
 use crate::stack::ServiceName;
 
-/// The figures, by the rules that record them (compose/prometheus/service.rules.yml): asked for at once, so that they are of
-/// one moment.
+/// The figures, by the rules that record them (compose/prometheus/service.rules.yml): asked for at once, so that they
+/// are of one moment.
 const RATE: &str = "service:app_requests:rate1m";
 const NEW: &str = "service:app_requests:new1m";
 const ERRORS: &str = "service:app_request_errors:ratio_rate1m";

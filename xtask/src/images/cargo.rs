@@ -111,8 +111,9 @@ struct Metadata {
 
 /// Where cargo is to put what it compiles in a checkout, when not where it does by itself.
 ///
-/// Cargo tells packages apart by their place in the workspace, not by that of the workspace: of two checkouts that share one
-/// target directory, one is given the other's program. So where that directory is not the checkout's own, a part of it is.
+/// Cargo tells packages apart by their place in the workspace, not by that of the workspace: of two checkouts that
+/// share one target directory, one is given the other's program. So where that directory is not the checkout's own, a
+/// part of it is.
 async fn target_directory(root: &Path) -> Option<PathBuf> {
     static KNOWN: Mutex<BTreeMap<PathBuf, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,7 +229,8 @@ fn command(root: &Path, package: &str) -> Program {
     cargo(root).args(["rustc", "--message-format=json", "--package", package, "--bin", package, "--"]).args([
         "-C",
         "target-feature=+crt-static",
-        // At a fixed address there is nothing to relocate: the linker writes a tenth less, sooner. A release is not built so.
+        // At a fixed address there is nothing to relocate: the linker writes a tenth less, sooner. A release is not
+        // built so.
         "-C",
         "relocation-model=static",
         "-C",

@@ -19,8 +19,8 @@ use crate::stack::ServiceName;
 use crate::ui::log_line;
 
 impl StackOperator<'_> {
-    /// Waits until a container is well. A fronted service that says where it tells that it is ready is asked there, over its
-    /// own port: that costs a hundredth of what its health check in the container does, and says more.
+    /// Waits until a container is well. A fronted service that says where it tells that it is ready is asked there,
+    /// over its own port: that costs a hundredth of what its health check in the container does, and says more.
     pub(super) async fn await_healthy(
         &self,
         seat: &Seat,

@@ -78,8 +78,8 @@ impl Fronts {
         }
     }
 
-    /// Puts behind each front the container of its service that runs, unless what is behind it runs. One that has only begun
-    /// to start is not sent anything before its health check has passed: where there is no other, requests wait.
+    /// Puts behind each front the container of its service that runs, unless what is behind it runs. One that has only
+    /// begun to start is not sent anything before its health check has passed: where there is no other, requests wait.
     pub fn align(&self, containers: &[Container]) {
         let mut open = self.open();
         let Open { fronts, starting, draining } = &mut *open;

@@ -1,5 +1,5 @@
-//! The lines of a problem that stands, fitted to the terminal in which they are redrawn: none longer than it is wide, no more
-//! than leave room for what goes on above, and what to do always among them.
+//! The lines of a problem that stands, fitted to the terminal in which they are redrawn: none longer than it is wide,
+//! no more than leave room for what goes on above, and what to do always among them.
 //!
 //! Must not: write, or know what the problem is about.
 

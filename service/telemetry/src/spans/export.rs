@@ -231,7 +231,8 @@ impl Collector {
             };
             let again = refusal.is_passing() && !self.away.load(Ordering::Acquire);
             let own = pauses.next().filter(|_| again);
-            let asked = refusal.retry_after.unwrap_or_default().min(LONGEST_PAUSE);
+            let asked =
+                refusal.retry_after.filter(|_| refusal.is_passing()).unwrap_or_default().min(LONGEST_PAUSE);
             std::thread::sleep(own.unwrap_or_default().max(asked));
             if own.is_none() {
                 return Err(refusal);

@@ -10,9 +10,9 @@ use super::{DIRECTORY_LABEL, Mapping, OWNER_LABEL};
 /// Where the node sees the patches.
 const MOUNTED: &str = "/etc/homeport/patches";
 
-/// What the parts of the control plane ask for, in place of kubeadm's 250m, 200m and 100m: a request is a share that is kept
-/// free for a cluster of many nodes, and a laptop's does not need it. It says nothing of how much they may use. On two
-/// cores the third of a kubeadm node is what lets all pods of a rollout start before the leaving ones have gone.
+/// What the parts of the control plane ask for, in place of kubeadm's 250m, 200m and 100m: a request is a share that is
+/// kept free for a cluster of many nodes, and a laptop's does not need it. It says nothing of how much they may use. On
+/// two cores the third of a kubeadm node is what lets all pods of a rollout start before the leaving ones have gone.
 const REQUESTS: [(&str, &str); 3] =
     [("kube-apiserver", "100m"), ("kube-controller-manager", "50m"), ("kube-scheduler", "50m")];
 

@@ -61,10 +61,14 @@ pub(super) fn scraped(targets: &Value, pods: &[Pod], enough: Enough) -> Result<S
     Err(format!("{seen}{older}; {}: {why}", missing.name))
 }
 
-/// The targets by address: up, or why not.
+/// The job of the service's own metrics (prometheus.yml): a pod may have other targets, by which nothing is known of it.
+const JOB: &str = "service";
+
+/// The service's targets by address: up, or why not.
 fn known(targets: &Value) -> BTreeMap<&str, Result<(), &str>> {
     let active = targets.pointer("/data/activeTargets").and_then(Value::as_array);
-    let known = active.into_iter().flatten().filter_map(|target| {
+    let of_service = active.into_iter().flatten().filter(|target| target["labels"]["job"] == JOB);
+    let known = of_service.filter_map(|target| {
         let (address, _) = target.pointer("/labels/instance")?.as_str()?.rsplit_once(':')?;
         let text = |name: &str| target.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let up = match text("health") {
@@ -89,7 +93,7 @@ mod tests {
     }
 
     fn targets(all: &[(&str, &str, &str)]) -> Value {
-        let target = |(instance, health, error): &(&str, &str, &str)| json!({"labels": {"instance": instance}, "health": health, "lastError": error});
+        let target = |(instance, health, error): &(&str, &str, &str)| json!({"labels": {"job": JOB, "instance": instance}, "health": health, "lastError": error});
         json!({"data": {"activeTargets": all.iter().map(target).collect::<Vec<_>>()}})
     }
 
@@ -152,6 +156,14 @@ mod tests {
             let found = found.map(|scraped| scraped.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{seen:?} {enough:?}");
         }
+    }
+
+    #[test]
+    fn what_else_a_pod_tells_says_nothing_of_the_service() {
+        let pods = [pod("new", "10.0.0.2", true)];
+        let mut seen = targets(&[("10.0.0.2:8000", "down", "it is no text"), ("10.0.0.2:9100", "up", "")]);
+        seen["data"]["activeTargets"][1]["labels"]["job"] = json!("sidecar");
+        assert!(scraped(&seen, &pods, Enough::One).is_err_and(|why| why.ends_with("new: it is no text")));
     }
 
     #[test]

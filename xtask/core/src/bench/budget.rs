@@ -38,9 +38,9 @@ pub enum Work {
     Help,
 }
 
-/// What the control plane of a plain `kind create cluster` asks for beyond that of a cluster of `deploy-kind`, in thousandths
-/// of a core: kubeadm's 250, 200 and 100 for the API server, the controller manager and the scheduler, seen in a cluster of
-/// kind 0.33 with Kubernetes 1.34, against 100, 50 and 50.
+/// What the control plane of a plain `kind create cluster` asks for beyond that of a cluster of `deploy-kind`, in
+/// thousandths of a core: kubeadm's 250, 200 and 100 for the API server, the controller manager and the scheduler, seen
+/// in a cluster of kind 0.33 with Kubernetes 1.34, against 100, 50 and 50.
 pub const PLAIN_CONTROL_PLANE_ASKS_MORE: u32 = 350;
 
 /// What values are.
@@ -118,14 +118,18 @@ impl Work {
             Self::Cold => ("`dev --detach`, containers absent, images present", Seconds, AtMost(0.6)),
             Self::Down => ("`down --volumes`", Seconds, AtMost(1.0)),
             Self::Save => ("a saved file to the new version served", Seconds, Beyond(0.5)),
-            Self::SaveAgainstWatch => ("a saved file to the new version served", Seconds, AtMost(0.4)),
+            Self::SaveAgainstWatch => ("a saved file to served, against Compose", Seconds, AtMost(0.4)),
             Self::Deploy => ("`deploy-kind`, changed image, cluster up", Seconds, AtMost(0.7)),
-            Self::DeploySameRoom => ("the same, both in our cluster's room", Seconds, AtMost(0.7)),
+            Self::DeploySameRoom => {
+                ("`deploy-kind`, as above, both in the cluster that it makes", Seconds, AtMost(1.0))
+            }
             Self::Hello => ("`GET /` without Redis", PerSecond, AtLeast(0.9)),
             Self::Visitors => ("`GET /api/visitors`", PerSecond, AtLeast(0.9)),
             Self::Insert => ("`POST /api/data`", PerSecond, AtLeast(0.7)),
             Self::Memory => ("the service's resident memory under these loads", Memory, Itself(32.0 * MIB)),
-            Self::MemoryLargeBodies => ("the same, and posting bodies of 60 KB", Memory, Itself(32.0 * MIB)),
+            Self::MemoryLargeBodies => {
+                ("the service's resident memory, posting bodies of 60 KB too", Memory, Itself(32.0 * MIB))
+            }
             Self::Image => ("the release image", Bytes, Itself(15e6)),
             Self::Help => ("`cargo xtask --help` on a fresh clone", Seconds, Itself(60.0)),
         };

@@ -6,8 +6,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts(pub Vec<(String, String)>);
 
-/// What is measured: some groups measure the checkout as it stands, others a clone of its commit. Only where the two are the
-/// same does the commit say what the figures are those of.
+/// What is measured: some groups measure the checkout as it stands, others a clone of its commit. Only where the two
+/// are the same does the commit say what the figures are those of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     name: String,

@@ -49,8 +49,8 @@ pub fn applied() -> String {
         .to_owned()
 }
 
-/// A person's script, all of it or nothing: also when psql gets only a part of it, because whoever writes it is killed. (psql's
-/// own `--single-transaction` commits at the end of its input, wherever that is.)
+/// A person's script, all of it or nothing: also when psql gets only a part of it, because whoever writes it is killed.
+/// (psql's own `--single-transaction` commits at the end of its input, wherever that is.)
 pub fn whole(script: &str) -> String {
     format!("BEGIN;\n{script}\n;\nCOMMIT;\n")
 }

@@ -170,8 +170,8 @@ impl Service {
         hex(&Sha256::digest(canonical))
     }
 
-    /// The files and directories that it mounts only to read them: its configuration. What it may write to holds what it has
-    /// made of them itself.
+    /// The files and directories that it mounts only to read them: its configuration. What it may write to holds what
+    /// it has made of them itself.
     pub fn files_read(&self) -> impl Iterator<Item = &PathBuf> {
         self.binds(true)
     }

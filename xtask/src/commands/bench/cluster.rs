@@ -1,8 +1,8 @@
 //! A changed image to a kind cluster that is up: `deploy-kind` against `kind load`, `kubectl apply` and
 //! `kubectl rollout status`, in turns on one cluster. Ours also tries the service through its NodePort.
 //!
-//! The cluster is one that `deploy-kind` has made, whose control plane leaves more room for pods than that of
-//! `kind create cluster`. The other contender has two turns a run: in one a pod that does nothing asks for the difference, in
+//! The cluster is one that `deploy-kind` has made, whose control plane leaves more room for pods than that of `kind
+//! create cluster`. The other contender has two turns a run: in one a pod that does nothing asks for the difference, in
 //! the other both have the same room.
 
 use std::io::Read as _;

@@ -1,12 +1,12 @@
-//! What the groups make outside of this checkout, and how it goes: before a group begins, once it has ended, and when it was
-//! stopped. A run that was killed leaves it to the next one.
+//! What the groups make outside of this checkout, and how it goes: before a group begins, once it has ended, and when
+//! it was stopped. A run that was killed leaves it to the next one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{NotMeasured, PROJECT, cargo, cluster, output, program, quiet, save, service, stack, xtask};
+use super::{NotMeasured, PROJECT, cluster, output, program, quiet, save, service, stack, xtask};
 use crate::cli::Group;
 use crate::limits;
 
@@ -127,7 +127,8 @@ impl Leftover {
                 if output(&nodes).await?.is_empty() {
                     return Ok(());
                 }
-                quiet(&cluster::ours(cargo(root)).arg("destroy-kind")).await
+                // Not by our own program, which may have to be compiled first.
+                quiet(&program("kind").args(["delete", "cluster", "--name", PROJECT])).await
             }
             Self::Directory(path) => match tokio::fs::remove_dir_all(path).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),

@@ -59,7 +59,7 @@ struct Results {
 /// [`Code::ChecksFailed`] with `--gate`, when a budget is missed that does not depend on how fast the machine is, or could
 /// not be measured, and with `--write`, when no commit is what was measured; [`Code::Interrupted`] at Ctrl-C.
 pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failure> {
-    let commit = commit(context).await;
+    let commit = commit(context).await?;
     if arguments.write
         && let Some(why) = commit.is_not_what_was_measured(&commit)
     {
@@ -96,7 +96,7 @@ pub async fn run(context: &Context, arguments: &cli::Bench) -> Result<(), Failur
         }
     }
     entries.sort_by_key(|entry| entry.work);
-    let now = self::commit(context).await;
+    let now = self::commit(context).await?;
     let results = Results { facts: facts(&commit, &now, context).await, entries };
     results.keep(context)?;
     context.answer(&results)?;
@@ -143,11 +143,16 @@ fn not_written(why: &str) -> Failure {
 }
 
 /// What is checked out. The page itself is no part of what is measured.
-async fn commit(context: &Context) -> Commit {
+async fn commit(context: &Context) -> Result<Commit, Failure> {
     let git = |words: &[&str]| program("git").directory(context.project.root()).args(words.iter().copied());
-    let name = output(&git(&["log", "-1", "--format=%h of %cs"])).await.unwrap_or_else(|_| "none".to_owned());
+    let untold = |why: String| {
+        Failure::new(Code::ChecksFailed, format!("git does not say what is checked out: {why}"))
+            .hint("figures are those of a commit: `git status` shows what is wrong")
+    };
+    let name = output(&git(&["log", "-1", "--format=%h of %cs"])).await.map_err(untold)?;
     let status = git(&["status", "--porcelain", "--", ".", &format!(":(exclude){PAGE}")]);
-    Commit::new(&name, &status.output().await.unwrap_or_default())
+    let status = status.output().await.map_err(|error| untold(error.to_string()))?;
+    Ok(Commit::new(&name, &status))
 }
 
 /// The budgets that a group measures.
@@ -162,9 +167,13 @@ const fn works(group: Group) -> &'static [Work] {
 }
 
 impl Bench<'_> {
-    /// Measures a group. Whatever comes of it, nothing that it has made is left; nor is it disturbed by what a run that was
-    /// killed has left, whose data has other passwords.
+    /// Measures a group. Whatever comes of it, nothing that it has made is left but the image of its stack, which the next
+    /// run begins with; nor is it disturbed by what a run that was killed has left, whose data has other passwords.
     async fn group(&self, group: Group) -> Result<Vec<Entry>, NotMeasured> {
+        if group != Group::Fresh {
+            // Without an engine nothing is left either, and could not be removed.
+            output(&program("docker").args(["version", "--format", "{{.Server.Version}}"])).await?;
+        }
         std::fs::create_dir_all(&self.scratch).map_err(|error| error.to_string())?;
         let leftovers = leftovers::of(group, self.root(), &self.scratch);
         let left = leftovers::remove(&leftovers, self.root()).await;

@@ -1,7 +1,7 @@
 //! A saved file until the new version is served: `dev` against cargo alone, and against cargo with `docker compose watch`.
 //!
-//! Ours and cargo have a checkout and compiled files each; Compose is given what that cargo has compiled. Its sync needs a shell and an unpacker in the image, so its
-//! service runs in a Debian image, as its users' do.
+//! Ours and cargo have a checkout and compiled files each; Compose is given what that cargo has compiled. Compose's sync
+//! needs a shell and an unpacker in the image, so its service runs in a Debian image, as its users' do.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

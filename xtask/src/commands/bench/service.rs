@@ -37,8 +37,8 @@ pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Entry>, NotMeasured
     Stand::start(bench, &programs).await?.take_turns(bench).await
 }
 
-/// Gives containers of the stack all cores that the engine has. With less, a figure is that of the limit: both sides wait for
-/// the same half of a core.
+/// Gives containers of the stack all cores that the engine has. With less, a figure is that of the limit: both sides
+/// wait for the same half of a core.
 async fn free_of_limits(services: &[&str]) -> Result<(), NotMeasured> {
     let cores = output(&program("docker").args(["info", "--format", "{{.NCPU}}"])).await?;
     let containers = services.iter().map(|service| format!("{PROJECT}-{service}"));
@@ -185,8 +185,8 @@ impl Stand {
     }
 }
 
-/// What the contender is called, and a shell that knows pgbench: this machine's, or, where there is none, one in a container
-/// beside the server's, which these variables are handed on to.
+/// What the contender is called, and a shell that knows pgbench: this machine's, or, where there is none, one in a
+/// container beside the server's, which these variables are handed on to.
 async fn pgbench(variables: &[&str]) -> Result<(&'static str, Program), NotMeasured> {
     if quiet(&program("pgbench").arg("--version")).await.is_ok() {
         return Ok(("one-row INSERT by pgbench", program("sh")));

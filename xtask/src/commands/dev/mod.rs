@@ -302,8 +302,8 @@ struct Stay<'a> {
 }
 
 impl Stay<'_> {
-    /// Brings a save to where it runs, or does what a key asks for. A fault is shown and stays in view; the last good version
-    /// goes on serving.
+    /// Brings a save to where it runs, or does what a key asks for. A fault is shown and stays in view; the last good
+    /// version goes on serving.
     async fn run(&mut self, session: &mut Session, errand: &Errand) {
         let Self { context, wanted, .. } = *self;
         let standing = &mut self.standing;

@@ -14,8 +14,8 @@ use crate::limits;
 use crate::project::is_editors_own;
 use crate::stack::Stack;
 
-/// What is watched in any case, below the checkout's top. What is not there is left out: a `Cargo.lock` that the first build
-/// writes is nobody's save.
+/// What is watched in any case, below the checkout's top. What is not there is left out: a `Cargo.lock` that the first
+/// build writes is nobody's save.
 const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
 
 /// Held while files are watched.
@@ -95,7 +95,8 @@ impl Watch {
         self.places.clear();
     }
 
-    /// Watches what the stack depends on now, and nothing else. A directory that was replaced by another one is found again.
+    /// Watches what the stack depends on now, and nothing else. A directory that was replaced by another one is found
+    /// again.
     ///
     /// # Errors
     /// When the system refuses.
@@ -132,8 +133,8 @@ fn unwatched(path: &Path, error: &notify::Error) -> Failure {
         .hint("`cargo xtask doctor` shows the limits on file watches; `dev --detach` needs none")
 }
 
-/// What a stack depends on: beside what any does, the files of the checkout that its services mount to read them, and what the work of its
-/// one-shots is repeated for.
+/// What a stack depends on: beside what any does, the files of the checkout that its services mount to read them, and
+/// what the work of its one-shots is repeated for.
 fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
     let mounted = stack.services.values().flat_map(|service| service.files_read().cloned());
     let mounted = mounted.filter(|path| path.starts_with(root));
@@ -142,8 +143,8 @@ fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
     usual.chain(mounted).chain(repeated).collect()
 }
 
-/// The directories to be watched. A file is watched through the one that it is in: what an editor puts in its place is another
-/// file. So is a directory, beside what is below it, and what is not there yet through the nearest one that is.
+/// The directories to be watched. A file is watched through the one that it is in: what an editor puts in its place is
+/// another file. So is a directory, beside what is below it, and what is not there yet through the nearest one that is.
 fn places(root: &Path, wanted: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, RecursiveMode> {
     // The checkout as a whole holds what is compiled.
     let whole: BTreeSet<&PathBuf> =
