@@ -179,8 +179,10 @@ fn twice_ends_at_once() {
 #[test]
 fn terminate_and_a_closed_terminal_are_as_good_as_ctrl_c() {
     let checkout = Checkout::small("terminate", SINGLE);
+    // These tests may themselves have been started to outlive a terminal.
+    let usual = ["--default-signal=HUP", env!("CARGO_BIN_EXE_xtask"), "dev"];
     for end in [Running::terminate, Running::hang_up] {
-        let mut run = checkout.start(&["dev"]);
+        let mut run = checkout.other("env", &usual).start();
         run.until("watching for saves");
         end(&run);
         run.end().expect(0);
