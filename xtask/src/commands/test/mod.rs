@@ -2,8 +2,9 @@
 //! the time went.
 
 mod coverage;
+mod suite;
+mod sweep;
 
-use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,82 +18,14 @@ use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::pipeline;
-use crate::process::{ProcessError, Program, is_running};
+use crate::process::{ProcessError, Program};
 use crate::testing::{CaseOutcome, Reader, SuiteReport, junit};
+
+pub(super) use sweep::{Whose, sweep};
 
 /// Where the results stand for CI, below `target/homeport`; those of a measurement of coverage, beside.
 const JUNIT: &str = "tests/junit.xml";
 const JUNIT_OF_COVERAGE: &str = "tests/coverage-junit.xml";
-
-impl Suite {
-    /// What runs when no suite is named. Not the cluster's: it takes some ten minutes and both cores.
-    const USUAL: [Self; 3] = [Self::Unit, Self::Integration, Self::E2e];
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::Unit => "unit tests",
-            Self::Integration => "integration tests of the service",
-            Self::E2e => "end-to-end tests of the task runner",
-            Self::Cluster => "tests of the commands on Kubernetes",
-        }
-    }
-
-    fn name(self) -> String {
-        clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-
-    /// What cargo is asked for, one call after the other. A package at a time: asked for the whole workspace, cargo
-    /// unites the packages' features and compiles what they share once more.
-    fn calls(self) -> &'static [&'static [&'static str]] {
-        match self {
-            Self::Unit => &[
-                // The last two have no features but those that the first asks of them.
-                &[
-                    "--package",
-                    "xtask",
-                    "--package",
-                    "xtask-core",
-                    "--package",
-                    "xtask-engine",
-                    "--lib",
-                    "--bins",
-                ],
-                // The same holds of the service's crates.
-                &[
-                    "--package",
-                    "service",
-                    "--package",
-                    "service-config",
-                    "--package",
-                    "service-store",
-                    "--package",
-                    "service-telemetry",
-                    "--lib",
-                    "--bins",
-                ],
-                &["--package", "xtask-cluster", "--lib", "--bins", "--test", "kustomize_differential"],
-            ],
-            Self::Integration => &[&["--package", "service", "--test", "*"]],
-            Self::E2e => &[&["--package", "xtask", "--test", "*"]],
-            // Its stories share one cluster and follow one another; they are asked for by name only.
-            Self::Cluster => &[&["--package", "xtask-cluster", "--test", "cluster"]],
-        }
-    }
-
-    /// How many tests run at once.
-    fn threads(self) -> usize {
-        match self {
-            Self::Integration => limits::INTEGRATION_TESTS,
-            Self::E2e => limits::END_TO_END_TESTS,
-            Self::Cluster => 1,
-            Self::Unit => std::thread::available_parallelism().map_or(1, NonZero::get),
-        }
-    }
-
-    fn needs_engine(self) -> bool {
-        self != Self::Unit
-    }
-}
 
 /// How cargo is called.
 #[derive(Debug, Clone, Copy)]
@@ -275,40 +208,6 @@ async fn run_suite(
     failed
 }
 
-/// Whose objects are to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// Of runs that have ended, and so were killed. One that runs still may be that of another checkout.
-    Ended,
-    /// Of this run.
-    Ours,
-}
-
-impl Whose {
-    /// Whether an object whose label has this value is to go.
-    fn includes(self, run: &str) -> bool {
-        match (self, run.parse::<Run>()) {
-            (Self::Ours, Ok(run)) => run == *Run::this(),
-            (Self::Ours, Err(_)) => false,
-            (Self::Ended, Ok(run)) => run.has_ended(is_running),
-            (Self::Ended, Err(_)) => true,
-        }
-    }
-}
-
-/// Removes what a run of tests has left in the engine: nothing, unless it was killed.
-pub(super) async fn sweep(context: &Context, engine: &Engine, whose: Whose) -> Result<(), Failure> {
-    let mut swept = Vec::new();
-    for label in [labels::TEST, labels::TOOL] {
-        swept.extend(engine.sweep(label, |run| whose.includes(run)).await?);
-    }
-    if !swept.is_empty() {
-        let who = if whose == Whose::Ours { "this run" } else { "earlier runs" };
-        context.events.note(format!("removed what {who} left: {}", swept.join(", ")));
-    }
-    Ok(())
-}
-
 fn conclude(
     context: &Context,
     results: &Path,
@@ -368,42 +267,6 @@ mod tests {
     use crate::testing::{self, Case};
 
     #[test]
-    fn every_program_of_tests_is_in_a_suite() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-        let suites = [Suite::Unit, Suite::Integration, Suite::E2e, Suite::Cluster];
-        let asked: Vec<&[&str]> =
-            suites.iter().flat_map(|suite| suite.calls()).map(|words| &words[..]).collect();
-        let is_asked = |package: &str, test: &str| {
-            asked.iter().any(|words| {
-                words.windows(2).any(|pair| pair == ["--package", package])
-                    && words.windows(2).any(|pair| pair == ["--test", "*"] || pair == ["--test", test])
-            })
-        };
-        let packages =
-            ["service", "service/config", "service/store", "service/telemetry", "xtask", "xtask/core"]
-                .into_iter()
-                .chain(["xtask/engine", "xtask/buildkit", "xtask/cluster"]);
-        let mut found = 0;
-        for package in packages {
-            let manifest =
-                std::fs::read_to_string(root.join(package).join("Cargo.toml")).expect("a manifest");
-            let name = manifest.split('"').nth(1).expect("its name comes first");
-            let Ok(entries) = std::fs::read_dir(root.join(package).join("tests")) else { continue };
-            for entry in entries {
-                let path = entry.expect("an entry").path();
-                let is_program = path.extension().is_some_and(|extension| extension == "rs")
-                    || path.join("main.rs").is_file();
-                if is_program {
-                    let test = path.file_stem().expect("a name").to_string_lossy();
-                    assert!(is_asked(name, &test), "{} is in no suite", path.display());
-                    found += 1;
-                }
-            }
-        }
-        assert!(found > 5, "{found}");
-    }
-
-    #[test]
     fn a_test_that_was_left_out_fails_a_pipeline_only() {
         let report = |outcome| {
             let case =
@@ -419,31 +282,6 @@ mod tests {
         ] {
             let left_out = nothing_left_out(&[report(outcome)], in_pipeline);
             assert_eq!(left_out.is_err(), fails, "{outcome:?} in a pipeline: {in_pipeline}");
-        }
-    }
-
-    #[test]
-    fn only_what_no_living_run_needs_is_swept() {
-        let ours = Run::this().to_string();
-        // A process that has ended: one that we have waited for.
-        let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
-            .arg("--list")
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .expect("this program, again");
-        let ended = child.id().to_string();
-        child.wait().expect("its end");
-        let table = [
-            (Whose::Ended, ours.as_str(), false),
-            (Whose::Ended, ended.as_str(), true),
-            (Whose::Ended, "1", false),
-            (Whose::Ended, "planted", true),
-            (Whose::Ours, ours.as_str(), true),
-            (Whose::Ours, ended.as_str(), false),
-            (Whose::Ours, "planted", false),
-        ];
-        for (whose, run, included) in table {
-            assert_eq!(whose.includes(run), included, "{whose:?} {run}");
         }
     }
 }
