@@ -157,7 +157,7 @@ fn parsing_and_planning_do_no_input_or_output_and_read_no_clock() {
         &files,
         &["xtask/core/src/"],
         // A plan is carried out in time, and what happens goes through a channel.
-        &["xtask/core/src/execute.rs", "xtask/core/src/event.rs"],
+        &["xtask/core/src/execute.rs", "xtask/core/src/event/channel.rs"],
     );
     let words = [
         "std::fs",

@@ -7,7 +7,8 @@
 pub struct Room {
     /// What it is called.
     pub name: &'static str,
-    /// The beginning of its files' paths, below the checkout's top.
+    /// The beginning of its files' paths, below the checkout's top: a folder's ends with `/`, a file's with `.rs`, and that of
+    /// a file with the folder of the same name with neither.
     pub path: &'static str,
 }
 
@@ -33,7 +34,7 @@ pub const OF_TASK_RUNNER: [Room; 26] = [
     Room { name: "checks", path: "xtask/core/src/checks/" },
     Room { name: "dashboards", path: "xtask/core/src/dashboards/" },
     Room { name: "database", path: "xtask/core/src/database/" },
-    Room { name: "event", path: "xtask/core/src/event.rs" },
+    Room { name: "event", path: "xtask/core/src/event" },
     Room { name: "execute", path: "xtask/core/src/execute.rs" },
     Room { name: "failure", path: "xtask/core/src/failure.rs" },
     Room { name: "finding", path: "xtask/core/src/finding.rs" },
@@ -84,7 +85,11 @@ impl Room {
 
     /// Its files, as a pattern.
     pub fn files(&self) -> String {
-        if self.path.ends_with('/') { format!("{}**", self.path) } else { self.path.to_owned() }
+        match self.path {
+            folder if folder.ends_with('/') => format!("{folder}**"),
+            file if file.contains('.') => file.to_owned(),
+            both => format!("{both}{{.rs,/**}}"),
+        }
     }
 
     /// Its module's path in its crate, with which the names of its tests begin: `doctor::judge::`.
@@ -123,7 +128,9 @@ mod tests {
     fn every_room_is_where_it_is_said_to_be() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for room in reached().chain(changed()) {
-            assert!(root.join(room.path).exists(), "{room:?}");
+            let is_both = !room.path.ends_with('/') && !room.path.contains('.');
+            let there = root.join(room.path);
+            assert!(there.exists() && (!is_both || there.with_extension("rs").exists()), "{room:?}");
         }
     }
 
@@ -138,6 +145,7 @@ mod tests {
             ("schedule", "xtask", "xtask/src/commands/ci/schedule.rs", "commands::ci::schedule::"),
             ("health", "xtask-core", "xtask/core/src/health.rs", "health::"),
             ("plan", "xtask-core", "xtask/core/src/plan/**", "plan::"),
+            ("event", "xtask-core", "xtask/core/src/event{.rs,/**}", "event::"),
             ("store", "service-store", "service/store/src/**", ""),
             ("routes", "service", "service/src/routes/**", "routes::"),
         ];
