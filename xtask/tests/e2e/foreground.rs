@@ -1,7 +1,10 @@
 //! `dev` as a person leaves it running: logs, every save brought to where it runs, faults shown while the stack serves on,
 //! and the end.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::Value;
+use xtask::limits::DESCRIPTORS;
 
 use crate::checkout::{Checkout, until};
 use crate::engine::{Planted, container_id, runs};
@@ -292,7 +295,12 @@ fn a_dev_that_stays_outlives_cargo_clean_and_a_low_limit_of_descriptors() {
     run.until("watching for saves");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", run.pid())).expect("it runs");
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
-    assert_eq!(files.split_whitespace().nth(3), Some("2048"), "{files}");
+    let mut figures = files.split_whitespace().skip(3);
+    let (soft, hard) = (figures.next().expect("the soft limit"), figures.next().expect("the hard limit"));
+    // As many as it wants, or as an administrator allows; what is no number is no limit.
+    let wanted = hard.parse().map_or(DESCRIPTORS, |hard: u64| hard.min(DESCRIPTORS));
+    assert_eq!(soft, wanted.to_string(), "{files}");
+    assert_eq!(locks(checkout.name()).len(), 1, "it holds its lock");
 
     std::fs::remove_dir_all(checkout.root().join("target")).expect("its run log is there");
     let second = checkout.run(&["dev", "--detach"]).expect(4);
@@ -300,5 +308,14 @@ fn a_dev_that_stays_outlives_cargo_clean_and_a_low_limit_of_descriptors() {
     assert!(second.stderr().contains(&holder), "{}", second.stderr());
     run.interrupt();
     run.end().expect(0);
-    assert!(!checkout.root().join("target/homeport").join(format!("{}.lock", checkout.name())).exists());
+    let left = locks(checkout.name());
+    assert!(left.is_empty(), "it goes with a good end: {left:?}");
+}
+
+/// The files of a project's lock, wherever the checkout is.
+fn locks(project: &str) -> Vec<PathBuf> {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state/homeport/locks");
+    let checkouts = std::fs::read_dir(kept).into_iter().flatten();
+    let locks = checkouts.map(|one| one.expect("a directory").path().join(format!("{project}.lock")));
+    locks.filter(|lock| lock.exists()).collect()
 }
