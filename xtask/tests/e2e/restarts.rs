@@ -1,10 +1,19 @@
 //! Containers of a service that come one after the other while `dev` runs: requests wait for one that somebody else restarts,
 //! and what those said that a save replaced is not lost.
 
+use std::time::{Duration, Instant};
+
+use xtask::limits;
+
 use crate::checkout::until;
 use crate::engine::{self, restart_container};
+use crate::http::try_get;
 use crate::load::Load;
-use crate::swaps::{save, swapped, web};
+use crate::swaps::{save, swapped, url, web};
+
+/// The shortest of what requests bear of a restart (README): where the machine takes longer for all of it, some may be answered
+/// 502 or 503. That none is before is what the proxy's own tests hold.
+const BORNE: Duration = limits::PROXY_BREAKS;
 
 #[test]
 fn a_service_that_is_restarted_by_hand_fails_no_reader() {
@@ -13,17 +22,28 @@ fn a_service_that_is_restarted_by_hand_fails_no_reader() {
     checkout.edit(&[("stop_signal: SIGKILL", "init: true")]);
     let mut run = checkout.start(&["dev"]);
     run.until("watching for saves");
-    let load = Load::of(checkout.port(), &["GET"]);
+    let mut answered = 0;
     for _ in 0..3 {
+        let load = Load::of(checkout.port(), &["GET"]);
+        let begun = Instant::now();
         restart_container(&web(&checkout), 5);
         // Whoever looks meanwhile may have seen that it ended.
         run.until_line("that it was restarted", |line| {
             line.contains("web was restarted by somebody else") || line.contains("web runs again")
         });
+        until("it is served again", || {
+            try_get(&url(&checkout)).is_ok_and(|answer| answer.status == 200).then_some(())
+        });
+        let took = begun.elapsed();
+        let mut told = load.stop();
+        if took >= BORNE {
+            // What the proxy says of its own is then as promised; a connection that breaks, or another answer, never is.
+            told.failed.retain(|failure| ![" 502 ", " 503 "].iter().any(|status| failure.contains(status)));
+        }
+        assert_eq!(told.failed, [""; 0], "in {took:?}, beside {} that were answered", told.answered);
+        answered += told.answered;
     }
-    let told = load.stop();
-    assert_eq!(told.failed, [""; 0], "beside {} that were answered", told.answered);
-    assert!(told.answered > 10, "it was hardly a load: {}", told.answered);
+    assert!(answered > 10, "it was hardly a load: {answered}");
     run.interrupt();
     run.end().expect(0);
 }
