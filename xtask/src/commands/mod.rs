@@ -98,6 +98,11 @@ impl Context {
         let engine = self.connect().await?;
         let project = match unusable.project {
             Some(project) => project,
+            None if unusable.is_misnamed => {
+                return Err(unusable
+                    .why
+                    .hint(format!("no project can be called what {PROJECT_VARIABLE} says")));
+            }
             None => Box::pin(self.unless_stopped(self.project_made_here(&engine, &unusable.why))).await?,
         };
         let others = match unusable.why.details.len() {

@@ -30,7 +30,7 @@ pub use register::{Decided, Register};
 pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
-use crate::stack::{self, ProjectName, Stack};
+use crate::stack::{self, ProjectName, Stack, Variables};
 
 /// The variable that names the project: in `compose/.env` for a checkout, in the environment for a second stack from the
 /// same one (tests use it).
@@ -52,6 +52,8 @@ pub type AsFound = (Stack, Vec<String>, Vec<String>);
 pub struct Unusable {
     /// What the project is called, as far as that is known all the same.
     pub project: Option<ProjectName>,
+    /// Whether a name was chosen that no project can have: then it is not the one that was made from this checkout either.
+    pub is_misnamed: bool,
     /// Every fault, with its key and line.
     pub why: Failure,
 }
@@ -201,20 +203,28 @@ impl Project {
     }
 
     fn stack_of(&self, generated: &BTreeMap<String, String>) -> Result<(Stack, Vec<String>), Unusable> {
+        self.stack_with(&|name| std::env::var(name).ok().or_else(|| generated.get(name).cloned()))
+    }
+
+    fn stack_with(&self, variables: &Variables<'_>) -> Result<(Stack, Vec<String>), Unusable> {
         let path = self.compose_file();
+        let chosen = variables(PROJECT_VARIABLE).filter(|name| !name.is_empty());
+        let unusable = |project: Option<ProjectName>, why| {
+            let is_misnamed = project.is_none() && chosen.is_some();
+            Unusable { project, is_misnamed, why }
+        };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let message = format!("cannot read {}: {error}", path.display());
-            Unusable { project: None, why: Failure::new(Code::ComposeInvalid, message) }
+            let project = chosen.as_deref().and_then(stack::chosen_project);
+            unusable(project, Failure::new(Code::ComposeInvalid, message))
         })?;
-        let variables = |name: &str| std::env::var(name).ok().or_else(|| generated.get(name).cloned());
-        let chosen = variables(PROJECT_VARIABLE).filter(|name| !name.is_empty());
         let shown = self.relative(&path);
         let source = stack::Source {
             text: &text,
             path: shown,
             directory: &self.root.join("compose"),
             project: chosen.as_deref(),
-            variables: &variables,
+            variables,
             files: &|path| std::fs::read_to_string(path).ok(),
         };
         let parsed = stack::parse(&source).map_err(|error| {
@@ -222,9 +232,35 @@ impl Project {
             let first = lines.next().unwrap_or_default();
             let message = format!("{} cannot be used: {first}", shown.display());
             let why = Failure::new(Code::ComposeInvalid, message).details(lines);
-            Unusable { project: error.project.clone(), why }
+            unusable(error.project.clone(), why)
         })?;
         let warnings = parsed.warnings.iter().map(|fault| format!("{}:{fault}", shown.display())).collect();
         Ok((parsed.stack, warnings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chosen_name_stands_whatever_is_wrong_with_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        std::fs::create_dir(root.path().join("compose")).unwrap();
+        // Not there, no text, no YAML, no stack: each as (name chosen, name known, misnamed).
+        let texts: [Option<&[u8]>; 4] =
+            [None, Some(b"name: file\n# caf\xe9\n"), Some(b"services: [\n"), Some(b"name: file\n")];
+        for text in texts {
+            if let Some(text) = text {
+                std::fs::write(project.compose_file(), text).unwrap();
+            }
+            for (chosen, known, misnamed) in [("other", Some("other"), false), ("NoName", None, true)] {
+                let variables = |name: &str| (name == PROJECT_VARIABLE).then(|| chosen.to_owned());
+                let unusable = project.stack_with(&variables).expect_err("it is no stack");
+                let seen = (unusable.project.as_ref().map(ProjectName::as_str), unusable.is_misnamed);
+                assert_eq!(seen, (known, misnamed), "{}", unusable.why.message);
+            }
+        }
     }
 }

@@ -106,6 +106,13 @@ fn a_project_without_a_readable_name_is_found_by_its_directory() {
         let run = checkout.run(&["logs"]).expect(0);
         run.stdout().contains("store | ").then_some(())
     });
+    // What is no text at all tells no name either; but whoever gives one means that project, and no other.
+    std::fs::write(&file, b"# caf\xe9\n").expect("it can be written");
+    let of = |project: &str| checkout.xtask(&["down", "--volumes"]).env("HOMEPORT_PROJECT", project).run();
+    of(&name("nobody")).expect(0);
+    let refused = of("No Name").expect(3);
+    assert!(refused.stderr().contains("what HOMEPORT_PROJECT says"), "{}", refused.stderr());
+    assert_ne!(engine::objects(checkout.name()), [""; 0], "it is another one's");
     checkout.run(&["down", "--volumes", "--verify"]).expect(0);
     assert_eq!(engine::objects(checkout.name()), [""; 0]);
     // For the end of this story, which takes down what is no more.

@@ -85,7 +85,7 @@ struct Context<'a> {
 /// support, a value of the wrong kind, a name that is not declared, a cycle of dependencies.
 pub fn parse(source: &Source<'_>) -> Result<Parsed, StackError> {
     let failed = |project, faults| StackError { file: source.path.to_owned(), project, faults };
-    let chosen = || source.project.filter(|name| is_project(name)).map(ProjectName::new);
+    let chosen = || source.project.and_then(chosen_project);
     let mut root = yaml::read(source.text).map_err(|fault| failed(chosen(), vec![fault]))?;
     let (faults, warnings) = (Faults::default(), Faults::default());
     let context = Context { source, faults: &faults, warnings: &warnings };
@@ -187,6 +187,11 @@ fn project_name(root: &yaml::Node, context: &Context<'_>) -> Option<ProjectName>
 }
 
 /// Whether a project may be called so (Compose Specification, "name top-level element").
+/// A name that goes before the file's own, when it can be one.
+pub fn chosen_project(name: &str) -> Option<ProjectName> {
+    is_project(name).then(|| ProjectName::new(name))
+}
+
 fn is_project(name: &str) -> bool {
     let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(first) && name.chars().all(|c| first(c) || c == '-' || c == '_')
