@@ -3,7 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Project, file_lock};
@@ -71,14 +71,19 @@ impl Holder {
 /// The command that stays and holds ports while it does.
 pub const FOREGROUND_DEV: &str = "dev";
 
-/// The file of a lock.
-fn path(project: &Project, name: &ProjectName) -> PathBuf {
-    project.locks().join(format!("{name}.lock"))
+/// The file of a lock, wherever it may be.
+fn paths(project: &Project, name: &ProjectName) -> impl Iterator<Item = PathBuf> {
+    let file = format!("{name}.lock");
+    project.locks().map(move |directory| directory.join(&file))
 }
 
 /// Who holds a project's lock now.
 pub fn holder(project: &Project, name: &ProjectName) -> Option<Holder> {
-    let mut file = File::open(path(project, name)).ok()?;
+    paths(project, name).find_map(|path| held(&path))
+}
+
+fn held(path: &Path) -> Option<Holder> {
+    let mut file = File::open(path).ok()?;
     // The file keeps the name of one that was killed; the kernel does not keep its lock.
     if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return None;
@@ -133,30 +138,42 @@ pub async fn lock_of(
     what: &str,
     command: &str,
 ) -> Result<Lock, Failure> {
-    let path = path(project, name);
-    let unusable = |error: std::io::Error| {
-        Failure::new(Code::ProjectInvalid, format!("cannot lock {}: {error}", path.display()))
-    };
-    let mut file = match file_lock::open_and_take(&path, limits::PROJECT_LOCK).await {
-        Ok(file) => file,
-        Err((held, TryLockError::WouldBlock)) => {
-            let mut holder = String::new();
-            let _ = held.map(|mut file| file.read_to_string(&mut holder));
-            let holder = holder.trim();
-            let holder = if holder.is_empty() { "another command" } else { holder };
-            return Err(Failure::new(
-                Code::ProjectBusy,
-                format!("cannot change {what}: {holder} is at work on it"),
-            )
-            .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
+    let mut unusable = None;
+    for path in paths(project, name) {
+        match take(path, command).await {
+            Ok(lock) => return Ok(lock),
+            Err((held, TryLockError::WouldBlock)) => {
+                let mut holder = String::new();
+                let _ = held.map(|mut file| file.read_to_string(&mut holder));
+                let holder = holder.trim();
+                let holder = if holder.is_empty() { "another command" } else { holder };
+                let message = format!("cannot change {what}: {holder} is at work on it");
+                return Err(Failure::new(Code::ProjectBusy, message)
+                    .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
+            }
+            Err((_, TryLockError::Error(error))) => unusable = Some(error),
         }
-        Err((_, TryLockError::Error(error))) => return Err(unusable(error)),
+    }
+    let why = unusable.map_or_else(String::new, |error| format!(": {error}"));
+    let directory = project.scratch();
+    Err(Failure::new(Code::ProjectInvalid, format!("cannot lock {what} in {}{why}", directory.display())))
+}
+
+/// Takes a lock by its file, and writes into it who has it.
+async fn take(path: PathBuf, command: &str) -> Result<Lock, (Option<File>, TryLockError)> {
+    let mut file = file_lock::open_and_take(&path, limits::PROJECT_LOCK).await?;
+    let mut entered = || {
+        // Whoever ends well takes its name away.
+        let before = if file.metadata()?.len() == 0 { Before::Ended } else { Before::CutOff };
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "cargo xtask {command} (pid {})", std::process::id())?;
+        Ok(before)
     };
-    // Whoever ends well takes its name away.
-    let before = if file.metadata().map_err(unusable)?.len() == 0 { Before::Ended } else { Before::CutOff };
-    file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
-    write!(file, "cargo xtask {command} (pid {})", std::process::id()).map_err(unusable)?;
-    Ok(Lock { file, path, before })
+    match entered() {
+        Ok(before) => Ok(Lock { file, path, before }),
+        Err(error) => Err((None, TryLockError::Error(error))),
+    }
 }
 
 #[cfg(test)]
@@ -186,14 +203,36 @@ mod tests {
         let name = ProjectName::new("one");
         let first = lock(&project, &name, "dev").await.unwrap();
         // It has opened the file that is to go.
-        let waits = file_lock::open(&path(&project, &name)).unwrap();
+        let waits = file_lock::open(&paths(&project, &name).next().unwrap()).unwrap();
         assert!(matches!(waits.try_lock(), Err(TryLockError::WouldBlock)));
         first.finish(&Ok::<(), Failure>(()));
-        assert!(!project.locks().exists());
+        assert!(project.locks().all(|directory| !directory.exists()));
         waits.try_lock().unwrap();
         // The lock of a file that is gone keeps nobody out.
         let second = lock(&project, &name, "dev").await.unwrap();
         assert_eq!((second.before(), holder(&project, &name).is_some()), (Before::Ended, true));
+    }
+
+    /// Whoever has no home that can be written has a checkout that can.
+    #[tokio::test]
+    async fn where_no_state_can_be_kept_the_lock_is_in_the_checkout() {
+        let root = tempfile::tempdir().unwrap();
+        let user = |home: &str| Project {
+            root: root.path().join("checkout"),
+            state: Some(root.path().join(home).join("homeport/checkouts")),
+        };
+        std::fs::write(root.path().join("file"), "no directory").unwrap();
+        let name = ProjectName::new("one");
+        for (home, expected) in [("home", "home/homeport/locks"), ("file", "checkout/target/homeport")] {
+            let project = user(home);
+            let held = lock(&project, &name, "dev").await.expect("it can be locked");
+            assert!(held.path.starts_with(root.path().join(expected)), "{}", held.path.display());
+            assert!(holder(&project, &name).is_some_and(|holder| holder.is_foreground_dev()));
+            let second = lock(&project, &name, "down").await.expect_err("it is held");
+            assert_eq!(second.code, Code::ProjectBusy);
+            held.finish(&Ok::<(), Failure>(()));
+            assert_eq!(holder(&project, &name), None);
+        }
     }
 
     #[tokio::test]

@@ -135,10 +135,11 @@ impl Project {
     }
 
     /// Where its locks are: beside the register of checkouts, because `cargo clean` beside a `dev` that runs must not let a
-    /// second one in.
-    pub(super) fn locks(&self) -> PathBuf {
+    /// second one in. The later ones are for a user who has no home that can be written.
+    pub(super) fn locks(&self) -> impl Iterator<Item = PathBuf> + use<> {
         let state = self.state.as_ref().and_then(|register| register.parent());
-        state.map_or_else(|| self.scratch(), |state| state.join("locks").join(&self.directory_digest()[..16]))
+        let kept = state.map(|state| state.join("locks").join(&self.directory_digest()[..16]));
+        kept.into_iter().chain([self.scratch()])
     }
 
     /// A path as a person of this checkout would write it.
