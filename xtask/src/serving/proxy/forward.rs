@@ -173,7 +173,10 @@ impl Forward {
         trouble: Trouble,
         patience: &mut Patience,
     ) -> Result<(), Response<Body>> {
-        let Some(pause) = patience.next(&trouble) else { return Err(self.trouble(&trouble)) };
+        let is_broken = matches!(trouble, Trouble::Broken(_));
+        let Some(pause) = patience.next(is_broken, Instant::now()) else {
+            return Err(self.trouble(&trouble));
+        };
         // It is not in flight meanwhile.
         let upstream = Arc::clone(&claim.upstream);
         upstream.doubted.store(true, Ordering::Relaxed);
@@ -181,7 +184,9 @@ impl Forward {
         let mut behind = self.behind.clone();
         let is_other =
             |behind: &Behind| !matches!(behind, Behind::Server(now) if Arc::ptr_eq(now, &upstream));
-        let _ = tokio::time::timeout(pause, behind.wait_for(is_other)).await;
+        if tokio::time::timeout(pause, behind.wait_for(is_other)).await.is_ok() {
+            patience.begin_anew();
+        }
         Ok(())
     }
 
@@ -226,25 +231,30 @@ impl Forward {
 /// How long a request goes on without an answer.
 struct Patience {
     deadline: Instant,
-    /// Until when connections that break under it are borne.
-    bears: Instant,
+    /// Until when connections that break under it are borne, once one has.
+    bears: Option<Instant>,
     pause: Duration,
 }
 
 impl Patience {
     fn begin(hold: Duration) -> Self {
-        let now = Instant::now();
-        let bears = now + hold.min(limits::PROXY_BREAKS);
-        Self { deadline: now + hold, bears, pause: limits::PROXY_PAUSE }
+        Self { deadline: Instant::now() + hold, bears: None, pause: limits::PROXY_PAUSE }
+    }
+
+    /// Something else is behind the front: what went before says nothing of it.
+    fn begin_anew(&mut self) {
+        (self.bears, self.pause) = (None, limits::PROXY_PAUSE);
     }
 
     /// How long to wait before the next attempt, each time twice as long; `None` when there is to be none.
-    fn next(&mut self, trouble: &Trouble) -> Option<Duration> {
-        let until = match trouble {
-            Trouble::Unreached(_) => self.deadline,
-            Trouble::Broken(_) => self.bears,
+    fn next(&mut self, is_broken: bool, now: Instant) -> Option<Duration> {
+        let until = if is_broken {
+            let bears = self.bears.get_or_insert(now + limits::PROXY_BREAKS);
+            self.deadline.min(*bears)
+        } else {
+            self.deadline
         };
-        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        let left = until.checked_duration_since(now).filter(|left| !left.is_zero())?;
         let pause = self.pause.min(left);
         self.pause = (self.pause * 2).min(limits::PROXY_PAUSE_AT_MOST);
         Some(pause)
@@ -293,5 +303,27 @@ impl hyper::body::Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_connections_are_borne_from_the_first_one_on() {
+        let mut patience = Patience::begin(limits::PROXY_HOLD);
+        let begun = patience.deadline - limits::PROXY_HOLD;
+        let late = begun + limits::PROXY_BREAKS * 2;
+        // It has waited for a server until now.
+        assert!(patience.next(false, late).is_some());
+        assert!(patience.next(true, late).is_some(), "none has broken before");
+        assert_eq!(patience.next(true, late + limits::PROXY_BREAKS), None);
+        assert!(patience.next(false, late + limits::PROXY_BREAKS).is_some(), "nothing was sent");
+        // Another server's are another matter, within what the request waits at all.
+        patience.begin_anew();
+        assert_eq!(patience.next(true, late + limits::PROXY_BREAKS), Some(limits::PROXY_PAUSE));
+        patience.begin_anew();
+        assert_eq!(patience.next(true, patience.deadline), None);
     }
 }
