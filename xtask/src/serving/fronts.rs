@@ -120,9 +120,14 @@ impl Fronts {
 
     /// Answers requests that would wait for nothing with a reason; one that was given before stands.
     pub fn explain(&self, why: &str) {
+        self.explain_but(why, &BTreeSet::new());
+    }
+
+    /// As [`Fronts::explain`], but for those of services that are waited for.
+    pub fn explain_but(&self, why: &str, awaited: &BTreeSet<ServiceName>) {
         let open = self.open();
-        let in_vain =
-            open.fronts.iter().filter(|(key, front)| front.waits() && !open.starting.contains(*key));
+        let comes = |key: &(ServiceName, Port)| open.starting.contains(key) || awaited.contains(&key.0);
+        let in_vain = open.fronts.iter().filter(|(key, front)| front.waits() && !comes(key));
         for (_, front) in in_vain {
             front.refuse(why).forget();
         }

@@ -1,7 +1,7 @@
 //! What a `dev` that stays tells of its containers: their logs, that one ended by itself, and that it runs again; and what it
 //! has answered in their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -23,8 +23,7 @@ pub(super) struct Follower {
     /// Those that were seen: when each began, and whether its end was told.
     seen: BTreeMap<ContainerId, (SystemTime, bool)>,
     since: SystemTime,
-    /// Until when what has ended may be started again: so long requests wait for it.
-    may_return: Option<Instant>,
+    returning: Returning,
     answers: JoinHandle<()>,
 }
 
@@ -34,7 +33,13 @@ impl Follower {
         let since = SystemTime::now();
         let answers =
             tokio::spawn(gather_answers(session.fronts.own_answers().clone(), session.events.clone()));
-        Self { logs: follow(session, since), seen: BTreeMap::new(), since, may_return: None, answers }
+        Self {
+            logs: follow(session, since),
+            seen: BTreeMap::new(),
+            since,
+            returning: Returning::default(),
+            answers,
+        }
     }
 
     /// As [`Follower::look`]. An engine that does not answer may be restarted: it is waited for.
@@ -79,19 +84,20 @@ impl Follower {
                     .events
                     .note(format!("{name} was restarted by somebody else, or by its restart policy"));
             }
-            if !runs && !told && (known.is_some() || began >= self.since) {
-                tell_end(session, container);
-                if may_return(container.state) {
-                    self.may_return = Some(Instant::now() + limits::RESTARTED);
-                }
+            if !runs
+                && !told
+                && (known.is_some() || began >= self.since)
+                && let Some(status) = worth_telling(container, session.stack.is_one_shot(name))
+            {
+                session.events.warning(format!(
+                    "{name} ended with status {status}; `cargo xtask logs {name}` shows why; a save, or `r`, starts it again"
+                ));
+                self.returning.ended(name, status, Instant::now());
             }
             self.seen.insert(container.id.clone(), (began, !runs));
         }
         self.seen.retain(|id, _| containers.iter().any(|container| container.id == *id));
-        if self.may_return.is_none_or(|until| until <= Instant::now()) {
-            self.may_return = None;
-            session.fronts.explain(super::NOT_RUNNING);
-        }
+        session.fronts.explain_but(super::NOT_RUNNING, &self.returning.awaited(Instant::now()));
         Ok(())
     }
 
@@ -99,7 +105,7 @@ impl Follower {
     /// nothing more, because it could not be asked, it is listened to anew.
     pub(super) async fn news(&mut self, session: &Session) {
         let returns = async {
-            match self.may_return {
+            match self.returning.next() {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
                 None => std::future::pending().await,
             }
@@ -155,26 +161,47 @@ fn listener(project: String, events: Events) -> Listener {
     })
 }
 
-/// That a container ended is worth telling, unless others wait for it to complete: whoever waits tells how it ended.
-fn tell_end(session: &Session, container: &Container) {
-    let name = &container.service;
+/// With which status a container ended, when that is worth telling: others wait for a one-shot to complete, and tell how it
+/// ended; one that has made way was let go.
+fn worth_telling(container: &Container, is_one_shot: bool) -> Option<i64> {
     match container.state {
-        // It was let go.
-        _ if container.role == Role::Retired => {}
-        ContainerState::Exited(_) if session.stack.is_one_shot(name) => {}
-        ContainerState::Exited(status) => session.events.warning(format!(
-            "{name} ended with status {status}; `cargo xtask logs {name}` shows why; a save, or `r`, starts it again"
-        )),
-        _ => {}
+        ContainerState::Exited(status) if container.role != Role::Retired && !is_one_shot => Some(status),
+        _ => None,
+    }
+}
+
+/// The services that ended and may be started again, each with the time until which: so long requests wait for it.
+#[derive(Debug, Default)]
+struct Returning(BTreeMap<ServiceName, Instant>);
+
+impl Returning {
+    /// A service ended now.
+    fn ended(&mut self, name: &ServiceName, status: i64, now: Instant) {
+        if may_return(status) {
+            self.0.insert(name.clone(), now + limits::RESTARTED);
+        } else {
+            self.0.remove(name);
+        }
+    }
+
+    /// Those that are still waited for.
+    fn awaited(&mut self, now: Instant) -> BTreeSet<ServiceName> {
+        self.0.retain(|_, until| *until > now);
+        self.0.keys().cloned().collect()
+    }
+
+    /// When the first of them is waited for no more.
+    fn next(&self) -> Option<Instant> {
+        self.0.values().min().copied()
     }
 }
 
 /// Whether what ended was asked to, so that whoever did may start it again: it ended by a signal (128 and its number, as
 /// shells tell it) or well. What crashes does not return by itself.
-fn may_return(state: ContainerState) -> bool {
+fn may_return(status: i64) -> bool {
     const BY_A_SIGNAL: i64 = 128;
     const SIGNALS: [i64; 3] = [2, 9, 15];
-    matches!(state, ContainerState::Exited(status) if status == 0 || SIGNALS.contains(&(status - BY_A_SIGNAL)))
+    status == 0 || SIGNALS.contains(&(status - BY_A_SIGNAL))
 }
 
 /// When a container last began.
@@ -184,23 +211,66 @@ fn began(container: &Container) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::event::Event;
     use crate::plan::Health;
 
     #[test]
     fn what_was_asked_to_end_may_be_started_again() {
+        for (status, expected) in [(0, true), (137, true), (143, true), (139, false), (3, false)] {
+            assert_eq!(may_return(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn each_service_that_ended_is_waited_for_by_itself() {
+        let [web, mail] = ["web", "mail"].map(ServiceName::new);
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut returning = Returning::default();
+        assert_eq!((returning.awaited(begun), returning.next()), (BTreeSet::new(), None));
+        returning.ended(&web, 143, begun);
+        returning.ended(&mail, 0, begun + second);
+        assert_eq!(returning.awaited(begun + second), [web.clone(), mail.clone()].into());
+        assert_eq!(returning.next(), Some(begun + limits::RESTARTED));
+        // One that is late does not end the wait for the other.
+        assert_eq!(returning.awaited(begun + limits::RESTARTED), [mail.clone()].into());
+        returning.ended(&web, 3, begun + limits::RESTARTED);
+        assert_eq!(returning.awaited(begun + limits::RESTARTED), [mail.clone()].into(), "it crashed");
+        returning.ended(&mail, 3, begun + limits::RESTARTED);
+        assert_eq!(returning.next(), None, "it returned, and crashed");
+    }
+
+    #[test]
+    fn neither_a_one_shot_nor_what_has_made_way_ended_by_itself() {
+        let container = |role, state| Container {
+            id: ContainerId("1".to_owned()),
+            name: "shop-web".to_owned(),
+            role,
+            service: ServiceName::new("web"),
+            depends_on: Vec::new(),
+            config_hash: String::new(),
+            files_hash: String::new(),
+            repeat_hash: String::new(),
+            image_id: String::new(),
+            stop_grace: None,
+            networks: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            state,
+            started_at: None,
+            reason: None,
+        };
         let table = [
-            (ContainerState::Exited(0), true),
-            (ContainerState::Exited(137), true),
-            (ContainerState::Exited(143), true),
-            (ContainerState::Exited(139), false),
-            (ContainerState::Exited(3), false),
-            (ContainerState::Dead, false),
-            (ContainerState::Running(Health::Healthy), false),
+            (Role::Holder, ContainerState::Exited(143), false, Some(143)),
+            (Role::Holder, ContainerState::Exited(0), true, None),
+            (Role::Retired, ContainerState::Exited(0), false, None),
+            (Role::Holder, ContainerState::Dead, false, None),
+            (Role::Holder, ContainerState::Running(Health::Healthy), false, None),
         ];
-        for (state, expected) in table {
-            assert_eq!(may_return(state), expected, "{state:?}");
+        for (role, state, is_one_shot, expected) in table {
+            assert_eq!(worth_telling(&container(role, state), is_one_shot), expected, "{role:?} {state:?}");
         }
     }
 

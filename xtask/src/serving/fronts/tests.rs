@@ -124,7 +124,10 @@ async fn the_container_that_serves_is_behind_its_front() {
 #[tokio::test]
 async fn a_reason_stands_until_something_is_on_its_way() {
     let (_stack, fronts) = opened().await;
-    fronts.explain("the build failed");
+    let awaited = |name| [ServiceName::new(name)].into();
+    fronts.explain_but("it ended", &awaited("web"));
+    assert!(front(&fronts).2, "it is waited for");
+    fronts.explain_but("the build failed", &awaited("other"));
     fronts.explain("another reason");
     let told = answer(ask(&fronts).await).await;
     assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("the build failed"), "{told}");
