@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::event::Event;
+use crate::event::{Event, WITH_ENGINE};
 use crate::limits;
 
 pub use said::{Said, SaidLine, said};
@@ -77,8 +77,7 @@ impl RunLog {
             let Some(room) = self.room else { return Ok(()) };
             self.room = room.checked_sub(line.len() as u64);
             if self.room.is_none() {
-                let text =
-                    "from here on no lines of services are kept: `cargo xtask logs` has them".to_owned();
+                let text = format!("from here on no lines of services are kept: {WITH_ENGINE}");
                 return self.record(&Event::Note { text }, at);
             }
         }
@@ -217,7 +216,8 @@ mod tests {
             .iter()
             .map(|line| line["line"].as_str().or(line["text"].as_str()).expect("a text"))
             .collect();
-        let full = "from here on no lines of services are kept: `cargo xtask logs` has them";
+        let full = "from here on no lines of services are kept: `cargo xtask logs` has them only while their container is \
+                    there";
         assert_eq!(told, ["0", "1", full, "kept"]);
     }
 

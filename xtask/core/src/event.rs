@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use channel::{Arriving, Events};
+pub use channel::{Arriving, Events, WITH_ENGINE};
 
 use crate::failure::Failure;
 use crate::finding::Finding;
@@ -119,6 +119,11 @@ pub enum Event {
         /// Which service; `None` for all.
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<String>,
+    },
+    /// The containers of a project are gone, and what they said goes with them (`down`).
+    TakenDown {
+        /// Which project.
+        project: String,
     },
     /// The stack as it stands: sent when a command has brought it there.
     Summary {

@@ -114,7 +114,7 @@ pub const CHECKOUT_DECIDES: Duration = ENGINE_ANSWER;
 pub const RUN_LOGS: usize = 50;
 
 /// How many bytes of services' logs a run log keeps: a `dev` that stays for days writes all that they say. The engine has them
-/// too, and a search for secrets reads files up to this length.
+/// while their container is there, and a search for secrets reads files up to this length.
 pub const RUN_LOG_LINES: u64 = 48 << 20;
 
 /// How many lines of services' logs wait for a terminal that stands still (Ctrl-S), or is slower than what is told: some

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::cli;
 use crate::engine::Engine;
+use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::images::labels::DIRECTORY;
 use crate::plan::Keep;
@@ -27,6 +28,7 @@ pub async fn run(context: &Context, arguments: &cli::Down) -> Result<(), Failure
     let taken_down = session.take_down(keep, lock.before()).await;
     lock.finish(&taken_down);
     let observed = taken_down?;
+    context.events.send(Event::TakenDown { project: project.to_string() });
     if arguments.verify {
         verify(&session.engine, &session.stack, keep).await?;
         let ours = if session.by_engine { " with its label" } else { "" };

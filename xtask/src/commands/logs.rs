@@ -132,6 +132,12 @@ impl Show {
                 earlier.unwrap_or_default()
             ));
         }
+        if let Some(path) = said.gap.filter(|_| self.arguments.tail != Some(0)) {
+            self.events.note(format!(
+                "{} had no room for all that was said: of containers that there are no more, lines are missing",
+                session.project.relative(&path).display()
+            ));
+        }
         let log = |((service, container), lines): ((String, String), Vec<LogLine>)| {
             let lines = stream::iter(lines).boxed();
             Log::of(&ContainerId(container), &ServiceName::new(service), lines)

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use super::{DIRECTORY, EXTENSION};
+use crate::event::WITH_ENGINE;
 use crate::limits;
 
 /// What the run logs have.
@@ -20,6 +21,8 @@ pub struct Said {
     pub lines: Vec<SaidLine>,
     /// The newest run log of which an earlier part was not read.
     pub unread: Option<PathBuf>,
+    /// The newest run log in which lines are missing, because there was no room for them.
+    pub gap: Option<PathBuf>,
 }
 
 /// A line of a log.
@@ -48,23 +51,31 @@ struct Record {
     container: String,
 }
 
-/// What was said in a project since a time, and since its last `down`: that was to take everything away. At most the last
-/// [`limits::SAID`] bytes of the run logs are read.
+/// A record of a run log, as far as it tells that a project's containers are gone.
+#[derive(Deserialize)]
+struct Down {
+    event: String,
+    project: String,
+}
+
+/// What was said in a project since a time, and since the last `down` that took its containers away: it was to take
+/// everything away. At most the last [`limits::SAID`] bytes of the run logs are read.
 pub fn said(scratch: &Path, project: &str, since: Option<SystemTime>) -> Said {
     let mut said = Said::default();
     let mut left = limits::SAID;
-    for path in logs_since_down(scratch) {
+    for path in logs_since_down(scratch, project) {
         let is_old = |path: &Path| fs::metadata(path).and_then(|seen| seen.modified()).ok() < since;
         if since.is_some() && is_old(&path) {
             break;
         }
         let Some((text, whole)) = end(&path, left) else { continue };
         left = left.saturating_sub(text.len() as u64);
-        let lines = text
-            .lines()
-            .filter(|line| line.contains("\"event\":\"log\""))
-            .filter_map(|line| read(line, project));
-        said.lines.extend(lines.filter(|line| since.is_none_or(|since| line.at >= since)));
+        let lines = text.lines().filter(|line| line.contains("\"event\":\"log\""));
+        let ours: Vec<SaidLine> = lines.filter_map(|line| read(line, project)).collect();
+        if said.gap.is_none() && !ours.is_empty() && text.lines().any(tells_of_gap) {
+            said.gap = Some(path.clone());
+        }
+        said.lines.extend(ours.into_iter().filter(|line| since.is_none_or(|since| line.at >= since)));
         if !whole {
             said.unread = Some(path);
             break;
@@ -74,8 +85,13 @@ pub fn said(scratch: &Path, project: &str, since: Option<SystemTime>) -> Said {
     said
 }
 
-/// The run logs of `dev`, the newest first, as far as the last `down`.
-fn logs_since_down(scratch: &Path) -> Vec<PathBuf> {
+/// Whether a record says that lines are missing from there on.
+fn tells_of_gap(line: &str) -> bool {
+    !line.contains("\"event\":\"log\"") && line.contains(WITH_ENGINE)
+}
+
+/// The run logs of `dev`, the newest first, as far as the last `down` that took the project's containers away.
+fn logs_since_down(scratch: &Path, project: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(scratch.join(DIRECTORY)).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
@@ -85,8 +101,16 @@ fn logs_since_down(scratch: &Path) -> Vec<PathBuf> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         name.split('-').nth(1).unwrap_or_default().to_owned()
     };
-    let newest = paths.into_iter().rev().take_while(|path| command(path) != "down");
+    let newest =
+        paths.into_iter().rev().take_while(|path| command(path) != "down" || !is_down(path, project));
     newest.filter(|path| command(path) == "dev").collect()
+}
+
+/// Whether a run of `down` took a project's containers away: one that was refused, or stopped, has not.
+fn is_down(path: &Path, project: &str) -> bool {
+    let records = end(path, limits::SAID).map(|(text, _)| text).unwrap_or_default();
+    let mut records = records.lines().filter_map(|line| serde_json::from_str::<Down>(line).ok());
+    records.any(|record| record.event == "taken-down" && record.project == project)
 }
 
 /// The last whole lines of a file, and whether they are all of it.
@@ -138,6 +162,17 @@ mod tests {
         }
     }
 
+    /// Keeps the log of a `down`, which may have taken a project's containers away.
+    fn down(scratch: &Path, second: u64, taken: Option<&str>) {
+        let mut log = RunLog::create(scratch, "down", at(second)).expect("a new log");
+        let taken = taken.map(|project| Event::TakenDown { project: project.to_owned() });
+        let failure = taken.is_none().then_some("project-busy");
+        let ended = Event::RunFinished { took: Duration::ZERO, failure, exit: 0 };
+        for event in taken.iter().chain([&ended]) {
+            log.record(event, at(second)).expect("it can be written");
+        }
+    }
+
     fn words(said: &Said) -> Vec<&str> {
         said.lines.iter().map(|line| line.text.as_str()).collect()
     }
@@ -148,9 +183,12 @@ mod tests {
         let of = |project, since| said(scratch.path(), project, since);
         assert_eq!(of("shop", None), Said::default(), "there is no run log yet");
         run(scratch.path(), "dev", 0, "shop", &["taken down"]);
-        run(scratch.path(), "down", 5, "shop", &["no dev"]);
+        down(scratch.path(), 5, Some("shop"));
         run(scratch.path(), "dev", 10, "shop", &["one", "two"]);
         run(scratch.path(), "dev", 20, "other", &["of another project"]);
+        // One that was refused, and one of another project.
+        down(scratch.path(), 22, None);
+        down(scratch.path(), 24, Some("another"));
         run(scratch.path(), "dev", 30, "shop", &["three"]);
         let all = of("shop", None);
         assert_eq!((words(&all), &all.unread), (vec!["one", "two", "three"], &None));
@@ -158,6 +196,27 @@ mod tests {
         assert_eq!((first.at, first.service.as_str(), first.container.as_str()), (at(11), "web", "c10"));
         assert_eq!(words(&of("shop", Some(at(12)))), ["two", "three"]);
         assert_eq!(words(&of("other", None)), ["of another project"]);
+    }
+
+    #[test]
+    fn where_there_was_no_room_for_lines_a_gap_is_told() {
+        let scratch = tempfile::tempdir().expect("a directory for the test");
+        run(scratch.path(), "dev", 0, "shop", &["one", &format!("a service may say: {WITH_ENGINE}")]);
+        assert_eq!(said(scratch.path(), "shop", None).gap, None);
+        let mut log = RunLog::create(scratch.path(), "dev", at(10)).expect("a new log");
+        let origin = Some(LogOrigin { project: "shop".to_owned(), container: "c".to_owned() });
+        let line = |line: &str| {
+            let (service, line) = ("web".to_owned(), line.to_owned());
+            Event::Log { service, stderr: false, line, origin: origin.clone() }
+        };
+        log.room = Some(crate::run_log::json_line(&line("two"), at(10)).len() as u64);
+        for word in ["two", "six"] {
+            log.record(&line(word), at(10)).expect("it can be written");
+        }
+        let seen = said(scratch.path(), "shop", None);
+        assert!(!words(&seen).contains(&"six"), "{seen:?}");
+        assert_eq!(seen.gap.as_deref(), Some(log.path()));
+        assert_eq!(said(scratch.path(), "other", None).gap, None, "it is not of that one");
     }
 
     #[test]

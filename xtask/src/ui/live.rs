@@ -388,6 +388,8 @@ impl Renderer for LiveRenderer {
             }
             Event::Log { service, line, .. } => self.log(service, line),
             Event::LogsNarrowed { to } => self.narrow(to.as_deref()),
+            // Its steps have told.
+            Event::TakenDown { .. } => Ok(()),
             Event::Summary { .. }
             | Event::StartProfiled { .. }
             | Event::LastMinute { .. }

@@ -175,6 +175,8 @@ impl Renderer for PlainRenderer {
             Event::Output { step: Some(step), .. } if self.running.contains_key(step) => Ok(()),
             Event::Output { source, line, .. } => self.line(&format!("{source} | {line}")),
             Event::Log { service, line, .. } => self.log(service, line),
+            // Its steps have told.
+            Event::TakenDown { .. } => Ok(()),
             Event::LogsNarrowed { to } => {
                 self.only.clone_from(to);
                 match to {

@@ -24,7 +24,7 @@ macro_rules! kinds {
 }
 
 kinds!(event_kind, EVENTS, Event: RunStarted Planned StepStarted StepProgress StepFinished StageStarted
-    StageFinished Note Warning Output Log LogsNarrowed
+    StageFinished Note Warning Output Log LogsNarrowed TakenDown
     Summary StartProfiled LastMinute Diagnosis Tested Covered Answered Problem ProblemSolved Failed RunFinished);
 kinds!(outcome_kind, OUTCOMES, Outcome: Done Unchanged Skipped Cancelled Failed);
 kinds!(state_kind, STATES, ServiceState: Healthy Running Starting Unhealthy Completed Exited Stopped Paused Absent
@@ -243,6 +243,7 @@ fn texts() -> Vec<Sample> {
             vec![problem(), Event::LogsNarrowed { to: Some("redis".to_owned()) }, log("redis", "shown")],
             log("prometheus", "left out"),
         ),
+        alone("taken down", Event::TakenDown { project: "homeport".to_owned() }),
         alone("logs narrowed", Event::LogsNarrowed { to: Some("redis".to_owned()) }),
         after(
             "logs narrowed no more",

@@ -11,6 +11,9 @@ use super::{Event, LogOrigin};
 use crate::failure::Failure;
 use crate::limits;
 
+/// The end of what is said where lines of logs are not kept beside the engine.
+pub const WITH_ENGINE: &str = "`cargo xtask logs` has them only while their container is there";
+
 /// Where events go. Cloned freely; sending never waits and never fails: when nobody listens any more, the event is
 /// dropped, because the program is ending.
 #[derive(Debug, Clone)]
@@ -121,7 +124,7 @@ impl Arriving {
         }
         let count = dropped.swap(0, Ordering::Relaxed);
         let text =
-            format!("{count} lines of logs were left out, because nobody took what was told; `cargo xtask logs` has them");
+            format!("{count} lines of logs were left out, because nobody took what was told; {WITH_ENGINE}");
         Some(Event::Warning { text })
     }
 }
