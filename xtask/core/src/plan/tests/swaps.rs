@@ -137,12 +137,20 @@ fn what_began_with_a_dependency_that_goes_is_gone_before() {
         through_migrate().replace("[CMD, ready]", "[CMD, ready, now]").replace("[migrate]", "[migrate, all]");
     let mut other = World::new(stack(&through_migrate()).fronted(&BTreeSet::new()));
     other.bring_up();
-    other.adopt(stack(&through).fronted(&BTreeSet::new()));
-    assert!(
-        other.plan().to_string().contains("remove container web         migrate replaced"),
-        "{}",
-        other.plan()
-    );
+    let mut pruned = other.clone();
+    pruned.lose("migrate");
+    let mut unstarted = other.clone();
+    unstarted.set_state("migrate", ContainerState::Created);
+    for mut other in [other, pruned, unstarted] {
+        other.adopt(stack(&through).fronted(&BTreeSet::new()));
+        let plan = other.plan().to_string();
+        assert!(plan.contains("remove container web         migrate replaced"), "{plan}");
+        // Also when it is itself to be replaced.
+        other.adopt(stack(&through.replace("[serve]", "[serve, loud]")).fronted(&BTreeSet::new()));
+        let plan = other.plan().to_string();
+        assert!(!plan.contains("successor"), "{plan}");
+        other.bring_up();
+    }
     // Also when it is itself to be replaced: without its store it could serve no one.
     let both = SITE.replace("[CMD, ready]", "[CMD, ready, now]").replace("[serve]", "[serve, loud]");
     world.adopt(stack(&both).fronted(&BTreeSet::new()));

@@ -184,36 +184,41 @@ impl Judge<'_, '_> {
     }
 
     /// Whether what began with a dependency goes when that does. A one-shot's work is done for whatever runs, why ever it is
-    /// done again; only when what it depends on itself goes too does that reach further.
+    /// done again, or not done at all; only when what it depends on itself goes too does that reach further.
     fn takes_along(&self, dependency: &ServiceName) -> bool {
-        let below = &self.scope.stack.services[dependency].depends_on;
-        match &self.fates[dependency] {
-            Fate::Replace(_) if self.scope.is_one_shot(dependency) => {
-                below.keys().any(|below| self.takes_along(below))
-            }
-            Fate::Create => !self.scope.is_one_shot(dependency),
-            fate => matches!(fate, Fate::Replace(_)),
+        if self.scope.is_one_shot(dependency) {
+            return self.below(dependency).any(|below| self.takes_along(below));
         }
+        matches!(self.fates[dependency], Fate::Create | Fate::Replace(_))
+    }
+
+    /// Whether a dependency is there all the while that two containers of a service run side by side. A one-shot has done its
+    /// work and is gone already: what it depends on counts in its place.
+    fn stays(&self, dependency: &ServiceName) -> bool {
+        if self.scope.is_one_shot(dependency) {
+            return self.below(dependency).all(|below| self.stays(below));
+        }
+        let fate = &self.fates[dependency];
+        !(fate.makes_container() || fate.is_out())
+    }
+
+    fn below(&self, name: &ServiceName) -> impl Iterator<Item = &ServiceName> {
+        self.scope.stack.services[name].depends_on.keys()
     }
 
     /// Lets a container serve until the one that replaces it is ready, where two can run side by side.
     ///
     /// A run that is killed in between must leave what the next plan understands. So it is done only for what is seen of
     /// the container itself, its configuration or its image: that it began with a dependency that is replaced, nothing
-    /// would tell any more. For the same reason nothing may depend on it, and what it depends on must stay (a one-shot has
-    /// done its work and is gone already).
+    /// would tell any more. For the same reason nothing may depend on it, and what it depends on must stay.
     fn gently(&self, name: &ServiceName, service: &Service, due: Fate) -> Fate {
         let serves = self
             .scope
             .containers
             .get(name)
             .is_some_and(|container| matches!(container.state, ContainerState::Running(_)));
-        let stays = |dependency: &ServiceName| {
-            let fate = &self.fates[dependency];
-            self.scope.is_one_shot(dependency) || !(fate.makes_container() || fate.is_out())
-        };
         let side_by_side = !service.fronts.is_empty() && serves && !self.scope.has_dependents(name);
-        if !side_by_side || !service.depends_on.keys().all(stays) {
+        if !side_by_side || !service.depends_on.keys().all(|dependency| self.stays(dependency)) {
             return due;
         }
         match due {
