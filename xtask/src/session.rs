@@ -272,10 +272,10 @@ impl Session {
     /// As for [`Session::carry_out`], and when the engine does not answer.
     pub async fn take_down(&self, keep: Keep, before: Before) -> Result<Observed, Failure> {
         let observed = self.observe_objects().await?;
-        let carried_out = self.carry_out(&plan::down(&observed, keep), &observed).await;
+        let carried_out = self.carry_out(&plan::down(&self.stack, &observed, keep), &observed).await;
         if self.looks_again(before, &carried_out).await? {
             let observed = self.observe_objects().await?;
-            let plan = plan::down(&observed, keep);
+            let plan = plan::down(&self.stack, &observed, keep);
             if !plan.is_empty() {
                 self.carry_out(&plan, &observed).await?;
             }
@@ -291,7 +291,7 @@ impl Session {
     /// As for [`Session::take_down`].
     pub async fn stop(&self) -> Result<(), Failure> {
         let observed = self.observe_objects().await?;
-        self.carry_out(&plan::stop(&observed), &observed).await.map(|_| ())
+        self.carry_out(&plan::stop(&self.stack, &observed), &observed).await.map(|_| ())
     }
 
     async fn observe_objects(&self) -> Result<Observed, Failure> {

@@ -1,4 +1,5 @@
-//! The teardown: what `down` does. Needs only what the engine tells, so that it works whatever became of the files.
+//! The teardown: what `down` does. Needs only what the engine tells, so that it works whatever became of the files; of the
+//! stack, where that is known, it takes how long each service may take to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,8 +8,7 @@ use super::order::dependents_first;
 use super::step::{Action, Cause, Need, Plan, done};
 use super::{Container, ContainerState, Observed, Role};
 use crate::event::StepId;
-use crate::limits;
-use crate::stack::ServiceName;
+use crate::stack::{ServiceName, Stack};
 
 /// What a teardown leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +21,10 @@ pub enum Keep {
 
 /// Plans a teardown. With [`Keep::Data`] every container stops in the order its dependents allow, within its own time; with
 /// [`Keep::Nothing`] there is nothing to save, so containers are killed at once.
-pub fn down(observed: &Observed, keep: Keep) -> Plan {
+pub fn down(stack: &Stack, observed: &Observed, keep: Keep) -> Plan {
     let mut plan = Plan::default();
     let removed = in_order(&mut plan, &observed.containers, keep == Keep::Data, |container| {
-        let grace = if keep == Keep::Nothing { Duration::ZERO } else { grace(container) };
+        let grace = if keep == Keep::Nothing { Duration::ZERO } else { grace(stack, container) };
         Action::RemoveContainer { container: container.clone(), grace }
     });
     for network in &observed.networks {
@@ -40,7 +40,7 @@ pub fn down(observed: &Observed, keep: Keep) -> Plan {
 
 /// Plans the end of `dev`: every container that runs stops, dependents first, and is kept with its log; but one that has
 /// made way for another is removed.
-pub fn stop(observed: &Observed) -> Plan {
+pub fn stop(stack: &Stack, observed: &Observed) -> Plan {
     let running: Vec<Container> = observed
         .containers
         .iter()
@@ -55,7 +55,7 @@ pub fn stop(observed: &Observed) -> Plan {
         .collect();
     let mut plan = Plan::default();
     in_order(&mut plan, &running, true, |container| {
-        let (container, grace) = (container.clone(), grace(container));
+        let (container, grace) = (container.clone(), grace(stack, container));
         match container.role {
             Role::Retired => Action::RemoveContainer { container, grace },
             Role::Holder | Role::Successor => Action::StopContainer { container, grace },
@@ -64,9 +64,8 @@ pub fn stop(observed: &Observed) -> Plan {
     plan
 }
 
-/// How long a container may take to stop.
-fn grace(container: &Container) -> Duration {
-    container.stop_grace.unwrap_or(limits::STOP_UNKNOWN)
+fn grace(stack: &Stack, container: &Container) -> Duration {
+    container.grace(stack.services.get(&container.service))
 }
 
 /// One step a container, dependents before what they depend on; `ordered` makes each wait for its dependents' steps.

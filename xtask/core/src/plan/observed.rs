@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Cause;
 use crate::images::{Availability, Catalogue};
+use crate::limits;
 use crate::stack::{ImageReference, NetworkName, Service, ServiceName, VolumeName};
 
 /// Everything a plan looks at besides the stack.
@@ -154,6 +155,13 @@ impl Container {
     /// What a person calls it: its service, or its own name when a label of the service is missing.
     pub fn title(&self) -> &str {
         if self.service.as_str().is_empty() { &self.name } else { self.service.as_str() }
+    }
+
+    /// How long it may take to stop: as the file says now, where that has its `service`, for it is no part of what it was
+    /// made of; else as it was made.
+    pub fn grace(&self, service: Option<&Service>) -> Duration {
+        let as_made = || self.stop_grace.unwrap_or(limits::STOP_UNKNOWN);
+        service.map_or_else(as_made, |service| service.stop_grace_period)
     }
 
     /// Which version of its service it is.

@@ -32,7 +32,7 @@ fn down_stops_dependents_first_and_keeps_the_data() {
     for made in &mut world.containers {
         made.seen.stop_grace = (made.seen.service.as_str() == "postgres").then_some(Duration::from_secs(30));
     }
-    let plan = down(&world.observe(), Keep::Data);
+    let plan = down(&world.stack, &world.observe(), Keep::Data);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container service   down  after 1
@@ -51,9 +51,29 @@ fn down_stops_dependents_first_and_keeps_the_data() {
 }
 
 #[test]
+fn where_the_file_is_known_a_container_stops_within_the_time_that_it_says_now() {
+    let mut world = settled(SHOP);
+    let slow = SHOP.replace("    image: redis:8\n", "    image: redis:8\n    stop_grace_period: 1m\n");
+    let without_watcher = &slow[..slow.find("  watcher:").expect("it has one")];
+    world.adopt(stack(&format!("{without_watcher}volumes: {{data: {{}}}}\n")));
+    world.container("watcher").seen.stop_grace = Some(Duration::from_secs(3));
+    let observed = world.observe();
+    for plan in [down(&world.stack, &observed, Keep::Data), stop(&world.stack, &observed)] {
+        let told = graces(&plan);
+        for expected in [("redis", 60), ("watcher", 3)] {
+            assert!(told.contains(&(expected.0.to_owned(), expected.1)), "{expected:?}: {told:?}");
+        }
+    }
+    // The time is no part of what it was made of, so nothing is replaced for it; what goes goes within its own.
+    let plan = world.plan();
+    assert_snapshot!(plan, @"1  remove container watcher  orphan");
+    assert_eq!(graces(&plan), [("watcher".to_owned(), 3)]);
+}
+
+#[test]
 fn down_with_volumes_kills_at_once() {
     let mut world = without_file();
-    let plan = down(&world.observe(), Keep::Nothing);
+    let plan = down(&world.stack, &world.observe(), Keep::Nothing);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container service   down
@@ -71,14 +91,14 @@ fn down_with_volumes_kills_at_once() {
 #[test]
 fn down_of_nothing_is_nothing() {
     let world = World::new(stack(SHOP));
-    assert_snapshot!(down(&world.observe(), Keep::Nothing), @"nothing to do");
+    assert_snapshot!(down(&world.stack, &world.observe(), Keep::Nothing), @"nothing to do");
 }
 
 #[test]
 fn down_cuts_a_cycle_of_labels() {
     let mut world = without_file();
     world.container("postgres").seen.depends_on = vec![service("service"), service("postgres")];
-    let plan = down(&world.observe(), Keep::Data);
+    let plan = down(&world.stack, &world.observe(), Keep::Data);
     assert_snapshot!(plan, @"
         1  remove container watcher   down
         2  remove container migrate   down
@@ -96,7 +116,7 @@ fn down_takes_every_container_of_a_service_and_those_of_none() {
     let mut world = without_file();
     world.plant("redis", ContainerState::Created);
     world.container("watcher").seen.service = service("");
-    assert_snapshot!(down(&world.observe(), Keep::Data), @"
+    assert_snapshot!(down(&world.stack, &world.observe(), Keep::Data), @"
         1  remove container shop-watcher  down
         2  remove container service       down  after 1
         3  remove container migrate       down  after 2
@@ -112,7 +132,7 @@ fn stop_keeps_containers_and_touches_only_those_that_run() {
     let mut world = without_file();
     world.set_state("watcher", ContainerState::Created);
     world.set_state("redis", ContainerState::Paused);
-    let plan = stop(&world.observe());
+    let plan = stop(&world.stack, &world.observe());
     assert_snapshot!(plan, @"
         1  stop container service   down
         2  stop container postgres  down  after 1
@@ -120,10 +140,10 @@ fn stop_keeps_containers_and_touches_only_those_that_run() {
         ");
     assert_eq!(graces(&plan).len(), 3);
     world.carry_out(&plan);
-    assert_snapshot!(stop(&world.observe()), @"nothing to do");
+    assert_snapshot!(stop(&world.stack, &world.observe()), @"nothing to do");
     assert_eq!(world.containers.len(), 5);
     // One that has made way for another has nothing to come back for.
     world.plant("redis", ContainerState::Exited(0));
     world.containers.last_mut().expect("planted").seen.role = Role::Retired;
-    assert_snapshot!(stop(&world.observe()), @"1  remove container redis  down");
+    assert_snapshot!(stop(&world.stack, &world.observe()), @"1  remove container redis  down");
 }

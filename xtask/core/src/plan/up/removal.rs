@@ -10,7 +10,6 @@ use super::fate::{Fate, Fates};
 use super::images::Images;
 use super::scope::Scope;
 use crate::event::StepId;
-use crate::limits;
 use crate::plan::order::dependents_first;
 use crate::plan::step::{changed, done};
 use crate::plan::{Action, Cause, Container, Need, Plan, Role};
@@ -80,13 +79,14 @@ fn unwanted<'a>(scope: &Scope<'a>) -> Vec<Candidate<'a>> {
     let mut unwanted = Vec::new();
     let stay = |container: &&Container| !scope.observed.leaving.contains(&container.id);
     for container in scope.observed.containers.iter().filter(stay) {
-        let (cause, grace) = match scope.stack.services.get(&container.service) {
-            None if scope.with_orphans => (Cause::Orphan, limits::STOP_UNKNOWN),
-            Some(service)
+        let service = scope.stack.services.get(&container.service);
+        let cause = match service {
+            None if scope.with_orphans => Cause::Orphan,
+            Some(_)
                 if scope.containers.get(&container.service).is_some_and(|kept| kept.id != container.id)
                     || container.role == Role::Retired && scope.is_wanted(&container.service) =>
             {
-                (Cause::Duplicate, service.stop_grace_period)
+                Cause::Duplicate
             }
             _ => continue,
         };
@@ -94,7 +94,7 @@ fn unwanted<'a>(scope: &Scope<'a>) -> Vec<Candidate<'a>> {
             container,
             depends_on: container.depends_on.iter().collect(),
             cause,
-            grace,
+            grace: container.grace(service),
             needs: Vec::new(),
             certain: true,
         });
