@@ -9,7 +9,6 @@ use std::time::{Instant, SystemTime};
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::MIGRATE;
 use crate::engine::Engine;
 use crate::event::{Event, Events, ServiceReport, ServiceState};
 use crate::execute::{Halt, execute};
@@ -22,16 +21,15 @@ use crate::operator::StackOperator;
 use crate::pace::Pace;
 use crate::plan::{self, Dev, Keep, Observed, Plan, PlanError, Wanted};
 use crate::profile::{Pass, Profile};
-use crate::project::{
-    Before, FOREGROUND_DEV, Holder, Lock, Project, apply_reloads, database_of, digest_mounted_files,
-    digest_repeats, holder, lock_in_turn,
-};
+use crate::project::{Before, Holder, Project, apply_reloads, digest_mounted_files, digest_repeats, holder};
 use crate::serving::attempts::Attempts;
 use crate::serving::fronts::Fronts;
 use crate::serving::leaving::Leaving;
 use crate::stack::{ServiceName, Stack};
+use turns::{Aim, Due};
 
 mod refusals;
+mod turns;
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -66,8 +64,8 @@ pub struct Session {
     pub begun: Instant,
     /// The plans that were carried out to bring the stack up last.
     pub passes: Arc<Mutex<Vec<Pass>>>,
-    /// Whether commands on the database may be at work beside it: those of a `dev` that stays.
-    pub beside_database: bool,
+    /// Whether it waits for commands on the database before it touches that: all but those commands, and the end of `dev`.
+    pub waits_for_database: bool,
 }
 
 impl Session {
@@ -152,18 +150,19 @@ impl Session {
     /// The first failure; [`Code::Interrupted`] when it was stopped by Ctrl-C.
     pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
         self.announce(plan);
-        self.perform(plan, observed).await
+        self.execute(plan, observed).await
     }
 
     /// As [`Session::carry_out`], for a plan that brings something up: not begun when it cannot be ended, and with the
     /// fronts open that stand for its services.
-    async fn bring_about(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+    async fn bring_about(&self, due: &Due) -> Result<Option<Pace>, Failure> {
+        let Due { plan, observed, .. } = due;
         self.announce(plan);
         self.fronts.adapt(&self.stack).await;
         self.refuse_impossible(plan).await?;
         self.fronts.align(&observed.containers);
         self.fronts.expect();
-        self.perform(plan, observed).await
+        self.execute(plan, observed).await
     }
 
     fn announce(&self, plan: &Plan) {
@@ -175,35 +174,6 @@ impl Session {
         if !(self.says_nothing_twice && plan.is_empty()) {
             self.events.send(Event::Planned { steps: plan.announced() });
         }
-    }
-
-    async fn perform(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
-        let database = self.take_turn(plan).await?;
-        let ended = self.execute(plan, observed).await;
-        if let Some(lock) = database {
-            lock.finish(&ended);
-        }
-        ended
-    }
-
-    /// Before a plan that migrates beside commands that may: its container is the one that they use.
-    async fn take_turn(&self, plan: &Plan) -> Result<Option<Lock>, Failure> {
-        let migrates = |step: &plan::Step| step.action.service().is_some_and(|name| name.as_str() == MIGRATE);
-        if !self.beside_database || !plan.steps.iter().any(migrates) {
-            return Ok(None);
-        }
-        let mut told = false;
-        let waiting = |holder: Holder| {
-            if !std::mem::replace(&mut told, true) {
-                let Holder { command, pid } = holder;
-                let command = format!("cargo xtask {command} (pid {pid})");
-                self.events.note(format!("waiting for {command}, which works on the database"));
-            }
-            true
-        };
-        let name = database_of(&self.stack.project);
-        let taken = lock_in_turn(&self.project, &name, FOREGROUND_DEV, limits::DATABASE, waiting);
-        self.cancel.run_until_cancelled(taken).await.unwrap_or_else(|| Err(stopped())).map(Some)
     }
 
     async fn execute(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
@@ -224,28 +194,30 @@ impl Session {
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
     pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Failure> {
         self.passes().clear();
-        let mut observed = self.observe().await?;
-        let plan = self.plan_up(&observed, wanted)?;
-        let carried_out = self.bring_about(&plan, &observed).await;
-        let mut changed = !plan.is_empty();
+        let due = self.due(Aim::Up(wanted)).await?;
+        let mut changed = !due.plan.is_empty();
+        let carried_out = self.bring_about(&due).await;
+        let mut observed = due.end(&carried_out);
         let mut pace = carried_out.as_ref().ok().copied().flatten();
         if self.looks_again(before, &carried_out).await? {
-            observed = self.observe().await?;
-            let plan = self.plan_up(&observed, wanted)?;
+            let due = self.due(Aim::Up(wanted)).await?;
             // What was refused and asks for no step (a port to be held) has to be tried again all the same.
-            if !plan.is_empty() || carried_out.is_err() {
-                pace = self.bring_about(&plan, &observed).await?;
-                changed = true;
-            }
+            let anew = !due.plan.is_empty() || carried_out.is_err();
+            let carried_out = if anew { self.bring_about(&due).await } else { Ok(pace) };
+            observed = due.end(&carried_out);
+            pace = carried_out?;
+            changed |= anew;
         } else {
             carried_out?;
         }
         // Another look only when something was done: with nothing to do, what was seen still holds.
         if changed {
-            observed = self.observe().await?;
-            let unsettled = self.plan_up(&observed, wanted)?.only_unsettled();
-            if !unsettled.is_empty() {
-                self.bring_about(&unsettled, &observed).await?;
+            let due = self.due(Aim::Settled(wanted)).await?;
+            let unsettled = !due.plan.is_empty();
+            let settled = if unsettled { self.bring_about(&due).await } else { Ok(None) };
+            observed = due.end(&settled);
+            settled?;
+            if unsettled {
                 observed = self.observe().await?;
             }
         }
@@ -271,14 +243,15 @@ impl Session {
     /// # Errors
     /// As for [`Session::carry_out`], and when the engine does not answer.
     pub async fn take_down(&self, keep: Keep, before: Before) -> Result<Observed, Failure> {
-        let observed = self.observe_objects().await?;
-        let carried_out = self.carry_out(&plan::down(&self.stack, &observed, keep), &observed).await;
+        let due = self.due(Aim::Down(keep)).await?;
+        let carried_out = self.carry_out(&due.plan, &due.observed).await;
+        let observed = due.end(&carried_out);
         if self.looks_again(before, &carried_out).await? {
-            let observed = self.observe_objects().await?;
-            let plan = plan::down(&self.stack, &observed, keep);
-            if !plan.is_empty() {
-                self.carry_out(&plan, &observed).await?;
-            }
+            let due = self.due(Aim::Down(keep)).await?;
+            let nothing = due.plan.is_empty();
+            let again = if nothing { Ok(None) } else { self.carry_out(&due.plan, &due.observed).await };
+            due.end(&again);
+            again?;
         } else {
             carried_out?;
         }
@@ -290,8 +263,10 @@ impl Session {
     /// # Errors
     /// As for [`Session::take_down`].
     pub async fn stop(&self) -> Result<(), Failure> {
-        let observed = self.observe_objects().await?;
-        self.carry_out(&plan::stop(&self.stack, &observed), &observed).await.map(|_| ())
+        let due = self.due(Aim::Stopped).await?;
+        let stopped = self.carry_out(&due.plan, &due.observed).await;
+        due.end(&stopped);
+        stopped.map(|_| ())
     }
 
     async fn observe_objects(&self) -> Result<Observed, Failure> {

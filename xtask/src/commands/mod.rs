@@ -169,7 +169,7 @@ impl Context {
             attempts: Attempts::default(),
             begun: self.begun,
             passes: Arc::default(),
-            beside_database: false,
+            waits_for_database: true,
             halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
         }
     }

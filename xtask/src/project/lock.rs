@@ -101,28 +101,26 @@ pub async fn lock(project: &Project, name: &ProjectName, command: &str) -> Resul
     lock_of(project, name, &format!("project {name}"), command).await
 }
 
-/// The lock of a project's database: beside a `dev` that stays, which holds the project's, its commands take this one.
-pub fn database_of(name: &ProjectName) -> ProjectName {
-    ProjectName::new(format!("{name}-database"))
-}
-
-/// As [`lock`], for whoever can wait: as long as another one holds it that is worth `waiting` for, at most `limit`.
+/// Takes the lock of a project's database, waiting as long as another one holds it that is worth `waiting` for, at most
+/// `limit`. Beside a `dev` that stays, which holds the project's, commands on the database take this one.
 ///
 /// # Errors
 /// As for [`lock`].
-pub async fn lock_in_turn(
+pub async fn lock_database(
     project: &Project,
     name: &ProjectName,
     command: &str,
     limit: Duration,
     mut waiting: impl FnMut(Holder) -> bool,
 ) -> Result<Lock, Failure> {
+    let (of, what) =
+        (ProjectName::new(format!("{name}-database")), format!("the database of project {name}"));
     let begun = Instant::now();
     loop {
-        let taken = lock(project, name, command).await;
+        let taken = lock_of(project, &of, &what, command).await;
         let busy = taken.as_ref().is_err_and(|failure| failure.code == Code::ProjectBusy);
         // One that has just ended is no holder any more, and the next try succeeds.
-        if !busy || begun.elapsed() > limit || !holder(project, name).is_none_or(&mut waiting) {
+        if !busy || begun.elapsed() > limit || !holder(project, &of).is_none_or(&mut waiting) {
             return taken;
         }
     }
@@ -194,6 +192,20 @@ mod tests {
             drop(lock);
             assert_eq!(holder(&project, &name), None, "the name alone is not the lock");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_kept_from_the_database_is_told_of_whose_and_by_whom() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        let name = ProjectName::new("one");
+        let never = |_| false;
+        let held = lock_database(&project, &name, "db save", Duration::ZERO, never).await.unwrap();
+        let failure = lock_database(&project, &name, "dev", Duration::ZERO, never).await.unwrap_err();
+        let holder = format!("cargo xtask db save (pid {}) is at work on it", std::process::id());
+        assert_eq!(failure.message, format!("cannot change the database of project one: {holder}"));
+        lock(&project, &name, "dev").await.expect("the project's is another one");
+        drop(held);
     }
 
     #[tokio::test]

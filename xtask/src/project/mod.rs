@@ -22,7 +22,7 @@ pub use environment::{
 };
 pub use kept_log::keep_log;
 pub use known_files::{KnownFile, known_files};
-pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, database_of, holder, lock, lock_in_turn, lock_of};
+pub use lock::{Before, FOREGROUND_DEV, Holder, Lock, holder, lock, lock_database, lock_of};
 pub use migrations::migrations;
 pub use mounted_files::{digest_mounted_files, digest_repeats, is_editors_own};
 pub use place::{Surroundings, made_here, other_checkout};

@@ -3,6 +3,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use xtask::engine::Engine;
+
 use crate::checkout::{Checkout, until};
 
 const STORE: &str = include_str!("stacks/store.yaml");
@@ -50,24 +52,58 @@ fn a_seed_that_is_killed_while_it_is_written_adds_nothing() {
 }
 
 #[test]
-fn a_dev_that_is_to_migrate_waits_for_a_reset() {
+fn a_dev_that_is_to_migrate_waits_for_a_reset_and_then_looks_again() {
     let checkout = Checkout::small("db-turns", STORE);
     let mut dev = checkout.start(&["dev"]);
     dev.until("watching for saves");
-    // The container that migrates is at work on the database that is to come.
-    let mut reset = checkout.xtask(&["db", "reset", "--yes"]).env("HOMEPORT_HALT", "before:1").start();
-    reset.until("halted");
-    checkout.edit(&[("VERSION: \"1\"", "VERSION: \"2\"")]);
+    // The lock of `db`'s scripts: the reset stands still at its first one.
+    let lock = format!("SELECT pg_advisory_lock({})", i64::from_be_bytes(*b"homeptdb"));
+    let maintenance = ["db", "psql", "-c", "\\connect postgres"];
+    let holds = checkout.xtask(&[&maintenance[..], &["-c", &lock, "-c", "SELECT pg_sleep(3600)"]].concat());
+    let holds = holds.start();
+    let advisory = "FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    until("the lock", || (ask(&checkout, &format!("SELECT count(*) {advisory}")) == "1").then_some(()));
+    let reset = checkout.start(&["db", "reset", "--yes"]);
+    let waiting = format!("SELECT count(*) {advisory} = false");
+    until("the reset", || (ask(&checkout, &waiting) == "1").then_some(()));
+    // What `dev` is to remove, the reset removes, and leaves one of the older configuration.
+    let more = "(name text)\" --command=\"CREATE TABLE IF NOT EXISTS more (name text)\"";
+    checkout.edit(&[("VERSION: \"1\"", "VERSION: \"2\""), ("(name text)\"", more)]);
     dev.until(&format!(
         "waiting for cargo xtask db reset (pid {}), which works on the database",
         reset.pid()
     ));
-    reset.interrupt();
-    reset.end().expect(130);
+    ask(&checkout, &format!("SELECT pg_terminate_backend(pid) {advisory}"));
+    holds.end();
+    reset.end().expect(0);
     dev.until("saved to served in");
-    assert_eq!(ask(&checkout, "SELECT count(*) FROM items"), "0");
+    assert_eq!(ask(&checkout, "SELECT count(*) FROM more"), "0", "it was migrated as is wanted now");
+
+    // The end of a `dev` waits for nobody; whoever comes after it does.
+    let mut save = checkout.xtask(&["db", "save", "one"]).env("HOMEPORT_HALT", "before:1").start();
+    save.until("halted");
     dev.interrupt();
     dev.end().expect(0);
+    let mut down = checkout.start(&["down", "--volumes"]);
+    let told = format!("waiting for cargo xtask db save (pid {}), which works on the database", save.pid());
+    down.until(&told);
+    save.interrupt();
+    save.end().expect(130);
+    down.end().expect(0);
+}
+
+#[test]
+fn whoever_waits_for_a_dev_that_migrates_is_told_so_and_may_leave() {
+    let checkout = Checkout::small("db-waits", STORE);
+    checkout.run(&["dev", "--detach", "migrate"]).expect(0);
+    checkout.edit(&[("(name text)\"", "(name text) \"")]);
+    let mut dev = checkout.xtask(&["dev"]).env("HOMEPORT_HALT", "before:1").start();
+    dev.until("halted");
+    let mut seed = checkout.start(&["db", "seed"]);
+    seed.until(&format!("waiting for cargo xtask dev (pid {}), which works on the database", dev.pid()));
+    seed.interrupt();
+    seed.end().expect(130);
+    dev.kill();
 }
 
 #[test]
@@ -111,7 +147,7 @@ fn dockers_command_line_is_led_to_the_engine_and_told_from_psql() {
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("it was just written");
     let path =
         format!("{}:{}", checkout.root().join("bin").display(), std::env::var("PATH").expect("a path"));
-    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let host = Engine::docker_host().expect("an engine").expect("it has an address that Docker knows");
     let run = checkout.xtask(&["db", "psql"]).env("PATH", &path).run().expect(4);
     for told in [
         format!("docker exec at {host}, context ''"),

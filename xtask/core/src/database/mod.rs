@@ -12,6 +12,7 @@ pub mod sql;
 
 use std::collections::BTreeMap;
 
+use crate::plan::{Action, Plan};
 use crate::stack::{ServiceName, Stack};
 
 pub use migrations::{Difference, Migration, digest, version};
@@ -25,6 +26,14 @@ pub const MIGRATE: &str = "migrate";
 pub const NAME: &str = "DB_NAME";
 /// The service that keeps what can be made again from the database.
 pub const CACHE: &str = "redis";
+
+/// Whether a plan touches the database: the server, what migrates it, or data.
+pub fn is_touched_by(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| match step.action.service() {
+        Some(service) => [SERVER, MIGRATE].contains(&service.as_str()),
+        None => matches!(step.action, Action::RemoveVolume(_)),
+    })
+}
 
 /// Where a stack has its database, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::cli;
 use crate::database::sql;
 use crate::failure::{Code, Failure};
 use crate::limits;
-use crate::project::{Before, Holder, Lock, database_of, holder, lock, lock_in_turn};
+use crate::project::{Before, Holder, Lock, holder, lock};
 use server::Database;
 
 /// The example data.
@@ -51,11 +51,18 @@ impl Locks {
     async fn take(of: &Database<'_>, command: &str) -> Result<Self, Failure> {
         let (checkout, name) = (&of.context.project, &of.session.stack.project);
         // A `dev` that stays holds it while it migrates, which ends.
-        let dev = |holder: Holder| holder.is_foreground_dev();
-        let database = lock_in_turn(checkout, &database_of(name), command, limits::COMPLETED, dev).await?;
-        let beside_dev = holder(checkout, name).is_some_and(|holder| holder.is_foreground_dev());
-        let project = if beside_dev { None } else { Some(lock(checkout, name, command).await?) };
-        Ok(Self { database, project })
+        let database = of.session.take_turn(command, limits::COMPLETED, Holder::is_foreground_dev).await?;
+        if holder(checkout, name).is_some_and(|holder| holder.is_foreground_dev()) {
+            return Ok(Self { database, project: None });
+        }
+        match lock(checkout, name, command).await {
+            Ok(project) => Ok(Self { database, project: Some(project) }),
+            Err(failure) => {
+                let ended = Err(failure);
+                database.finish(&ended);
+                ended
+            }
+        }
     }
 
     fn before(&self) -> Before {

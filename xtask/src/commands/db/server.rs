@@ -58,6 +58,8 @@ impl<'a> Database<'a> {
     }
 
     async fn of(context: &'a Context, session: Session) -> Result<Self, Failure> {
+        // Its commands take the turn at the database as a whole.
+        let session = Session { waits_for_database: false, ..session };
         session.refuse_another_checkouts().await?;
         let seen = context
             .unless_stopped(Box::pin(async { Ok(session.engine.observe(&session.stack.project).await?) }))

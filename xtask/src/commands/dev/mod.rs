@@ -68,7 +68,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
 
 /// The session of a `dev` that stays: it holds ports in the place of services.
 fn in_foreground(session: Session, wanted: &Wanted) -> Session {
-    Session { stack: session.stack.fronted(&wanted.services), beside_database: true, ..session }
+    Session { stack: session.stack.fronted(&wanted.services), ..session }
 }
 
 async fn detached(
@@ -385,7 +385,7 @@ async fn stop(session: &Session) -> Result<(), Failure> {
     session.leaving.give_up();
     let cancel = tokio_util::sync::CancellationToken::new();
     // A person who has asked for the end waits for no command.
-    let ending = Session { cancel, beside_database: false, ..session.clone() };
+    let ending = Session { cancel, waits_for_database: false, ..session.clone() };
     ending.stop().await
 }
 

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 
 use super::engine::World;
 use super::{SHOP, service, settled, stack};
+use crate::database::is_touched_by;
 use crate::limits;
 use crate::plan::{Action, ContainerState, Keep, Plan, Role, down, stop};
 
@@ -86,6 +87,33 @@ fn down_with_volumes_kills_at_once() {
     assert!(graces(&plan).iter().all(|(_, seconds)| *seconds == 0));
     world.carry_out(&plan);
     assert!(world.containers.is_empty() && world.networks.is_empty() && world.volumes.is_empty());
+}
+
+#[test]
+fn only_what_leaves_server_migration_and_data_alone_does_not_touch_the_database() {
+    let settled = settled(SHOP);
+    let touches = |plan: &Plan| is_touched_by(plan);
+    assert!(touches(&World::new(stack(SHOP)).plan()), "it is made");
+    assert!(!touches(&settled.plan()), "nothing is done");
+    type Befalls = fn(&mut World);
+    let befalls: [(&str, bool, Befalls); 4] = [
+        ("the cache stopped", false, |world| world.set_state("redis", ContainerState::Exited(1))),
+        ("what serves is gone", false, |world| world.lose("service")),
+        ("what migrates is gone", true, |world| world.lose("migrate")),
+        ("the server stopped", true, |world| world.set_state("postgres", ContainerState::Exited(1))),
+    ];
+    for (what, expected, befall) in befalls {
+        let mut world = settled.clone();
+        befall(&mut world);
+        let plan = world.plan();
+        assert_eq!(touches(&plan), expected, "{what}\n{plan}");
+    }
+    let mut data_alone = settled.clone();
+    data_alone.containers.clear();
+    for (keep, expected) in [(Keep::Data, false), (Keep::Nothing, true)] {
+        assert!(touches(&down(&settled.stack, &settled.observe(), keep)), "{keep:?}");
+        assert_eq!(touches(&down(&settled.stack, &data_alone.observe(), keep)), expected, "{keep:?}");
+    }
 }
 
 #[test]
