@@ -66,6 +66,9 @@ fn a_dev_that_is_to_migrate_waits_for_a_reset_and_then_looks_again() {
     let reset = checkout.start(&["db", "reset", "--yes"]);
     let waiting = format!("SELECT count(*) {advisory} = false");
     until("the reset", || (ask(&checkout, &waiting) == "1").then_some(()));
+    // Whoever would have to agree is asked before anybody waits.
+    let unasked = checkout.run(&["db", "reset"]).expect(2);
+    assert!(unasked.stderr().contains("db reset --yes"), "{}", unasked.stderr());
     // What `dev` is to remove, the reset removes, and leaves one of the older configuration.
     let more = "(name text)\" --command=\"CREATE TABLE IF NOT EXISTS more (name text)\"";
     checkout.edit(&[("VERSION: \"1\"", "VERSION: \"2\""), ("(name text)\"", more)]);

@@ -29,12 +29,15 @@ pub async fn run(context: &Context, command: &cli::Db) -> Result<(), Failure> {
             let by_file =
                 matches!(command, cli::Db::Migrate | cli::Db::Reset { .. } | cli::Db::Restore { .. });
             let database = Box::pin(Database::open(context, by_file)).await?;
+            // Nobody waits for a person who has not answered yet.
+            let agreed = Box::pin(consent::to(&database, command)).await?;
             let locks = Locks::take(&database, &format!("db {}", name_of(command))).await?;
-            let changed = Box::pin(change(&database, command, locks.before())).await;
-            // A person who says no has stopped nothing in the middle.
-            let in_the_middle =
-                |failure: &Failure| failure.code == Code::Interrupted && !consent::is_refusal(failure);
-            locks.finish(changed.as_ref().is_err_and(in_the_middle));
+            let changed = Box::pin(async {
+                agreed.still_holds(&database, command).await?;
+                change(&database, command, locks.before()).await
+            })
+            .await;
+            locks.finish(&changed);
             changed
         }
     }
@@ -71,25 +74,22 @@ impl Locks {
         if any { Before::CutOff } else { Before::Ended }
     }
 
-    fn finish(self, in_the_middle: bool) {
+    fn finish(self, ended: &Result<(), Failure>) {
         for lock in [Some(self.database), self.project].into_iter().flatten() {
-            // A lock that is not finished tells the next command of a stop in the middle.
-            if !in_the_middle {
-                lock.finish(&Ok::<(), Failure>(()));
-            }
+            lock.finish(ended);
         }
     }
 }
 
-/// What changes something; the project is locked.
+/// What changes something; the project is locked, and a person has agreed.
 async fn change(database: &Database<'_>, command: &cli::Db, before: Before) -> Result<(), Failure> {
     match command {
         cli::Db::Migrate => migrate(database, before).await,
-        cli::Db::Reset { yes } => reset(database, *yes, before).await,
+        cli::Db::Reset { .. } => reset(database, before).await,
         cli::Db::Seed => seed(database).await,
-        cli::Db::Save { name, yes } => snapshots::save(database, name, *yes).await,
-        cli::Db::Restore { name, yes } => snapshots::restore(database, name, *yes, before).await,
-        cli::Db::Remove { name, yes } => snapshots::remove(database, name, *yes).await,
+        cli::Db::Save { name, .. } => snapshots::save(database, name).await,
+        cli::Db::Restore { name, .. } => snapshots::restore(database, name, before).await,
+        cli::Db::Remove { name, .. } => snapshots::remove(database, name).await,
         cli::Db::List | cli::Db::Psql { .. } => Ok(()),
     }
 }
@@ -116,9 +116,7 @@ async fn migrate(database: &Database<'_>, before: Before) -> Result<(), Failure>
     database.migrate(before).await
 }
 
-async fn reset(database: &Database<'_>, yes: bool, before: Before) -> Result<(), Failure> {
-    let what = format!("all data of database {} is thrown away", database.target.database);
-    consent::ask(database.context, yes, &what, "cargo xtask db reset --yes").await?;
+async fn reset(database: &Database<'_>, before: Before) -> Result<(), Failure> {
     let extensions = database.in_application(&sql::extensions(&database.target)).await?;
     let script = sql::prepare_empty(&database.target, &extensions);
     database.replace("make an empty database", &script, database.target.migrates, before).await

@@ -5,19 +5,23 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::super::Context;
-use super::consent;
 use super::server::{Database, absent};
 use crate::database::{Difference, Kind, Record, Snapshot, SnapshotName, read, sql};
 use crate::failure::{Code, Failure};
 use crate::project::{Before, migrations};
 use crate::ui::{Answer, Cell, Role, Style, Table};
 
+/// What is lost when a copy of that name is made.
+pub(super) async fn lost_by_save(
+    database: &Database<'_>,
+    name: &SnapshotName,
+) -> Result<Option<String>, Failure> {
+    let old = all(database).await?.into_iter().find(|snapshot| snapshot.name == *name);
+    Ok(old.map(|old| format!("snapshot {name} of {} is replaced", old.record.created)))
+}
+
 /// Keeps a copy.
-pub(super) async fn save(database: &Database<'_>, name: &SnapshotName, yes: bool) -> Result<(), Failure> {
-    if let Some(old) = all(database).await?.into_iter().find(|snapshot| snapshot.name == *name) {
-        let what = format!("snapshot {name} of {} is replaced", old.record.created);
-        consent::ask(database.context, yes, &what, &format!("cargo xtask db save {name} --yes")).await?;
-    }
+pub(super) async fn save(database: &Database<'_>, name: &SnapshotName) -> Result<(), Failure> {
     let record = Record {
         homeport: Kind::Snapshot,
         created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -29,40 +33,53 @@ pub(super) async fn save(database: &Database<'_>, name: &SnapshotName, yes: bool
     list.step(async |_| Ok((database.script_alone(&script).await?, None))).await
 }
 
-/// Puts a copy back. One that was made under other migrations is named before it is used.
-pub(super) async fn restore(
-    database: &Database<'_>,
-    name: &SnapshotName,
-    yes: bool,
-    before: Before,
-) -> Result<(), Failure> {
+/// What is lost when a copy is put back. One that was made under other migrations is named before it is used.
+pub(super) async fn lost_by_restore(database: &Database<'_>, name: &SnapshotName) -> Result<String, Failure> {
     let snapshot = named(database, name).await?;
-    let difference =
-        Difference::between(&snapshot.record.migrations, &migrations(&database.context.project)?);
-    let stale = format!("snapshot {name} is stale: it {}", difference.told());
     let what = format!(
         "all data of database {} is thrown away for snapshot {name} of {}",
         database.target.database, snapshot.record.created
     );
-    let what = if difference.is_none() { what } else { format!("{stale}; {what}") };
-    consent::ask(database.context, yes, &what, &format!("cargo xtask db restore {name} --yes")).await?;
+    let difference = difference(database, &snapshot)?;
+    Ok(if difference.is_none() { what } else { format!("{}; {what}", stale(name, &difference)) })
+}
+
+fn difference(database: &Database<'_>, snapshot: &Snapshot) -> Result<Difference, Failure> {
+    Ok(Difference::between(&snapshot.record.migrations, &migrations(&database.context.project)?))
+}
+
+fn stale(name: &SnapshotName, difference: &Difference) -> String {
+    format!("snapshot {name} is stale: it {}", difference.told())
+}
+
+/// Puts a copy back.
+pub(super) async fn restore(
+    database: &Database<'_>,
+    name: &SnapshotName,
+    before: Before,
+) -> Result<(), Failure> {
+    let difference = difference(database, &named(database, name).await?)?;
     if !difference.is_none() {
         let after = match (difference.lacks.is_empty(), database.target.migrates) {
             (false, true) => "; it is migrated too",
             _ => "",
         };
-        database.context.events.warning(format!("{stale}{after}"));
+        database.context.events.warning(format!("{}{after}", stale(name, &difference)));
     }
     let migrate = !difference.lacks.is_empty() && database.target.migrates;
     let script = sql::prepare(&database.target, &name.database());
     database.replace(&format!("copy snapshot {name}"), &script, migrate, before).await
 }
 
-/// Removes a copy.
-pub(super) async fn remove(database: &Database<'_>, name: &SnapshotName, yes: bool) -> Result<(), Failure> {
+/// What is lost when a copy is removed.
+pub(super) async fn lost_by_remove(database: &Database<'_>, name: &SnapshotName) -> Result<String, Failure> {
     let snapshot = named(database, name).await?;
-    let what = format!("snapshot {name} of {} is thrown away", snapshot.record.created);
-    consent::ask(database.context, yes, &what, &format!("cargo xtask db remove {name} --yes")).await?;
+    Ok(format!("snapshot {name} of {} is thrown away", snapshot.record.created))
+}
+
+/// Removes a copy.
+pub(super) async fn remove(database: &Database<'_>, name: &SnapshotName) -> Result<(), Failure> {
+    let snapshot = named(database, name).await?;
     let mut list = database.checklist(vec![format!("remove snapshot {name}")]);
     let script = sql::remove(&snapshot.name.database());
     list.step(async |_| Ok((database.script_alone(&script).await?, None))).await
