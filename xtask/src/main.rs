@@ -37,7 +37,7 @@ async fn run(cli: Cli, frame: Frame) -> Result<(), Code> {
         only_tells: only_tells(&cli.command),
         last_words: last_words(&project, &cli.command),
     };
-    frame.run(project, run, async |context| dispatch(context, &cli.command).await).await
+    frame.run(project, run, async |context| Box::pin(dispatch(context, &cli.command)).await).await
 }
 
 /// A script for a shell: the command `xtask`, which is `cargo xtask`, and its completion. Shells complete what a command

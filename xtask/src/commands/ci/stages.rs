@@ -55,7 +55,7 @@ pub(super) async fn perform(context: &Context, stage: Stage, run: &Run) -> Resul
         Stage::Security => scanned(context, &Check::OF_SOURCES).await,
         Stage::Test => tested(context, None).await,
         Stage::Coverage => tested(context, Some(run.fix)).await,
-        Stage::Stack => stack(context).await,
+        Stage::Stack => Box::pin(stack(context)).await,
         Stage::Build => {
             let arguments = cli::ImageBuild::default();
             image::run(context, &cli::Image::Build(arguments)).await?;

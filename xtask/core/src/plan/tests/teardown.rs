@@ -91,11 +91,11 @@ fn down_with_volumes_kills_at_once() {
 
 #[test]
 fn only_what_leaves_server_migration_and_data_alone_does_not_touch_the_database() {
+    type Befalls = fn(&mut World);
     let settled = settled(SHOP);
     let touches = |plan: &Plan| is_touched_by(plan);
     assert!(touches(&World::new(stack(SHOP)).plan()), "it is made");
     assert!(!touches(&settled.plan()), "nothing is done");
-    type Befalls = fn(&mut World);
     let befalls: [(&str, bool, Befalls); 4] = [
         ("the cache stopped", false, |world| world.set_state("redis", ContainerState::Exited(1))),
         ("what serves is gone", false, |world| world.lose("service")),
