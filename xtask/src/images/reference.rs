@@ -81,6 +81,15 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_called_by_its_last_word() {
+        for (reference, name) in
+            [("postgres:17", "postgres"), ("ghcr.io/a/b/c:1", "c"), ("localhost:5000/app", "app")]
+        {
+            assert_eq!(Parts::of(&ImageReference::new(reference)).name(), name);
+        }
+    }
+
+    #[test]
     fn the_same_image_may_be_spelled_in_several_ways() {
         let same_image = |one, other| same(&ImageReference::new(one), &ImageReference::new(other));
         assert!(same_image("redis", "docker.io/library/redis:latest"));

@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn after_a_stop_what_runs_ends_and_nothing_begins() {
+        let mut schedule = Schedule::new(vec![Security, Build, Push]);
+        assert!(matches!(schedule.next(), Some(Next::Begin(Security))));
+        assert!(!schedule.runs_another_than(Security), "it is the only one");
+        assert!(matches!(schedule.next(), Some(Next::Begin(Build))));
+        assert!(schedule.runs_another_than(Security));
+        schedule.stop();
+        schedule.end(Security, true);
+        schedule.end(Build, true);
+        assert!(schedule.next().is_none(), "push waited for them");
+        assert!(!schedule.runs_another_than(Push));
+    }
+
+    #[test]
     fn a_stage_comes_after_those_it_needs() {
         assert!(ALL.is_sorted(), "they begin in the order in which they are listed");
         for stage in ALL {
