@@ -87,14 +87,19 @@ pub(crate) async fn create(application: &Application, name: &str, key: Option<&s
 /// What needs no Postgres answers while it is away.
 async fn check_what_needs_no_postgres(application: &Application) {
     for path in ["/", "/health", "/metrics", "/openapi.json", "/api/visitors"] {
-        let answer = application.get(path).await;
-        assert!(
-            answer.status == 200 && answer.took < AT_ONCE,
-            "{path}: {} after {:?}",
-            answer.status,
-            answer.took
-        );
+        check_at_once(application, path).await;
     }
+}
+
+/// It answers, and does not wait for what is away.
+pub(crate) async fn check_at_once(application: &Application, path: &str) {
+    let answer = application.get(path).await;
+    assert!(
+        answer.status == 200 && answer.took < AT_ONCE,
+        "{path}: {} after {:?}",
+        answer.status,
+        answer.took
+    );
 }
 
 /// What needs Postgres is refused at once once its absence is known.

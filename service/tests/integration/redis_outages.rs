@@ -7,7 +7,7 @@ use rocket::futures::future::join_all;
 
 use crate::{
     application::Application,
-    outages::{AT_ONCE, READY, create, cut_off, on, pause, start, stop},
+    outages::{READY, check_at_once, create, cut_off, on, pause, start, stop},
     proxy::{Mood, Proxy},
     servers::{self, Redis, config, until},
     tests,
@@ -31,13 +31,7 @@ async fn check_degraded(application: &Application) {
     let created = create(application, "meanwhile", None).await;
     assert_eq!(created.status, 201);
     for path in ["/", "/health", "/api/visitors", "/api/data", created.header("Location").expect("a place")] {
-        let answer = application.get(path).await;
-        assert!(
-            answer.status == 200 && answer.took < AT_ONCE,
-            "{path}: {} after {:?}",
-            answer.status,
-            answer.took
-        );
+        check_at_once(application, path).await;
     }
     let newest = application.get("/api/data?limit=1").await.json();
     assert_eq!(newest["items"][0]["id"], created.json()["id"]);

@@ -314,6 +314,17 @@ fn keep(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
+/// Removes what an earlier run has left, a file or a directory, if it is there.
+fn forget(path: &Path, remove: fn(&Path) -> std::io::Result<()>) -> Result<(), Failure> {
+    match remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("cannot remove {}: {error}", path.display());
+            Err(Failure::new(Code::ProjectInvalid, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unprintable(error: &std::io::Error) -> Failure {
     Failure::new(Code::Internal, format!("cannot write to standard output: {error}"))
 }

@@ -111,12 +111,7 @@ async fn prepare(context: &Context, fix: bool) -> Result<(), Failure> {
 async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<Tally, Failure> {
     let directory = context.project.scratch().join("mutants").join(room.name);
     // What an earlier run found would be taken for this one's.
-    if let Err(error) = std::fs::remove_dir_all(&directory)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        let message = format!("cannot remove {}: {error}", directory.display());
-        return Err(Failure::new(Code::ProjectInvalid, message));
-    }
+    super::forget(&directory, |path| std::fs::remove_dir_all(path))?;
     // cargo-mutants copies the checkout to where temporary files go. When it is killed the copy stays; here, until the next
     // run of this room.
     let copies = directory.join("copies");

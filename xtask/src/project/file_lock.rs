@@ -27,8 +27,8 @@ pub(super) async fn take(file: &File, limit: Duration) -> Result<(), TryLockErro
     }
 }
 
-/// Opens the file, with its directory, and takes its lock. Whoever held it may have removed the file: the lock of one that is not at its path any
-/// more is nobody's, and is taken of the one that is.
+/// Opens the file, with its directory, and takes its lock. Whoever held it may have removed the file: the lock of one that
+/// is not at its path any more is nobody's, and is taken of the one that is.
 ///
 /// # Errors
 /// As for [`take`]; the file then is the one that another process holds.

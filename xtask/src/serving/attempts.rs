@@ -50,7 +50,8 @@ mod tests {
     use super::*;
     use crate::failure::Code;
     use crate::images::Availability;
-    use crate::plan::{Container, ContainerId, ContainerState, Health, Role};
+    use crate::plan::{Container, ContainerState, Health, Role};
+    use crate::serving::samples::container;
     use crate::stack::{ImageReference, Source, parse};
 
     #[test]
@@ -80,21 +81,9 @@ mod tests {
         assert_eq!(attempts.standing(&stack, &Observed::default()), None);
         // Started again in vain beside itself, it serves all the same.
         let serves = Container {
-            id: ContainerId("1f".to_owned()),
-            name: "shop-web".to_owned(),
-            role: Role::Holder,
-            service: web.clone(),
-            depends_on: Vec::new(),
             config_hash: stack.services[&web].config_hash(),
-            files_hash: String::new(),
-            repeat_hash: String::new(),
             image_id: "one".to_owned(),
-            stop_grace: None,
-            networks: BTreeMap::new(),
-            ports: BTreeMap::new(),
-            state: ContainerState::Running(Health::Healthy),
-            started_at: None,
-            reason: None,
+            ..container("1f", Role::Holder, ContainerState::Running(Health::Healthy))
         };
         let both = Observed { containers: vec![serves], ..built("one") };
         assert_eq!(attempts.standing(&stack, &both), None);

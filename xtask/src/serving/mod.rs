@@ -8,3 +8,5 @@ pub mod descriptors;
 pub mod fronts;
 pub mod leaving;
 pub mod proxy;
+#[cfg(test)]
+pub(crate) mod samples;

@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::plan::Health;
+    use crate::serving::samples::container;
 
     #[test]
     fn what_was_asked_to_end_may_be_started_again() {
@@ -245,23 +246,6 @@ mod tests {
 
     #[test]
     fn neither_a_one_shot_nor_what_has_made_way_ended_by_itself() {
-        let container = |role, state| Container {
-            id: ContainerId("1".to_owned()),
-            name: "shop-web".to_owned(),
-            role,
-            service: ServiceName::new("web"),
-            depends_on: Vec::new(),
-            config_hash: String::new(),
-            files_hash: String::new(),
-            repeat_hash: String::new(),
-            image_id: String::new(),
-            stop_grace: None,
-            networks: BTreeMap::new(),
-            ports: BTreeMap::new(),
-            state,
-            started_at: None,
-            reason: None,
-        };
         let table = [
             (Role::Holder, ContainerState::Exited(143), false, Some(143)),
             (Role::Holder, ContainerState::Exited(0), true, None),
@@ -270,7 +254,11 @@ mod tests {
             (Role::Holder, ContainerState::Running(Health::Healthy), false, None),
         ];
         for (role, state, is_one_shot, expected) in table {
-            assert_eq!(worth_telling(&container(role, state), is_one_shot), expected, "{role:?} {state:?}");
+            assert_eq!(
+                worth_telling(&container("1", role, state), is_one_shot),
+                expected,
+                "{role:?} {state:?}"
+            );
         }
     }
 

@@ -147,13 +147,7 @@ impl Place<'_> {
     async fn report(&self, verb: &[&str], file: &str) -> Result<Result<String, String>, Failure> {
         let path = self.directory.join(REPORT);
         // That of an earlier run must not be taken for this one's.
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let message = format!("cannot remove {}: {error}", path.display());
-                return Err(Failure::new(Code::ProjectInvalid, message));
-            }
-            _ => {}
-        }
+        super::super::forget(&path, |path| std::fs::remove_file(path))?;
         let ended = self.run(verb, file).await?;
         if let (Ok(report), 0) = (std::fs::read_to_string(&path), ended.status) {
             return Ok(Ok(report));

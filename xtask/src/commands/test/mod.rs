@@ -58,7 +58,8 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     context.make_secrets()?;
     let results = if arguments.coverage { JUNIT_OF_COVERAGE } else { JUNIT };
     let results = context.project.scratch().join(results);
-    forget(&results)?;
+    // Those of an earlier run are not those of this one, however it ends.
+    super::forget(&results, |path| std::fs::remove_file(path))?;
     let suites: Vec<Suite> = match arguments.suite {
         Some(suite) => vec![suite],
         None if arguments.coverage => coverage::SUITES.to_vec(),
@@ -94,17 +95,6 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
         return tested.and(covered);
     }
     tested
-}
-
-/// Takes away the results of an earlier run, which are not those of this one however it ends.
-fn forget(results: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(results) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            let message = format!("cannot remove {}: {error}", results.display());
-            Err(Failure::new(Code::ProjectInvalid, message))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The engine's address for the tests.

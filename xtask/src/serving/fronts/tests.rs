@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::plan::{ContainerId, Role};
+use crate::plan::Role;
+use crate::serving::samples;
 use crate::stack::{Source, parse};
 
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -41,23 +42,8 @@ async fn opened() -> (Stack, Fronts) {
 }
 
 fn container(role: Role, state: ContainerState, server: SocketAddr) -> Container {
-    Container {
-        id: ContainerId(format!("{role:?}")),
-        name: "shop-web".to_owned(),
-        role,
-        service: ServiceName::new("web"),
-        depends_on: Vec::new(),
-        config_hash: String::new(),
-        files_hash: String::new(),
-        repeat_hash: String::new(),
-        image_id: String::new(),
-        stop_grace: None,
-        networks: BTreeMap::new(),
-        ports: [(80, server)].into(),
-        state,
-        started_at: None,
-        reason: None,
-    }
+    let id = format!("{role:?}");
+    Container { ports: [(80, server)].into(), ..samples::container(&id, role, state) }
 }
 
 /// Where the one front listens, and what is behind it.
