@@ -121,8 +121,10 @@ pub(crate) fn killed(site: &Site) -> Repair {
 /// Runs a script in Postgres' container, as the superuser, until it is repaired.
 fn in_postgres(site: &Site, what: &str, script: &str) -> Repair {
     let postgres = site.container("postgres");
-    // A session of its own ends as a whole.
-    let script = format!("export PGUSER=\"$POSTGRES_USER\"; echo $$ >/tmp/{what}.pid; {script}");
+    // A session of its own ends as a whole, and Postgres' part of it looks whether the other is there.
+    let environment =
+        "export PGUSER=\"$POSTGRES_USER\" PGOPTIONS='-c client_connection_check_interval=200ms'";
+    let script = format!("{environment}; echo $$ >/tmp/{what}.pid; {script}");
     let running: JoinHandle<()> = std::thread::spawn({
         let postgres = postgres.clone();
         move || {

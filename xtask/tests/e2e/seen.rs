@@ -141,6 +141,7 @@ fn every_alert_fires_and_resolves(observer: &Observer, site: &Site) {
             faults::configuration_spoilt(site),
         )
     });
+    a_locked_table_hides_nothing(observer, site);
     // An exporter that takes connections and says nothing, and a service that dies again and again.
     observer.see(&["TargetDown{postgres}"], &mut proven, || faults::frozen(site, "postgres-exporter"));
     observer.see(&["ServiceDown{service}"], &mut proven, || faults::killed(site));
@@ -161,6 +162,15 @@ fn every_alert_fires_and_resolves(observer: &Observer, site: &Site) {
     let all: BTreeSet<&str> =
         rules.iter().filter(|rule| !rule.records).map(|rule| rule.name.as_str()).collect();
     assert_eq!(proven, all, "every alert is proven here");
+}
+
+/// While somebody holds a table, which is when one wants to look, what the exporter asks of Postgres does not wait for it:
+/// it tells the lock itself.
+fn a_locked_table_hides_nothing(observer: &Observer, site: &Site) {
+    let told = "pg_locks_count{mode=\"accessexclusivelock\"} > 0";
+    until("no table is locked", || (!observer.prometheus.has(told)).then_some(()));
+    let _held = faults::items_held(site);
+    until("the lock is told", || observer.prometheus.has(told).then_some(()));
 }
 
 /// What is wrong with a dashboard, as its readers would see it.
