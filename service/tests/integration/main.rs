@@ -21,6 +21,7 @@ mod log_lines;
 mod migrations;
 mod outages;
 mod pool;
+mod previous;
 mod process;
 mod raw_input;
 mod readiness;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         migrations::all(),
         outages::all(),
         pool::all(),
+        previous::all(),
         process::all(),
         raw_input::all(),
         readiness::all(),

@@ -2,6 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
+    path::Path,
     process::{ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -19,9 +20,18 @@ use crate::{
     servers::{PATIENCE, Port, free_port, until},
 };
 
+/// Today's program.
+pub(crate) fn todays() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_service"))
+}
+
 /// The service's program with these variables and no others.
 pub(crate) fn command(name: &str, variables: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_service"));
+    command_of(todays(), name, variables)
+}
+
+fn command_of(program: &Path, name: &str, variables: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     command
         .arg(name)
         .env_clear()
@@ -44,7 +54,12 @@ pub(crate) struct End {
 
 /// Runs a command to its end.
 pub(crate) async fn run(name: &str, variables: &[(String, String)]) -> End {
-    let output = command(name, variables).output().await.expect("the service's program");
+    run_of(todays(), name, variables).await
+}
+
+/// Runs a command of this program to its end.
+pub(crate) async fn run_of(program: &Path, name: &str, variables: &[(String, String)]) -> End {
+    let output = command_of(program, name, variables).output().await.expect("the service's program");
     End {
         status: output.status,
         lines: parse(&output.stdout),
@@ -70,10 +85,15 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it on a free port and waits until it lives.
     pub(crate) async fn start(variables: &[(String, String)]) -> Self {
+        Self::start_of(todays(), variables).await
+    }
+
+    /// Starts this program as [`Served::start`] does today's.
+    pub(crate) async fn start_of(program: &Path, variables: &[(String, String)]) -> Self {
         let port = Port(free_port());
         let mut variables = variables.to_vec();
         variables.push(("PORT".to_owned(), port.0.to_string()));
-        let process = command("serve", &variables).spawn().expect("the service's program");
+        let process = command_of(program, "serve", &variables).spawn().expect("the service's program");
         let pid = process.id().expect("a running service");
         let mut output = JoinSet::new();
         output.spawn(process.wait_with_output());

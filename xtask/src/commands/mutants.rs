@@ -4,11 +4,10 @@
 use std::path::Path;
 
 use super::Context;
-use super::test::{Whose, sweep};
+use super::test::{Surroundings, Whose, sweep};
 use super::tools::{self, Tool};
 use crate::checklist::Checklist;
 use crate::cli;
-use crate::engine::{Run, labels};
 use crate::event::Event;
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -53,9 +52,11 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
         |room: &Room| arguments.rooms.is_empty() || arguments.rooms.iter().any(|name| name == room.name);
     let rooms: Vec<Room> = rooms::changed().filter(is_asked).collect();
     prepare(context, arguments.fix).await?;
+    let mut surroundings = Surroundings::default();
     let engine = if rooms.iter().any(Room::is_of_service) {
         context.make_secrets()?;
         let session = context.session(false).await?;
+        surroundings = Surroundings::of(&session.stack)?;
         super::image::obtain_missing(&session).await?;
         Some(session.engine)
     } else {
@@ -63,7 +64,7 @@ pub async fn run(context: &Context, arguments: &cli::Mutants) -> Result<(), Fail
     };
     let titles = rooms.iter().map(|room| format!("mutants of {}", room.name)).collect();
     let mut checklist = Checklist::announce(&context.events, &context.cancel, titles);
-    let missed = try_rooms(context, &rooms, arguments.shard.as_deref(), &mut checklist).await;
+    let missed = try_rooms(context, &rooms, arguments.shard.as_deref(), &surroundings, &mut checklist).await;
     if let Some(engine) = &engine {
         sweep(context, engine, Whose::Ours).await?;
     }
@@ -82,13 +83,14 @@ async fn try_rooms(
     context: &Context,
     rooms: &[Room],
     shard: Option<&str>,
+    surroundings: &Surroundings,
     checklist: &mut Checklist,
 ) -> Result<Vec<String>, Failure> {
     let mut missed = Vec::new();
     for &room in rooms {
         let tally = checklist
             .step(async |_| {
-                let tally = try_room(context, room, shard).await?;
+                let tally = try_room(context, room, shard, surroundings).await?;
                 let told = tally.to_string();
                 Ok((tally, Some(told)))
             })
@@ -108,7 +110,12 @@ async fn prepare(context: &Context, fix: bool) -> Result<(), Failure> {
     tools::need(context, "changing code", "`cargo xtask mutants --fix`", missing, fix).await
 }
 
-async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<Tally, Failure> {
+async fn try_room(
+    context: &Context,
+    room: Room,
+    shard: Option<&str>,
+    surroundings: &Surroundings,
+) -> Result<Tally, Failure> {
     let directory = context.project.scratch().join("mutants").join(room.name);
     // What an earlier run found would be taken for this one's.
     super::forget(&directory, |path| std::fs::remove_dir_all(path))?;
@@ -134,12 +141,9 @@ async fn try_room(context: &Context, room: Room, shard: Option<&str>) -> Result<
         // By turns, so that a part is a sample of all files.
         program = program.args(["--shard", shard, "--sharding", "round-robin"]);
     }
-    let ended = program
-        .arg("--")
-        .args(tests(room))
-        .directory(context.project.root())
-        .outside_cargo()
-        .env(labels::RUN_VARIABLE, Run::this().to_string())
+    let program = program.arg("--").args(tests(room)).directory(context.project.root()).outside_cargo();
+    let ended = surroundings
+        .tell(program)
         .env("TMPDIR", &copies)
         .run(|_, line| {
             let (source, line) = ("mutants".to_owned(), line.to_owned());

@@ -2,6 +2,7 @@
 //! the time went.
 
 mod coverage;
+mod previous;
 mod suite;
 mod sweep;
 
@@ -19,8 +20,11 @@ use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::pipeline;
 use crate::process::{ProcessError, Program};
+use crate::project::{Lock, lock_of};
+use crate::stack::{ProjectName, Stack};
 use crate::testing::{CaseOutcome, Reader, SuiteReport, junit};
 
+use previous::Previous;
 pub(super) use sweep::{Whose, sweep};
 
 /// Where the results stand for CI, below `target/homeport`; those of a measurement of coverage, beside.
@@ -45,8 +49,39 @@ struct Order<'a> {
     /// A part of the tests' names.
     filter: Option<&'a str>,
     manner: Manner,
-    /// The engine's address for what finds engines in another way than we do: tests, and what they are made of.
-    docker_host: Option<String>,
+    /// What the tests are told of this machine and this project.
+    surroundings: Surroundings,
+}
+
+/// What test programs are told by variables.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings(Vec<(&'static str, String)>);
+
+/// Which image the service's tests start as which service of the stack.
+const TEST_IMAGES: [(&str, &str); 2] =
+    [("postgres", "HOMEPORT_TEST_POSTGRES_IMAGE"), ("redis", "HOMEPORT_TEST_REDIS_IMAGE")];
+
+/// The program of the version before this one; empty where this is the first.
+const PREVIOUS_VARIABLE: &str = "HOMEPORT_TEST_PREVIOUS";
+
+impl Surroundings {
+    /// The engine's address, for what finds engines in another way than we do, and the stack's images.
+    ///
+    /// # Errors
+    /// When the tests could not speak to the engine.
+    pub(super) fn of(stack: &Stack) -> Result<Self, Failure> {
+        let images = TEST_IMAGES.iter().filter_map(|(service, variable)| {
+            let (_, service) = stack.services.iter().find(|(name, _)| name.as_str() == *service)?;
+            Some((*variable, service.image.with_tag().to_string()))
+        });
+        Ok(Self(std::iter::once(("DOCKER_HOST", docker_host()?)).chain(images).collect()))
+    }
+
+    /// A program that is told all that, and whose run it is.
+    pub(super) fn tell(&self, program: Program) -> Program {
+        let program = program.env(labels::RUN_VARIABLE, Run::this().to_string());
+        self.0.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
 }
 
 /// Runs `test`.
@@ -68,33 +103,73 @@ pub async fn run(context: &Context, arguments: &cli::Test) -> Result<(), Failure
     if arguments.fix {
         mend(context, &suites, arguments.offline).await?;
     }
+    let mut held = None;
     let manner = if arguments.coverage {
+        // A second measurement would begin by forgetting what this one has counted.
+        let (name, what) = (ProjectName::new("coverage"), "the coverage of this checkout");
+        held = Some(lock_of(&context.project, &name, what, "test --coverage").await?);
         coverage::prepare(context, &suites, arguments.fix).await?;
         coverage::MANNER
     } else {
         PLAIN
     };
-    let mut order = Order { filter: arguments.filter.as_deref(), manner, docker_host: None };
+    let mut order =
+        Order { filter: arguments.filter.as_deref(), manner, surroundings: Surroundings::default() };
     let engine = if suites.iter().any(|suite| suite.needs_engine()) {
-        order.docker_host = Some(docker_host()?);
         let session = context.session(arguments.offline).await?;
+        order.surroundings = Surroundings::of(&session.stack)?;
         sweep(context, &session.engine, Whose::Ended).await?;
         super::image::obtain_missing(&session).await?;
         Some(session.engine)
     } else {
         None
     };
-    let (reports, failures) = run_suites(context, &suites, &order).await;
-    if let Some(engine) = &engine {
-        sweep(context, engine, Whose::Ours).await?;
+    // For a few other tests it would be compiled in vain; one that needs it all the same says so.
+    if suites.contains(&Suite::Integration) && order.filter.is_none_or(|filter| filter.contains("previous")) {
+        order.surroundings.0.extend(previous_version(context).await?);
     }
-    let tested = conclude(context, &results, &reports, failures);
+    let (reports, failures) = run_suites(context, &suites, &order).await;
+    let swept = match &engine {
+        Some(engine) => sweep(context, engine, Whose::Ours).await,
+        None => Ok(()),
+    };
+    // Also where the engine has gone meanwhile, the tests have said what they have.
+    let tested = conclude(context, &results, &reports, failures).and(swept);
     if arguments.coverage && !context.cancel.is_cancelled() {
         let all = suites == coverage::SUITES && arguments.filter.is_none();
         let covered = coverage::conclude(context, all).await;
-        return tested.and(covered);
+        return done(held, tested.and(covered));
     }
-    tested
+    done(held, tested)
+}
+
+fn done(held: Option<Lock>, ended: Result<(), Failure>) -> Result<(), Failure> {
+    if let Some(lock) = held {
+        lock.finish(&ended);
+    }
+    ended
+}
+
+/// What the tests are told of the version before this one.
+async fn previous_version(context: &Context) -> Result<Option<(&'static str, String)>, Failure> {
+    let commit = match previous::find(context.project.root()).await? {
+        Previous::Commit(commit) => commit,
+        Previous::None(why) => {
+            context.events.note(format!("no earlier version is run beside this one: {why}"));
+            return Ok(Some((PREVIOUS_VARIABLE, String::new())));
+        }
+        // The test says that it is left out, which a pipeline does not let pass.
+        Previous::Unknown(why) => {
+            context.events.note(format!("no earlier version can be run beside this one: {why}"));
+            return Ok(None);
+        }
+    };
+    let title = format!("build the service of commit {}", &commit[..commit.len().min(12)]);
+    let mut checklist = Checklist::announce(&context.events, &context.cancel, vec![title]);
+    let program = checklist
+        .step(async |reporter| Ok((previous::build(context, &commit, reporter).await?, None)))
+        .await?;
+    Ok(Some((PREVIOUS_VARIABLE, program.display().to_string())))
 }
 
 /// The engine's address for the tests.
@@ -174,16 +249,13 @@ async fn run_suite(
 ) -> Result<(), ProcessError> {
     let mut failed = Ok(());
     for call in suite.calls().iter().filter(|call| (order.manner.asks)(call)) {
-        let mut program = Program::new("cargo", limits::TESTS)
+        let program = Program::new("cargo", limits::TESTS)
             .args(order.manner.words.iter().chain(*call).copied())
             .args(["--".to_owned(), format!("--test-threads={}", suite.threads())])
             .args(order.filter)
             .directory(context.project.root())
-            .outside_cargo()
-            .env(labels::RUN_VARIABLE, Run::this().to_string());
-        if let Some(host) = &order.docker_host {
-            program = program.env("DOCKER_HOST", host);
-        }
+            .outside_cargo();
+        let program = order.surroundings.tell(program);
         let (reader, begun) = said.call.insert((Reader::default(), Instant::now()));
         let ended = program
             .run(|_, line| {
