@@ -30,6 +30,7 @@ mod program;
 mod prometheus;
 mod refusals;
 mod report;
+mod reporting;
 mod restarts;
 mod scan;
 mod seen;

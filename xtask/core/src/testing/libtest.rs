@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use super::{Case, CaseOutcome, Program};
 
+/// Begins cargo's line about a program that ended otherwise than its tests do.
+const DIED: &str = "process didn't exit successfully: `";
+
 /// Begins the line of a test that could not run for want of something: `not run: NAME: WHY`.
 pub const NOT_RUN: &str = "not run: ";
 
@@ -18,9 +21,11 @@ pub const NOT_RUN: &str = "not run: ";
 #[derive(Debug, Default)]
 pub struct Reader {
     compiled: Duration,
-    /// The programs' names. They come on another stream than what the programs say, so they are brought together by
-    /// their order.
-    names: Vec<String>,
+    /// The programs' names and files. They come on another stream than what the programs say, so they are brought together
+    /// by their order.
+    names: Vec<(String, String)>,
+    /// Files of programs that did not end by themselves.
+    died: Vec<String>,
     blocks: Vec<Block>,
 }
 
@@ -49,6 +54,8 @@ impl Reader {
             && let Some(name) = program_name(rest)
         {
             self.names.push(name);
+        } else if let Some(file) = trimmed.strip_prefix(DIED).and_then(file_name) {
+            self.died.push(file.to_owned());
         } else if trimmed.starts_with("Finished `") {
             self.compiled = at;
         } else if let Some(block) = self.blocks.last_mut().filter(|block| block.closed.is_none()) {
@@ -67,12 +74,23 @@ impl Reader {
     /// How long cargo compiled, and what each program ran, with at most `threads` cases at once. `at` is when the call
     /// ended.
     pub fn finish(self, threads: usize, at: Duration) -> (Duration, Vec<Program>) {
-        let names = self.names.into_iter().map(Some).chain(std::iter::repeat(None));
-        let programs = self.blocks.into_iter().zip(names).map(|(block, name)| {
+        let mut names = self.names;
+        let mut programs = Vec::new();
+        // Of those that died, as many as there is nothing of have said nothing.
+        for file in &self.died {
+            if names.len() > self.blocks.len()
+                && let Some(place) = names.iter().position(|(_, named)| named == file)
+            {
+                let (name, _) = names.remove(place);
+                programs.push(Program::silent(name));
+            }
+        }
+        let names = names.into_iter().map(|(name, _)| Some(name)).chain(std::iter::repeat(None));
+        programs.extend(self.blocks.into_iter().zip(names).map(|(block, name)| {
             let name = name.unwrap_or_else(|| "tests".to_owned());
             block.finish(name, threads, at)
-        });
-        (self.compiled, programs.collect())
+        }));
+        (self.compiled, programs)
     }
 }
 
@@ -139,14 +157,30 @@ impl Block {
             .collect();
         if self.closed.is_none() && cases.len() < self.announced {
             let missing = self.announced - cases.len();
-            cases.push(Case {
-                name: "the program itself".to_owned(),
-                outcome: CaseOutcome::Failed,
-                took: Duration::ZERO,
-                said: vec![format!("it ended before {missing} of its {} cases did", self.announced)],
-            });
+            cases.push(broke_off(format!("it ended before {missing} of its {} cases did", self.announced)));
         }
         Program { name, took: closed.saturating_sub(self.begun), cases }
+    }
+}
+
+impl Program {
+    /// One that ended before it said which cases it has.
+    fn silent(name: String) -> Self {
+        Self {
+            name,
+            took: Duration::ZERO,
+            cases: vec![broke_off("it ended before its cases began".to_owned())],
+        }
+    }
+}
+
+/// The case that stands for a program which did not come to its end.
+fn broke_off(said: String) -> Case {
+    Case {
+        name: "the program itself".to_owned(),
+        outcome: CaseOutcome::Failed,
+        took: Duration::ZERO,
+        said: vec![said],
     }
 }
 
@@ -156,12 +190,18 @@ fn announced(line: &str) -> Option<usize> {
     rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test"))?.parse().ok()
 }
 
-/// `unittests src/lib.rs (target/debug/deps/xtask-0123456789abcdef)` → `xtask src/lib.rs`.
-fn program_name(rest: &str) -> Option<String> {
+/// `unittests src/lib.rs (target/debug/deps/xtask-0123456789abcdef)` → `xtask src/lib.rs`, and the file's name.
+fn program_name(rest: &str) -> Option<(String, String)> {
     let (source, path) = rest.strip_suffix(')')?.split_once(" (")?;
-    let file = path.rsplit(['/', '\\']).next()?;
+    let file = file_name(path)?;
     let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
-    Some(format!("{name} {}", source.strip_prefix("unittests ").unwrap_or(source)))
+    Some((format!("{name} {}", source.strip_prefix("unittests ").unwrap_or(source)), file.to_owned()))
+}
+
+/// The name of a program's file, of its path with or without options after it.
+fn file_name(line: &str) -> Option<&str> {
+    let path = line.split('`').next()?.split(" --").next()?;
+    path.rsplit(['/', '\\']).next()
 }
 
 /// `test plan::tests::an_edit ... ok` → its name, and what stands after the dots: where one case runs at a time, its name
@@ -309,6 +349,31 @@ mod tests {
         let (passed, skipped) = (CaseOutcome::Passed, CaseOutcome::Skipped);
         assert_eq!(told(&programs[0]), [("door::opens", skipped, 1), ("door::shuts", passed, 1)]);
         assert_eq!(programs[0].cases[0].said, ["there is no key"]);
+    }
+
+    #[test]
+    fn a_program_that_dies_before_its_first_case_is_a_failure_of_its_own() {
+        let (_, programs) = read(
+            &[
+                (0, "     Running tests/dies.rs (target/debug/deps/dies-0123456789abcdef)"),
+                (1, "error: test failed, to rerun pass `-p a --test dies`"),
+                (1, "Caused by:"),
+                (
+                    1,
+                    "  process didn't exit successfully: `/a b/target/debug/deps/dies-0123456789abcdef --test-threads=2` \
+                     (signal: 6, SIGABRT: process abort signal)",
+                ),
+                (1, "     Running tests/lives.rs (target/debug/deps/lives-0123456789abcdef)"),
+                (2, "running 1 test"),
+                (3, "test only ... ok"),
+                (3, "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"),
+            ],
+            2,
+        );
+        let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+        assert_eq!(names, ["dies tests/dies.rs", "lives tests/lives.rs"]);
+        assert_eq!(told(&programs[0]), [("the program itself", CaseOutcome::Failed, 0)]);
+        assert_eq!(told(&programs[1]), [("only", CaseOutcome::Passed, 1)]);
     }
 
     #[test]
