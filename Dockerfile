@@ -4,6 +4,8 @@
 #   docker build --target host …   development on Linux: the context is this file and the program that the host's cargo
 #                                  built, named `service.bin`; `cargo xtask dev` does so within a second
 #
+# `--build-arg PACKAGE=NAME` builds another package of the workspace, whose program becomes /service all the same.
+#
 # Both share the stage `runtime`, so they differ in the program alone. The order of the stages matters: the engine's
 # plain builder, which knows no cache mounts, stops at `host` before it meets one. amd64 and arm64, each built on its own
 # kind of machine or under emulation.
@@ -33,6 +35,8 @@ COPY service.bin /service
 FROM ${RUST_IMAGE} AS build
 # Set by BuildKit; without it the machine's own.
 ARG TARGETARCH
+# The package and its program, which have one name; `x-homeport.package` in compose.yaml.
+ARG PACKAGE=service
 ENV CARGO_HOME=/usr/local/cargo CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 WORKDIR /src
 # The task runner is a member of the workspace, so cargo wants its manifest and sources; it is not built.
@@ -54,10 +58,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
       arm64 | aarch64) triple=aarch64-unknown-linux-gnu ;; \
       *) echo "no target for ${TARGETARCH:-$(uname -m)}: amd64 and arm64 are built" >&2; exit 1 ;; \
     esac; \
-    find service -type f -exec touch '{}' +; \
+    find . -path ./target -prune -o -type f -exec touch '{}' +; \
     export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=${CARGO_HOME}=/cargo"; \
-    cargo build --locked --release --package service --target "$triple"; \
-    install -D "target/$triple/release/service" /out/service
+    cargo build --locked --release --package "$PACKAGE" --target "$triple"; \
+    install -D "target/$triple/release/$PACKAGE" /out/service
 
 FROM runtime AS release
 COPY --from=build /out/service /service

@@ -11,16 +11,11 @@ use crate::cli;
 use crate::engine::{Engine, StoredImage};
 use crate::failure::{Code, Failure};
 use crate::images;
-use crate::limits;
-use crate::quantity::bytes;
 use crate::stack::ImageReference;
 use crate::ui::{Answer, Cell, Style, Table};
 
 /// The variable that names the repository to push to.
 pub const REPOSITORY_VARIABLE: &str = "HOMEPORT_REPOSITORY";
-
-/// The label that says which commit an image was built from (OCI image specification, "Pre-Defined Annotation Keys").
-const REVISION_LABEL: &str = "org.opencontainers.image.revision";
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +100,7 @@ pub async fn run(context: &Context, arguments: &cli::Push) -> Result<(), Failure
             .hint("`cargo xtask image build` builds it")
     })?;
     judge(&local, &image, revision.as_deref(), arguments.allow_dirty)?;
+    identity::judge_size(&local, image.size, &made)?;
     if arguments.tags.is_empty() {
         judge_architecture(&local, &image.architecture, session.engine.architecture().await?)?;
     }
@@ -163,7 +159,7 @@ fn judge_tag(variable: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
 fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: bool) -> Result<(), Failure> {
     let refuse =
         |message: String| Failure::new(Code::ChecksFailed, format!("cannot push {local}: {message}"));
-    let built_from = image.labels.get(REVISION_LABEL).map(String::as_str);
+    let built_from = image.labels.get(identity::REVISION_LABEL).map(String::as_str);
     if revision.is_none() && !allow_dirty {
         return Err(refuse("git does not tell which commit is checked out".to_owned())
             .hint("push from a git checkout, or say --allow-dirty"));
@@ -178,10 +174,6 @@ fn judge(local: &str, image: &StoredImage, revision: Option<&str>, allow_dirty: 
             return Err(refuse(format!("it was built from {built_from}, and {revision} is checked out"))
                 .hint("`cargo xtask image build` builds what is checked out"));
         }
-    }
-    if image.size > limits::RELEASE_IMAGE {
-        let (is, most) = (bytes(image.size), bytes(limits::RELEASE_IMAGE));
-        return Err(refuse(format!("it is too large: {is}, at most {most}")));
     }
     Ok(())
 }
@@ -253,7 +245,11 @@ async fn there_already(
 /// like nothing else.
 fn is_the_same_release(one: &StoredImage, other: &StoredImage) -> bool {
     let revision = |image: &StoredImage| {
-        image.labels.get(REVISION_LABEL).filter(|revision| !revision.ends_with(identity::DIRTY)).cloned()
+        image
+            .labels
+            .get(identity::REVISION_LABEL)
+            .filter(|revision| !revision.ends_with(identity::DIRTY))
+            .cloned()
     };
     one.architecture == other.architecture && revision(one).is_some() && revision(one) == revision(other)
 }

@@ -24,12 +24,18 @@ use crate::event::StepReporter;
 use crate::limits;
 use crate::stack::{ImageReference, hex};
 
+/// The program's name in the image, whatever the package: the Dockerfile's `ENTRYPOINT` and `HEALTHCHECK` name it.
+const PROGRAM: &str = "service";
+
+/// The Dockerfile's `ARG` that says which package is built.
+pub(super) const PACKAGE_ARGUMENT: &str = "PACKAGE";
+
 /// What is built, and into which image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostBuild {
     /// The workspace's root.
     pub root: PathBuf,
-    /// The package; its program has the same name and becomes `/PACKAGE` in the image.
+    /// The package; its program has the same name, and another one in the image (`PROGRAM`).
     pub package: String,
     /// The image.
     pub image: ImageReference,
@@ -118,6 +124,9 @@ impl HostBuild {
         let Some(artifact) = label(labels::ARTIFACT) else { return stale("not built by the host's cargo") };
         if label(labels::INSTRUCTIONS) != Some(digest(&self.instructions()?).as_str()) {
             return stale("Dockerfile changed");
+        }
+        if Path::new(artifact).file_stem() != Some(self.package.as_ref()) {
+            return stale("made of another package");
         }
         let Ok(artifact) = Artifact::of(Path::new(artifact)) else { return stale("program is gone") };
         let Ok(sources) = cargo::sources(&artifact.path) else { return stale("never built") };
@@ -225,6 +234,7 @@ impl HostBuild {
                 (labels::CONTEXT.to_owned(), digest),
                 (labels::DIRECTORY.to_owned(), self.root.to_string_lossy().into_owned()),
             ]),
+            arguments: BTreeMap::from([(PACKAGE_ARGUMENT.to_owned(), self.package.clone())]),
             limit: limits::SERVICE_BUILD,
             ..Default::default()
         };
@@ -236,14 +246,14 @@ impl HostBuild {
         Ok(Built { changed: before.is_none_or(|before| before.id != id), id, compiled, packed })
     }
 
-    /// What a build in a container is given, and its digest.
+    /// What a build in a container is given, and the digest of that and of the package.
     fn context(&self) -> Result<(Vec<u8>, String), ImageError> {
         let archive = context::archive(&self.root).map_err(|source| ImageError::File {
             verb: "read",
             path: self.root.clone(),
             source,
         })?;
-        let digest = hex(&Sha256::digest(&archive));
+        let digest = hex(&Sha256::new().chain_update(&archive).chain_update(&self.package).finalize());
         Ok((archive, digest))
     }
 
@@ -283,7 +293,7 @@ impl HostBuild {
         instructions: Vec<String>,
     ) -> Result<String, ImageError> {
         let reference = self.image.with_tag();
-        let archive = futures_util::stream::iter(archive(&self.package, content).map(Ok));
+        let archive = futures_util::stream::iter(archive(content).map(Ok));
         let limit = limits::IMAGE_LOAD;
         match engine.import_root_file_system(reference.as_str(), archive, instructions, limit).await? {
             Some(id) => Ok(id),
@@ -292,10 +302,10 @@ impl HostBuild {
     }
 }
 
-/// A tar archive with one program that everybody may run and nobody may change, in pieces.
-pub(super) fn archive(name: &str, content: Vec<u8>) -> [Bytes; 3] {
+/// A tar archive with the program, that everybody may run and nobody may change, in pieces.
+pub(super) fn archive(content: Vec<u8>) -> [Bytes; 3] {
     let mut header = tar::Header::new_gnu();
-    header.set_path(name).expect("a package's name fits a tar header");
+    header.set_path(PROGRAM).expect("it fits a tar header");
     header.set_size(content.len() as u64);
     header.set_mode(0o555);
     header.set_mtime(0);
@@ -324,7 +334,7 @@ mod tests {
     #[test]
     fn the_archive_holds_the_program_and_nothing_else() {
         for length in [0, 1, 511, 512, 513] {
-            let bytes = archive("service", vec![7; length]).concat();
+            let bytes = archive(vec![7; length]).concat();
             let mut archive = tar::Archive::new(bytes.as_slice());
             let mut entries = archive.entries().expect("an archive");
             let mut entry = entries.next().expect("one entry").expect("a whole entry");

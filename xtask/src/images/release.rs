@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::host_build::{archive, quoted};
+use super::host_build::{PACKAGE_ARGUMENT, archive, quoted};
 use super::obtain::{Builder, run_builder};
 use super::{Availability, ImageError, Needed, Sources, cargo, context, dockerfile, survey};
 use crate::engine::{Engine, ImageBuild};
@@ -152,12 +152,14 @@ impl Release {
         reporter: &StepReporter,
     ) -> Result<(), ImageError> {
         let unreadable = |source| ImageError::File { verb: "read", path: self.root.clone(), source };
+        let mut arguments = self.arguments.clone();
+        arguments.insert(PACKAGE_ARGUMENT.to_owned(), self.package.clone());
         let order = ImageBuild {
             reference: reference.to_string(),
             context: context::archive(&self.root).map_err(unreadable)?,
             target: None,
             platform: self.platform.clone(),
-            arguments: self.arguments.clone(),
+            arguments,
             labels: self.labels.clone(),
             limit: limits::SERVICE_BUILD,
         };
@@ -178,7 +180,7 @@ impl Release {
         );
         let program = cargo::build_release(&self.root, &self.package, None, reporter).await?;
         let content = read(program)?;
-        let archive = futures_util::stream::iter(archive(&self.package, content).map(Ok));
+        let archive = futures_util::stream::iter(archive(content).map(Ok));
         let limit = limits::IMAGE_LOAD;
         engine.import_root_file_system(reference.as_str(), archive, instructions, limit).await?;
         Ok(())

@@ -30,7 +30,7 @@ pub use register::{Decided, Register};
 pub use reloads::{apply_reloads, note_reload};
 
 use crate::failure::{Code, Failure};
-use crate::stack::{self, ProjectName, Stack, Variables};
+use crate::stack::{self, ProjectName, Stack, StackError, Variables};
 
 /// The variable that names the project: in `compose/.env` for a checkout, in the environment for a second stack from the
 /// same one (tests use it).
@@ -228,7 +228,16 @@ impl Project {
             variables,
             files: &|path| std::fs::read_to_string(path).ok(),
         };
-        let parsed = stack::parse(&source).map_err(|error| {
+        let judged = stack::parse(&source).and_then(|parsed| {
+            let faults = stack::unlike_ours(&text, &parsed.stack, &self.root);
+            let project = Some(parsed.stack.project.clone());
+            if faults.is_empty() {
+                Ok(parsed)
+            } else {
+                Err(StackError { file: shown.to_owned(), project, faults })
+            }
+        });
+        let parsed = judged.map_err(|error| {
             let mut lines = error.lines();
             let first = lines.next().unwrap_or_default();
             let message = format!("{} cannot be used: {first}", shown.display());

@@ -172,14 +172,23 @@ fn restart() -> impl Strategy<Value = Restart> {
 }
 
 fn homeport() -> impl Strategy<Value = Homeport> {
-    (any::<bool>(), of(filled()), of(filled()), of(text()), of(text()), of(signal())).prop_map(
-        |(optional, package, recipe, url_path, ready_path, reload)| {
+    (any::<bool>(), of(filled()), of(1..1_u64 << 40), of(filled()), of(text()), of(text()), of(signal()))
+        .prop_map(|(optional, package, max_size, recipe, url_path, ready_path, reload)| {
             let [url_path, ready_path] =
                 [url_path, ready_path].map(|path| path.map(|path| format!("/{path}")));
             let (reload_check, repeat_for) = (Vec::new(), Vec::new());
-            Homeport { optional, package, recipe, url_path, ready_path, reload, reload_check, repeat_for }
-        },
-    )
+            Homeport {
+                optional,
+                package,
+                max_size,
+                recipe,
+                url_path,
+                ready_path,
+                reload,
+                reload_check,
+                repeat_for,
+            }
+        })
 }
 
 fn networks() -> impl Strategy<Value = BTreeMap<NetworkName, BTreeSet<String>>> {

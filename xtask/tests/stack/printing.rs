@@ -390,6 +390,7 @@ impl Printer<'_> {
         ] {
             keys.extend(value.as_ref().map(|value| (key, self.text(value))));
         }
+        keys.extend(homeport.max_size.map(|size| ("max_size", self.bytes(size))));
         Some(("x-homeport", map(keys)))
     }
 

@@ -53,12 +53,12 @@ const LABELS: [&str; 3] = ["version", "revision", "licenses"];
 /// Values of a label that say nothing.
 const NOTHING: [&str; 3] = ["", "unknown", "none"];
 
-/// Holds an image to the rules; `largest` is what its size may be, in bytes.
+/// Holds an image to the rules; `most` is what its size may be, in bytes, where somebody has set a bound.
 pub fn image(
     name: &str,
     configuration: &Configuration,
     files: &[File],
-    largest: u64,
+    most: Option<u64>,
     rules: &Rules,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -79,8 +79,8 @@ pub fn image(
             Some(_) => {}
         }
     }
-    if configuration.size > largest {
-        say(format!("has {} bytes; at most {largest} are expected", configuration.size));
+    if let Some(most) = most.filter(|most| configuration.size > *most) {
+        say(format!("has {} bytes; at most {most} are expected", configuration.size));
     }
     let labels: Vec<String> =
         configuration.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn found(configuration: &Configuration, files: &[File]) -> Vec<String> {
-        let found = image("i", configuration, files, 10, &Rules::default());
+        let found = image("i", configuration, files, Some(10), &Rules::default());
         let without_print = |finding: &Finding| {
             let said = finding.to_string();
             said.split(" (fingerprint").next().unwrap_or_default().to_owned()

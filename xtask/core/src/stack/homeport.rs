@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::model::Homeport;
 use super::signal::signal;
-use super::{Context, paths};
+use super::{Context, paths, quantity};
 
 /// The extension; unlike those of others, a key in it that is unknown is a fault.
 pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
@@ -11,6 +11,8 @@ pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
     let optional = section.take("optional").and_then(|at| at.boolean()).unwrap_or(false);
     let mut text = |key| section.take(key).and_then(|at: Cursor<'_>| at.filled_text());
     let (package, recipe) = (text("package"), text("recipe"));
+    let max_size =
+        section.take("max_size").and_then(|at| at.parsed(quantity::bytes)).filter(|size| *size > 0);
     let reload = section.take("reload").and_then(|at| at.parsed_text(signal));
     let check_at = section.take("reload_check");
     if let Some(at) = check_at.as_ref().filter(|_| reload.is_none()) {
@@ -22,7 +24,7 @@ pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
     let repeat_for = section.take("repeat_for").map(|at| at.texts()).unwrap_or_default();
     let repeat_for = repeat_for.iter().map(|path| paths::absolute(context.source.directory, path)).collect();
     section.finish_strictly(&[]);
-    Homeport { optional, package, recipe, url_path, ready_path, reload, reload_check, repeat_for }
+    Homeport { optional, package, max_size, recipe, url_path, ready_path, reload, reload_check, repeat_for }
 }
 
 fn path(at: &Cursor<'_>) -> Option<String> {

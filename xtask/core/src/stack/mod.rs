@@ -36,6 +36,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use build::unlike_ours;
 pub use env_file::parse_env_file;
 pub use fault::{Fault, StackError};
 pub use interpolation::Variables;

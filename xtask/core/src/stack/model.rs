@@ -353,6 +353,8 @@ pub struct Homeport {
     pub optional: bool,
     /// The workspace package whose host-built binary makes the image in development.
     pub package: Option<String>,
+    /// How large the image of a release may be, in bytes unpacked; `None` where the file sets no bound.
+    pub max_size: Option<u64>,
     /// The directory under `compose/images/` with the image's recipe; the service's own name when not given.
     pub recipe: Option<String>,
     /// What the published port is for a person: a path added to the URL that is shown (`/`, `/dashboards`). `None`

@@ -27,7 +27,8 @@ const COMPILER_VARIABLE: &str = "HOMEPORT_COMPILER";
 /// When nothing can compile it, the compiler refuses, or the image is larger than it may be.
 pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Result<(), Failure> {
     let (session, _) = context.session_as_found(false).await?;
-    let identity::Made { package, repository } = identity::made_here(&session.stack)?;
+    let made = identity::made_here(&session.stack)?;
+    let identity::Made { package, repository, .. } = made.clone();
     let revision = identity::revision(context).await;
     let references = if arguments.tags.is_empty() {
         let tags = identity::tags(revision.as_deref()).into_iter();
@@ -80,18 +81,7 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
         checklist.step(async |reporter| Ok(((), Some(repeat(context, &release, reporter).await?)))).await?;
     }
     context.answer(&built)?;
-    if built.size > limits::RELEASE_IMAGE {
-        return Err(Failure::new(
-            Code::ChecksFailed,
-            format!(
-                "image {} is too large: {}, at most {}",
-                built.references[0],
-                bytes(built.size),
-                bytes(limits::RELEASE_IMAGE)
-            ),
-        ));
-    }
-    Ok(())
+    identity::judge_size(&built.references[0], built.size, &made)
 }
 
 /// Who is told to compile, by the option or else by the variable.

@@ -13,7 +13,7 @@ use crate::images::layers;
 use crate::limits;
 use crate::process::Program;
 use crate::quantity::bytes;
-use crate::scan::{bill, image};
+use crate::scan::{Finding, bill, image};
 use crate::session::Session;
 
 /// How much of each file of an image is searched for secrets: the service's program whole.
@@ -39,10 +39,15 @@ pub(super) async fn check(context: &Context, chosen: Option<&str>) -> Result<Ver
     let Some(configuration) = session.engine.image_configuration(&reference).await? else {
         return Ok(not_there(&reference));
     };
-    let largest = limits::RELEASE_IMAGE;
-    if configuration.size > largest {
-        // It would not be looked into: an archive of any size is not read into memory.
-        return Ok(verdict(&image::image(&reference, &configuration, &[], largest, &rules), String::new()));
+    let most = match chosen {
+        Some(_) => None,
+        None => identity::made_here(&session.stack)?.max_size,
+    };
+    if configuration.size > limits::SCANNED_IMAGE {
+        let (is, limit) = (bytes(configuration.size), bytes(limits::SCANNED_IMAGE));
+        let message = format!("has {is}; more than {limit} are not looked into");
+        let finding = Finding { place: reference, message };
+        return Ok(verdict(&[finding], String::new()));
     }
     let archive = session.engine.save_images(&[&reference]);
     let archive: Vec<u8> = archive
@@ -54,7 +59,7 @@ pub(super) async fn check(context: &Context, chosen: Option<&str>) -> Result<Ver
     let files = layers::files(&archive, SEARCHED).map_err(|error| {
         Failure::new(Code::ImageFailed, format!("cannot read the archive of {reference}: {error}"))
     })?;
-    let found = image::image(&reference, &configuration, &files, largest, &rules);
+    let found = image::image(&reference, &configuration, &files, most, &rules);
     Ok(verdict(&found, format!("{reference}, {} in {} files", bytes(configuration.size), files.len())))
 }
 

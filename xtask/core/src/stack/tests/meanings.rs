@@ -85,7 +85,7 @@ fn each_key_arrives_in_its_field() {
         stop_signal: SIGINT\n\
         stop_grace_period: 1500ms\n\
         labels: [l=v]\n\
-        x-homeport: {optional: true, package: p, recipe: r, url_path: /u, ready_path: /r, reload: SIGHUP}");
+        x-homeport: {optional: true, package: p, max_size: 14m, recipe: r, url_path: /u, ready_path: /r, reload: SIGHUP}");
     let text = |text: &str| Some(text.to_owned());
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let build = Build {
@@ -148,6 +148,7 @@ fn each_key_arrives_in_its_field() {
     let homeport = Homeport {
         optional: true,
         package: text("p"),
+        max_size: Some(14 << 20),
         recipe: text("r"),
         url_path: text("/u"),
         ready_path: text("/r"),
@@ -236,6 +237,37 @@ fn what_no_service_uses_is_left_out() {
 fn a_service_that_is_only_built_has_composes_name_for_its_image() {
     let stack = stack("name: shop\nservices: {web: {build: .}}\n");
     assert_eq!(stack.services[&ServiceName::new("web")].image.as_str(), "shop-web");
+}
+
+/// What is parsed because Compose means it, and would not be done.
+#[test]
+fn a_build_that_homeport_would_do_otherwise_is_a_fault_with_its_line() {
+    let told = |keys: &str| {
+        let text = format!("services:\n  web:\n    image: i\n    {keys}\n");
+        let stack = stack(&text);
+        let faults = crate::stack::unlike_ours(&text, &stack, Path::new("/"));
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let ours = "x-homeport: {package: web}\n    build:";
+    for keys in [
+        "init: true".to_owned(),
+        format!("{ours} .."),
+        format!("{ours} {{context: .., dockerfile: Dockerfile}}"),
+    ] {
+        assert_eq!(told(&keys), "", "{keys}");
+    }
+    for (keys, expected) in [
+        ("build: ..".to_owned(), "4: services.web.build: Homeport builds the image of a workspace's package"),
+        (
+            format!("{ours} ."),
+            "5: services.web.build: Homeport would not build this as it is written: found the context /project",
+        ),
+        (format!("{ours} {{context: .., dockerfile: D}}"), "found the Dockerfile /D, expected /Dockerfile"),
+        (format!("{ours} {{context: .., target: t}}"), "found the stage t, expected the last one"),
+        (format!("{ours} {{context: .., args: {{A: b}}}}"), "found the argument A"),
+    ] {
+        assert!(told(&keys).contains(expected), "{keys}: {}", told(&keys));
+    }
 }
 
 #[test]
