@@ -17,8 +17,16 @@ async fn image(bench: &Bench<'_>) -> Result<Entry, NotMeasured> {
     let (stack, ..) = bench.context.project.stack_as_found().map_err(|failure| failure.message)?;
     let made = identity::made_here(&stack).map_err(|failure| failure.message)?;
     let image = format!("{}:{}", made.repository, identity::VERSION);
-    let inspect = program("docker").args(["image", "inspect", "--format", "{{.Size}}", image.as_str()]);
-    let size = output(&inspect).await.map_err(|why| format!("{why}; `cargo xtask image build` builds it"))?;
+    let built = "`cargo xtask image build` builds it";
+    let asked = format!("{{{{.Size}}}} {{{{index .Config.Labels {:?}}}}}", identity::REVISION_LABEL);
+    let inspect = program("docker").args(["image", "inspect", "--format", asked.as_str(), image.as_str()]);
+    let said = output(&inspect).await.map_err(|why| format!("{why}; {built}"))?;
+    let (size, revision) = said.split_once(' ').unwrap_or((&said, ""));
+    // The page says of which commit it is.
+    let head = identity::revision(bench.context).await.unwrap_or_default();
+    if revision != head {
+        return Err(format!("{image} is of another commit ({revision:?}); {built}"));
+    }
     let size: f64 = size.parse().map_err(|_| format!("the engine calls its size {size:?}"))?;
     Ok(Entry::measured(Work::Image, Runs::once(image, size), None))
 }
