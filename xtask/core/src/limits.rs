@@ -1,4 +1,4 @@
-//! The bounds that rooms share, each with its reason. A wait without a bound is a bug.
+//! The task runner's bounds, each with its reason: how long a wait may be, how much is held, how many at once. A wait without a bound is a bug.
 
 use std::time::Duration;
 
