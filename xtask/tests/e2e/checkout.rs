@@ -180,8 +180,9 @@ impl Checkout {
         assert!(self.directory.is_some(), "a test does not write to this checkout");
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("it can be made");
-        // As an editor saves: nobody sees half of it.
-        let beside = path.with_extension("saved");
+        // As an editor saves: nobody sees half of it. Under a name that is no save, however long this stands still before the
+        // file has its own.
+        let beside = path.with_extension("tmp");
         std::fs::write(&beside, text).expect("it can be written");
         std::fs::rename(&beside, &path).expect("it can be renamed");
     }
