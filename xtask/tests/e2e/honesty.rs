@@ -57,7 +57,7 @@ fn what_the_engine_calls_unhealthy_is_not_called_healthy_by_a_probe() {
             "entrypoint: [sh, -c, \"touch /data/well; exec redis-server\"]",
         ),
         (
-            "{test: [CMD, redis-cli, -e, ping], interval: 1s, timeout: 2s, retries: 5, start_period: 30s}",
+            "{test: [CMD, redis-cli, -e, ping], interval: 1s, timeout: 20s, retries: 5, start_period: 30s}",
             "{test: [CMD, test, -f, /data/well], interval: 8s, timeout: 8s, retries: 1}",
         ),
     ]);

@@ -13,7 +13,7 @@ fn write_stack(directory: &Path, project: &str, port: u16) {
          services:\n  store:\n    image: redis:8\n    command: [redis-server, --dir, /data]\n    \
          stop_grace_period: 5s\n    ports: [\"127.0.0.1:${{HOMEPORT_STORE_PORT:-{port}}}:6379\"]\n    \
          volumes: [store-data:/data]\n    \
-         healthcheck: {{test: [CMD, redis-cli, -e, ping], interval: 1s, timeout: 2s, retries: 5, start_period: 30s}}\n\
+         healthcheck: {{test: [CMD, redis-cli, -e, ping], interval: 1s, timeout: 20s, retries: 5, start_period: 30s}}\n\
          volumes:\n  store-data:\n"
     );
     let template = format!("HOMEPORT_PROJECT=<own-name:{project}>\nHOMEPORT_STORE_PORT=<own-port:{port}>\n");
