@@ -9,6 +9,7 @@ use tokio_util::bytes::Bytes;
 use xtask::engine::Engine;
 use xtask::event::{Event, Events, StepId, StepReporter};
 use xtask::images::{self, Availability, Needed, Source, Sources, obtain, survey};
+use xtask::limits;
 use xtask::stack::ImageReference;
 
 async fn engine() -> Engine {
@@ -69,7 +70,7 @@ fn root_file_system(content: &str) -> Bytes {
 async fn import(engine: &Engine, reference: &ImageReference) {
     let archive = futures_util::stream::iter([Ok(root_file_system(reference.as_str()))]);
     engine
-        .import_root_file_system(reference.as_str(), archive, Vec::new(), std::time::Duration::from_secs(20))
+        .import_root_file_system(reference.as_str(), archive, Vec::new(), limits::IMAGE_LOAD)
         .await
         .expect("the engine imports a tar archive");
 }
@@ -246,7 +247,7 @@ async fn an_archive_that_ends_early_leaves_no_image() {
     let half = root_file_system("half").slice(..700);
     let archive = futures_util::stream::iter([Ok(half), Err(std::io::Error::other("the program failed"))]);
     engine
-        .import_root_file_system(image.as_str(), archive, Vec::new(), std::time::Duration::from_secs(20))
+        .import_root_file_system(image.as_str(), archive, Vec::new(), limits::IMAGE_LOAD)
         .await
         .expect_err("the archive is not whole");
     assert_eq!(engine.image(image.as_str()).await.expect("asked"), None);

@@ -4,13 +4,13 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use xtask::engine::{Credentials, Engine};
 use xtask::event::{Event, Events, Progress, StepId, StepReporter};
 use xtask::images::{Availability, Needed, Source, Sources, obtain, push, survey};
+use xtask::limits;
 use xtask::stack::ImageReference;
 
 /// A password with the letters whose base64 differs between the two alphabets.
@@ -39,11 +39,8 @@ impl Registry {
     /// Starts one on a port of the system's choice; `None` when the program is not installed.
     async fn start(door: Door) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = port.local_addr().expect("an address").to_string();
-        drop(port);
         let mut configuration = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp:\n  addr: {address}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp:\n  addr: 127.0.0.1:0\n",
             directory.path().display()
         );
         if door.tls {
@@ -70,10 +67,12 @@ impl Registry {
             .kill_on_drop(true)
             .spawn()
             .ok()?;
-        // It says so when it listens; the rest of what it says is read so that it can go on.
+        // It says where it listens; the rest of what it says is read so that it can go on.
         let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
         while let Some(line) = lines.next_line().await.expect("readable") {
-            if line.contains("listening on") {
+            if let Some((_, said)) = line.split_once("listening on ") {
+                let end = said.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+                let address = said[..end.unwrap_or(said.len())].to_owned();
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Some(Self { address, _process: process, _directory: directory });
             }
@@ -107,7 +106,7 @@ async fn make(engine: &Engine, reference: &ImageReference) {
     let archive = archive.into_inner().expect("in memory").into();
     let stream = futures_util::stream::iter([Ok(archive)]);
     engine
-        .import_root_file_system(reference.as_str(), stream, Vec::new(), Duration::from_secs(30))
+        .import_root_file_system(reference.as_str(), stream, Vec::new(), limits::IMAGE_LOAD)
         .await
         .expect("imported");
 }
@@ -240,7 +239,7 @@ impl Checkout {
                 &reference,
                 futures_util::stream::iter([Ok(archive)]),
                 vec![label, "CMD [\"/app\"]".to_owned()],
-                Duration::from_secs(30),
+                limits::IMAGE_LOAD,
             )
             .await
             .expect("imported");
