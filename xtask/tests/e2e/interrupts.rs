@@ -92,19 +92,19 @@ fn while_an_image_is_built() {
     let recipe = "# The image of this test's service.\nFROM redis:8\n";
     checkout.write(
         "compose/images/built/Dockerfile",
-        &format!("{recipe}RUN echo it is under way && sleep 3600\n"),
+        &format!("{recipe}RUN echo {} is under way && sleep 3600\n", checkout.name()),
     );
+    let under_way = format!("{} is under way", checkout.name());
     let mut run = checkout.start(&["dev", "--detach", "--format", "json"]);
     run.until_line("that the recipe runs", |line| {
         let event = event(line);
-        event["event"] == "output"
-            && event["line"].as_str().is_some_and(|line| line.ends_with("it is under way"))
+        event["event"] == "output" && event["line"].as_str().is_some_and(|line| line.ends_with(&under_way))
     });
     run.interrupt();
     let ended = run.end().expect(130);
     assert!(ended.took < SOON, "it took {:?}", ended.took);
     assert_eq!(ended.event("failed")["code"], "interrupted");
-    until("nothing is being built any more", || (!engine::is_running("sleep 3600")).then_some(()));
+    until("nothing is being built any more", || (!engine::is_running(&under_way)).then_some(()));
     assert!(!checkout.image().exists(), "half an image is none");
 
     checkout.write("compose/images/built/Dockerfile", recipe);
