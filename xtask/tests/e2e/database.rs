@@ -1,5 +1,7 @@
 //! The development database: kept, thrown away and put back under a running service, and never half.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::checkout::{Checkout, until};
@@ -33,7 +35,15 @@ fn databases(checkout: &Checkout) -> Vec<String> {
     ask(checkout, sql).lines().map(str::to_owned).collect()
 }
 
-/// The names that the service serves, newest first; `None` while it has not found its database again.
+/// The service's sessions, as the server numbers them.
+#[track_caller]
+fn sessions(checkout: &Checkout) -> BTreeSet<String> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'service'";
+    ask(checkout, sql).lines().map(str::to_owned).collect()
+}
+
+/// The names that the service serves, newest first; `None` while it has not found its database again, or holds it away for
+/// the moment.
 fn served(base: &str) -> Option<Vec<String>> {
     let answer = http::get(&format!("{base}/api/data"));
     let items = (answer.status == 200).then(|| answer.json()["items"].clone())?;
@@ -48,20 +58,20 @@ fn a_running_service_serves_what_is_put_back() {
     let base = format!("http://127.0.0.1:{}", checkout.variable("HOMEPORT_SERVICE_PORT"));
     let container = || engine::container_id(&format!("{}-service", checkout.name()));
     let (before, rights) = (container(), databases(&checkout));
+    http::until_ready(&base);
 
-    assert_eq!(served(&base), Some(vec![]), "and the empty page is cached");
+    assert_eq!(until("a page", || served(&base)), [""; 0], "and the empty page is cached");
+    let before_seeding = sessions(&checkout);
     checkout.run(&["db", "seed"]).expect(0);
-    let seeded = served(&base).expect("seeding disconnects nobody");
+    assert!(!sessions(&checkout).is_disjoint(&before_seeding), "seeding disconnects nobody");
+    let seeded = until("a page", || served(&base));
     assert_eq!(seeded.len(), 5, "{seeded:?}");
     checkout.run(&["db", "seed"]).expect(0);
-    assert_eq!(served(&base), Some(seeded.clone()), "seeding twice adds nothing");
+    assert_eq!(until("a page", || served(&base)), seeded, "seeding twice adds nothing");
 
     checkout.run(&["db", "save", "seeded"]).expect(0);
-    let answer = until("the service is connected again", || {
-        let answer =
-            http::post(&format!("{base}/api/data"), &serde_json::json!({"name": "later", "value": 1}));
-        (answer.status == 201).then_some(answer)
-    });
+    // The service is connected again.
+    let answer = http::create(&base, "later", &1.into());
     // Its connections find out one by one that they were cut off.
     let with_later = until("the service is connected again", || served(&base));
     assert_eq!(with_later.len(), 6, "{}", answer.body);

@@ -47,26 +47,22 @@ fn base(checkout: &Checkout) -> String {
 
 /// Every route, as `/openapi.json` says; returns the path of an item that was made.
 fn every_route_answers(base: &str) -> String {
+    http::until_ready(base);
     let greeting = http::get(&format!("{base}/"));
     assert_eq!((greeting.status, greeting.json()["visitor"].is_u64()), (200, true), "{}", greeting.body);
     assert_eq!(greeting.json()["version"], "dev");
 
     assert_eq!(http::get(&format!("{base}/health")).status, 200);
 
-    let ready = http::get(&format!("{base}/ready"));
-    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ok")), "{}", ready.body);
-
     let visitors = http::get(&format!("{base}/api/visitors")).json();
     assert!(visitors["visitors"].as_u64().is_some_and(|count| count >= 1), "{visitors}");
 
-    let made =
-        http::post(&format!("{base}/api/data"), &json!({"name": "first", "value": {"deep": [1, null]}}));
-    assert_eq!(made.status, 201, "{}", made.body);
+    let made = http::create(base, "first", &json!({"deep": [1, null]}));
     let location = made.location.expect("a Location");
-    let item = http::get(&format!("{base}{location}"));
+    let item = http::get_stored(&format!("{base}{location}"));
     assert_eq!((item.status, item.json()["value"].clone()), (200, json!({"deep": [1, null]})));
-    http::post(&format!("{base}/api/data"), &json!({"name": "second", "value": 2}));
-    let page = http::get(&format!("{base}/api/data?limit=2")).json();
+    http::create(base, "second", &json!(2));
+    let page = http::get_stored(&format!("{base}/api/data?limit=2")).json();
     let names: Vec<&Value> =
         page["items"].as_array().expect("items").iter().map(|item| &item["name"]).collect();
     assert_eq!(names, ["second", "first"], "newest first");
@@ -162,7 +158,9 @@ fn one_command_brings_up_the_whole_stack_and_one_takes_it_away() {
     let left = engine::objects(checkout.name());
     assert!(!left.is_empty() && left.iter().all(|object| object.starts_with("volume ")), "{left:?}");
     checkout.up();
-    assert_eq!(http::get(&format!("{base}{location}")).status, 200, "an acknowledged item is lost");
+    http::until_ready(&base);
+    let kept = http::get_stored(&format!("{base}{location}"));
+    assert_eq!(kept.status, 200, "an acknowledged item is lost");
     assert_eq!(http::get(&format!("{base}/api/visitors")).json(), visitors);
 
     checkout.run(&["down", "--volumes", "--verify"]).expect(0);
@@ -191,7 +189,7 @@ fn the_whole_stack_converges_after_a_kill_at_its_longest_steps() {
         run.kill();
         checkout.up();
         assert_eq!(checkout.plan(), [], "after a kill {when} {title}");
-        assert_eq!(http::get(&format!("{}/ready", base(&checkout))).status, 200);
+        http::until_ready(&base(&checkout));
         checkout.run(&["down", "--volumes", "--verify"]).expect(0);
         assert_eq!(engine::objects(checkout.name()), Vec::<String>::new());
     }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Response;
 
-/// How long one answer may take: what a stack serves answers within milliseconds, a busy machine is given seconds.
-const ANSWER: Duration = Duration::from_secs(20);
+use crate::checkout::until;
+
+/// How long one answer may take: what a stack serves answers within milliseconds, and `dev` in its place within 15 s; a busy
+/// machine is given more.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Debug)]
@@ -49,13 +52,35 @@ pub(crate) fn get(url: &str) -> Answer {
     try_get(url).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// `POST` of a JSON value.
+/// Waits until the service at this address says that it can do all of its work. Healthy is one that lives: what it knows of
+/// its stores comes later, and on a busy machine an answer of theirs may be late.
 #[track_caller]
-pub(crate) fn post(url: &str, body: &Value) -> Answer {
-    let sent = agent().post(url).content_type("application/json").send(body.to_string());
-    sent.map_err(|error| format!("POST {url}: {error}"))
-        .and_then(answer)
-        .unwrap_or_else(|error| panic!("{error}"))
+pub(crate) fn until_ready(base: &str) {
+    until("the service to be ready", || {
+        let ready = try_get(&format!("{base}/ready")).ok()?;
+        (ready.status == 200 && ready.json()["status"] == "ok").then_some(())
+    });
+}
+
+/// `GET` of what is in a store: a service that holds the store away for the moment says so (503), and is asked again.
+#[track_caller]
+pub(crate) fn get_stored(url: &str) -> Answer {
+    until("a store that answers in time", || try_get(url).ok().filter(|answer| answer.status != 503))
+}
+
+/// Makes an item; its name, which no other has, is the key by which one that was late is not made twice.
+#[track_caller]
+pub(crate) fn create(base: &str, name: &str, value: &Value) -> Answer {
+    let (url, body) = (format!("{base}/api/data"), json!({"name": name, "value": value}).to_string());
+    until("the item to be made", || {
+        let request = agent().post(&url).content_type("application/json").header("Idempotency-Key", name);
+        request
+            .send(&body)
+            .map_err(|error| error.to_string())
+            .and_then(answer)
+            .ok()
+            .filter(|made| made.status == 201)
+    })
 }
 
 fn answer(mut response: Response<ureq::Body>) -> Result<Answer, String> {

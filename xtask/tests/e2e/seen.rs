@@ -275,10 +275,10 @@ fn every_alert_fires_and_every_panel_has_data() {
     checkout.up();
     let base = format!("http://127.0.0.1:{}", checkout.variable("HOMEPORT_SERVICE_PORT"));
     let prometheus = Prometheus::at(checkout.variable("HOMEPORT_PROMETHEUS_PORT"));
+    http::until_ready(&base);
     // The second item has a number that people ask for.
     for name in ["first", "second"] {
-        let made = http::post(&format!("{base}/api/data"), &serde_json::json!({"name": name, "value": 1}));
-        assert_eq!(made.status, 201, "{}", made.body);
+        http::create(&base, name, &1.into());
     }
     let _traffic = Traffic::start(&base, PEOPLE);
     let observer = Observer::beside(&checkout);

@@ -1,8 +1,6 @@
 //! The service's real image, as a black box: what it needs of whoever runs it, and how it ends.
 
-use serde_json::Value;
-
-use crate::checkout::{Checkout, free_port, until};
+use crate::checkout::{Checkout, free_port};
 use crate::engine::{self, Planted};
 use crate::http;
 
@@ -17,11 +15,7 @@ fn it_runs_read_only_as_nobody_in_particular_and_ends_well() {
     let _plain = Planted::beside(&name, &format!("{}-service", checkout.name()), 8000, port);
     let base = format!("http://127.0.0.1:{port}");
 
-    let ready = until("the image alone to be ready", || {
-        let answer = http::try_get(&format!("{base}/ready")).ok()?;
-        (answer.status == 200).then_some(answer)
-    });
-    assert_eq!(ready.json()["status"], Value::from("ok"));
+    http::until_ready(&base);
     assert_eq!(http::get(&format!("{base}/health")).status, 200);
     assert_eq!(http::get(&format!("{base}/api/visitors")).status, 200);
 
