@@ -87,6 +87,12 @@ impl Observer {
         Some(self.prometheus.firing().ok()?.contains(alert))
     }
 
+    /// When the service began that was scraped last; `None` while none is.
+    fn began(&self) -> Option<f64> {
+        let began = self.prometheus.now("process_start_time_seconds{job=\"service\"}").ok()?;
+        began.into_iter().reduce(f64::max)
+    }
+
     /// Nothing was wrong, then something is, then it is mended: the alerts that are about it follow.
     fn see<R>(&self, alerts: &[&str], proven: &mut BTreeSet<String>, harm: impl FnOnce() -> R) {
         self.until_silent(alerts);
@@ -147,10 +153,10 @@ fn every_alert_fires_and_resolves(observer: &Observer, site: &Site) {
     observer.see(&["ServiceDown{service}"], &mut proven, || faults::killed(site));
     observer.see(&["ServiceRestarting{service}"], &mut proven, || {
         until("the service has restarted often enough", || {
-            let repair = faults::killed(site);
-            until("its end is seen", || (!observer.prometheus.has("up{job=\"service\"} == 1")).then_some(()));
-            drop(repair);
-            until("its start is seen", || observer.prometheus.has("up{job=\"service\"} == 1").then_some(()));
+            let before = observer.began()?;
+            // Each start has to be seen; that it was away in between need not be, and the window is half a minute.
+            drop(faults::killed(site));
+            until("its start is seen", || (observer.began()? > before).then_some(()));
             observer.fires("ServiceRestarting{service}")?.then_some(())
         });
     });
