@@ -109,11 +109,20 @@ fn process_with(proc: &Path, inode: u64) -> Option<Holder> {
             std::fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
         })
     })
-    .min()
+    // Of several the first: what a process has just started has its descriptors until it becomes another program.
+    .min_by_key(|pid| (began(proc, *pid), *pid))
     .map(|pid| {
         let name = std::fs::read_to_string(proc.join(format!("{pid}/comm"))).unwrap_or_default();
         Holder::Process { name: name.trim_end().to_owned(), pid }
     })
+}
+
+/// When a process began (`starttime` of `proc_pid_stat(5)`): its number does not tell, for numbers begin anew.
+fn began(proc: &Path, pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(proc.join(format!("{pid}/stat"))).unwrap_or_default();
+    // The name stands in parentheses and may hold any character; the state comes after it, as the third of all.
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    rest.split(' ').nth(19).and_then(|at| at.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Where there is no `/proc`, `lsof` knows.
@@ -150,6 +159,25 @@ mod tests {
         assert_eq!(listening_socket(TABLE, 22), Some(Socket { uid: 0, inode: 333 }));
         assert_eq!(listening_socket(TABLE, 0xC001), None);
         assert_eq!(listening_socket("", 22), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_several_that_have_a_socket_the_first_is_told() {
+        let proc = tempfile::tempdir().expect("a directory");
+        // The second has just been started by the first, and numbers have begun anew.
+        for (pid, name, began) in [(31_000, "web ) server", 5_000), (80, "sh", 9_000), (90, "other", 1)] {
+            let process = proc.path().join(pid.to_string());
+            std::fs::create_dir_all(process.join("fd")).expect("a directory");
+            let socket = if name == "other" { "socket:[111]" } else { "socket:[222]" };
+            std::os::unix::fs::symlink(socket, process.join("fd/3")).expect("a link");
+            std::fs::write(process.join("comm"), format!("{name}\n")).expect("a file");
+            let stat = format!("{pid} ({name}) S 1{} {began} 0 0", " 0".repeat(17));
+            std::fs::write(process.join("stat"), stat).expect("a file");
+        }
+        let first = Holder::Process { name: "web ) server".to_owned(), pid: 31_000 };
+        assert_eq!(process_with(proc.path(), 222), Some(first));
+        assert_eq!(process_with(proc.path(), 333), None);
     }
 
     #[test]
