@@ -46,6 +46,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// Closing the file is not enough: a program that is being started at this moment has it too, until it runs.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// The command that holds a project's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
@@ -192,6 +199,18 @@ mod tests {
             drop(lock);
             assert_eq!(holder(&project, &name), None, "the name alone is not the lock");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_program_that_is_being_started_has_of_it_is_no_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let project = Project::at(root.path());
+        let name = ProjectName::new("one");
+        let held = lock(&project, &name, "dev").await.unwrap();
+        let inherited = held.file.try_clone().unwrap();
+        drop(held);
+        assert_eq!(holder(&project, &name), None);
+        drop(inherited);
     }
 
     #[tokio::test]
