@@ -269,10 +269,12 @@ mod tests {
             let error = Prometheus::at(address, PATIENT).instant("up{", None).await.expect_err(told);
             assert!(error.to_string().ends_with(told), "{error}");
         }
-        let nobody =
-            TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("its address");
+        // Held, so that it is nobody else's, and not listened at.
+        let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+        held.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let nobody = held.local_addr().expect("its address");
         let error = Prometheus::at(nobody.to_string(), PATIENT).instant("up", None).await;
-        assert!(error.expect_err("nobody").to_string().contains("refused"), "the port is closed again");
+        assert!(error.expect_err("nobody").to_string().contains("refused"), "nobody listens");
     }
 
     #[tokio::test]

@@ -163,7 +163,13 @@ async fn a_front_opens_once_its_port_is_free_and_goes_with_its_service() {
     let refused = fronts.switch(&stack, &web, &BTreeMap::new()).await.expect_err("it is taken");
     assert!(refused.to_string().starts_with(&format!("cannot hold port {port} for web: ")), "{refused}");
     drop(taken);
-    fronts.switch(&stack, &web, &[(80, ANYWHERE)].into()).await.expect("it is free");
+    // A program that another test is just starting has the socket too, until it runs.
+    let opened = async {
+        while fronts.switch(&stack, &web, &[(80, ANYWHERE)].into()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, opened).await.expect("it is free");
     assert_eq!(front(&fronts).0.port(), port);
     stack.services.clear();
     fronts.adapt(&stack).await;

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::{Front, Own, OwnAnswers, ready};
-use server::{ANYWHERE, Client, Server};
+use server::{ANYWHERE, Client, Server, nobody};
 
 /// What is waited for comes by itself; a busy machine is given time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -187,8 +187,7 @@ async fn what_may_have_been_done_is_never_asked_twice() {
     assert!(text.starts_with("web did not answer: the connection broke"), "{text}");
     assert_eq!(client.ask("GET", "").await.expect("an answer").0, 502);
     // One that is not there at all is named too.
-    let address = server.address;
-    drop(server);
+    let (_held, address) = nobody();
     let _ = front.switch(address);
     let (status, text) = client.ask("POST", "x").await.expect("an answer");
     assert_eq!(status, 502);
@@ -208,7 +207,7 @@ async fn what_may_have_been_done_is_never_asked_twice() {
 #[tokio::test]
 async fn requests_wait_for_a_server_that_is_away() {
     let front = front().await;
-    let gone = Server::echo("gone").await.address;
+    let (_held, gone) = nobody();
     let _ = front.switch(gone);
     let ask = |method: &'static str, body: &'static str| {
         let mut client = Client::new(front.address());
@@ -316,8 +315,19 @@ async fn a_front_that_closes_lets_go_of_its_clients_and_its_address() {
     let mut idle = Client::new(address);
     assert_eq!(idle.ask("GET", "").await, Ok((200, "server ".to_owned())));
     in_time("closed", front.close(PATIENCE)).await;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
-    Front::open(address, "again", &OwnAnswers::default()).await.expect("the address is free");
+    // A program that another test is just starting has the socket too, until it runs.
+    in_time("nobody listens any more", async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    in_time("the address is free", async {
+        while Front::open(address, "again", &OwnAnswers::default()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -335,8 +345,7 @@ async fn whether_a_server_is_ready_is_its_own_word() {
     let silent = Server::raw("").await;
     let told = ready(silent.address, "/ready").await.expect_err("it says nothing");
     assert!(told.starts_with("/ready did not answer: "), "{told}");
-    let gone = server.address;
-    drop(server);
+    let (_held, gone) = nobody();
     let told = ready(gone, "/ready").await.expect_err("it is gone");
     assert!(told.starts_with("cannot connect: "), "{told}");
 }

@@ -12,12 +12,21 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Any free port of this machine.
 pub(super) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// An address at which nobody listens, nor will for as long as the socket is held: a port that was given back may be
+/// another's, or still be held by a program that is just being started.
+pub(super) fn nobody() -> (TcpSocket, SocketAddr) {
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.bind(ANYWHERE).expect("a port");
+    let address = held.local_addr().expect("an address");
+    (held, address)
+}
 
 /// A server that is gone, with all its connections and without a word, when it is dropped.
 #[derive(Debug)]
