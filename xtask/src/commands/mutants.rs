@@ -30,13 +30,15 @@ fn test_packages(room: Room) -> String {
     }
 }
 
-/// Which tests are to notice.
-fn tests(room: Room) -> Vec<String> {
-    if room.is_of_service() {
-        ["--lib", "--test", "integration"].map(str::to_owned).into()
-    } else {
-        vec!["--lib".to_owned(), room.module()]
-    }
+/// Where the tests are that are to notice. Without these words every mutant would compile all that its package has:
+/// programs, and every suite that links with them.
+fn targets(room: Room) -> &'static [&'static str] {
+    if room.is_of_service() { &["--lib", "--test", "integration"] } else { &["--lib"] }
+}
+
+/// Which of them: the room's own where each has a module of tests, all of them where it is requests that are tried.
+fn tests(room: Room) -> Option<String> {
+    (!room.is_of_service()).then(|| room.module())
 }
 
 /// Runs `mutants`.
@@ -116,7 +118,8 @@ async fn try_room(
     shard: Option<&str>,
     surroundings: &Surroundings,
 ) -> Result<Tally, Failure> {
-    let directory = context.project.scratch().join("mutants").join(room.name);
+    let mutants = context.project.scratch().join("mutants");
+    let directory = mutants.join(room.name);
     // What an earlier run found would be taken for this one's.
     super::forget(&directory, |path| std::fs::remove_dir_all(path))?;
     // cargo-mutants copies the checkout to where temporary files go. When it is killed the copy stays; here, until the next
@@ -136,7 +139,8 @@ async fn try_room(
             &room.files(),
             "--output",
         ])
-        .arg(&directory);
+        .arg(&directory)
+        .args(targets(room).iter().map(|word| format!("--cargo-arg={word}")));
     if let Some(shard) = shard {
         // By turns, so that a part is a sample of all files.
         program = program.args(["--shard", shard, "--sharding", "round-robin"]);
@@ -144,6 +148,10 @@ async fn try_room(
     let program = program.arg("--").args(tests(room)).directory(context.project.root()).outside_cargo();
     let ended = surroundings
         .tell(program)
+        // Dependencies are compiled once for all rooms and runs, and nobody's own `cargo` waits for this one.
+        .env("CARGO_TARGET_DIR", mutants.join("compiled"))
+        // What failed is read, not where.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .env("TMPDIR", &copies)
         .run(|_, line| {
             let (source, line) = ("mutants".to_owned(), line.to_owned());
