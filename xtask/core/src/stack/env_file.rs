@@ -145,10 +145,10 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    /// The rest of the line, which is consumed with its end.
+    /// The rest of the line, which is consumed; its end is blank.
     fn take_line(&mut self) -> &'t str {
         let (line, _) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
-        self.advance((line.len() + 1).min(self.rest.len()));
+        self.advance(line.len());
         line
     }
 
@@ -188,4 +188,70 @@ fn unescape(text: &str) -> String {
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<BTreeMap<String, String>, String> {
+        let variables = |name: &str| (name == "SET").then(|| "value".to_owned());
+        let faults =
+            |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        parse_env_file(text, &variables).map_err(faults)
+    }
+
+    #[test]
+    fn a_line_is_an_assignment() {
+        let table = [
+            ("A=1", "1"),
+            ("  A = 1 2  # what it is", "1 2"),
+            ("A: 1", "1"),
+            ("export A=1", "1"),
+            ("export\tA=1", "1"),
+            ("A=a#b", "a#b"),
+            ("A=", ""),
+            ("A='$SET \\'s' # literal", "$SET 's"),
+            ("A=$SET", "value"),
+            ("A=\"$SET \\$SET\"", "value $SET"),
+            ("A='1\n2'", "1\n2"),
+            ("A=\"1\n2\"", "1\n2"),
+            ("# the first\n\n# the second\r\nA=1\r\n", "1"),
+        ];
+        for (text, value) in table {
+            let expected = BTreeMap::from([("A".to_owned(), value.to_owned())]);
+            assert_eq!(read(text), Ok(expected), "{text:?}");
+        }
+        let alone = BTreeMap::from([("SET".to_owned(), "value".to_owned())]);
+        assert_eq!(read("SET\nNOPE\n"), Ok(alone), "a name alone");
+    }
+
+    #[test]
+    fn escapes_are_known_in_double_quotes() {
+        let table = [
+            (r"\n|\r|\t", "\n|\r|\t"),
+            (r"\a|\b|\f|\v", "\u{7}|\u{8}|\u{c}|\u{b}"),
+            (r#"\"|\\|\$SET"#, r#""|\|$SET"#),
+            (r"\x|\1", r"\x|\1"),
+            (r"ends with \\", r"ends with \"),
+        ];
+        for (written, value) in table {
+            let expected = BTreeMap::from([("A".to_owned(), value.to_owned())]);
+            assert_eq!(read(&format!("A=\"{written}\"")), Ok(expected), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_assignment_is_told_with_its_line() {
+        let table = [
+            ("A=1\na b=1\n", "2: \"a b\" is not a variable's name"),
+            ("\n=1\n", "2: \"\" is not a variable's name"),
+            ("A=\"1\n2\"\nB='3' 4\n", "3: B: \"4\" stands behind the closing quote"),
+            ("A='1\nB=2\n", "1: A: the ' is not closed"),
+            ("# a comment\nA=${SET\n", "2: A: the brace of ${SET is not closed"),
+        ];
+        for (text, told) in table {
+            assert_eq!(read(text), Err(told.to_owned()), "{text:?}");
+        }
+    }
 }

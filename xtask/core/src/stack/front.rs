@@ -13,10 +13,7 @@ impl Stack {
     pub fn fronted(mut self, wanted: &BTreeSet<ServiceName>) -> Self {
         let scope = self.with_dependencies(wanted);
         // What is awaited to end serves nobody.
-        let serves = |name: &&ServiceName| {
-            let ends = |other: &Service| other.depends_on.get(*name) == Some(&Condition::Completed);
-            !self.services.values().any(ends)
-        };
+        let serves = |name: &&ServiceName| !self.is_one_shot(name);
         let scope: BTreeSet<ServiceName> = scope.into_iter().filter(serves).cloned().collect();
         for (_, service) in self.services.iter_mut().filter(|(name, _)| scope.contains(name)) {
             if let Some(fronted) = service.fronted() {

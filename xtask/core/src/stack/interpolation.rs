@@ -32,7 +32,7 @@ pub(super) fn interpolate(node: &mut Node, variables: &Variables<'_>, faults: &F
 
 fn walk(node: &mut Node, key: &str, replace: &mut dyn FnMut(&str, usize, &str) -> Option<String>) {
     match &mut node.value {
-        Value::Text(text) if text.contains('$') => {
+        Value::Text(text) => {
             node.value = replace(key, node.line, text).map_or(Value::Faulty, Value::Text);
         }
         Value::List(items) => {

@@ -187,12 +187,12 @@ fn project_name(root: &yaml::Node, context: &Context<'_>) -> Option<ProjectName>
     Some(ProjectName::new(name))
 }
 
-/// Whether a project may be called so (Compose Specification, "name top-level element").
 /// A name that goes before the file's own, when it can be one.
 pub fn chosen_project(name: &str) -> Option<ProjectName> {
     is_project(name).then(|| ProjectName::new(name))
 }
 
+/// Whether a project may be called so (Compose Specification, "name top-level element").
 fn is_project(name: &str) -> bool {
     let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(first) && name.chars().all(|c| first(c) || c == '-' || c == '_')

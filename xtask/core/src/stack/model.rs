@@ -66,11 +66,8 @@ impl ImageReference {
     #[must_use]
     pub fn with_tag(&self) -> Self {
         let last = self.0.rsplit('/').next().unwrap_or(&self.0);
-        if last.contains(':') || last.contains('@') {
-            self.clone()
-        } else {
-            Self(format!("{}:latest", self.0))
-        }
+        // A digest has a colon too.
+        if last.contains(':') { self.clone() } else { Self(format!("{}:latest", self.0)) }
     }
 }
 

@@ -42,3 +42,24 @@ pub(super) fn in_container(path: &str) -> Result<String, String> {
     }
     Ok(format!("/{}", parts.join("/")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_and_doubled_slashes_are_resolved() {
+        let table = [
+            ("/a", "./b//c/.", "/a/b/c"),
+            ("/a", "../b", "/b"),
+            ("/a", "b/../../../c", "/c"),
+            ("/a", "/b/./c/", "/b/c"),
+            ("a", "../b", "b"),
+            ("a", "../../b", "../b"),
+            ("a", "../../../b", "../../b"),
+        ];
+        for (directory, path, expected) in table {
+            assert_eq!(absolute(Path::new(directory), path), Path::new(expected), "{path} from {directory}");
+        }
+    }
+}

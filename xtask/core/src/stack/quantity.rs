@@ -79,8 +79,7 @@ pub(super) fn cpus(text: &str) -> Result<u64, String> {
 /// A decimal number without sign times `unit`, exact, the fraction of the product cut off.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
+    if whole.is_empty() && fraction.is_empty() {
         return None;
     }
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };

@@ -84,7 +84,7 @@ impl Value {
 /// digits from 10⁶ on and below 10⁻⁴.
 pub(super) fn float_text(value: f64) -> String {
     if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+        return if value == f64::INFINITY { "+Inf" } else { "-Inf" }.to_owned();
     }
     let scientific = format!("{value:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return value.to_string() };
@@ -218,5 +218,28 @@ impl<'de> Visitor<'de> for ValueVisitor {
             map.push(Entry { key: text, odd_key, line: key.line, node });
         }
         Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::float_text;
+
+    #[test]
+    fn a_number_is_written_as_go_does() {
+        let table = [
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (0.0, "0"),
+            (-1.5, "-1.5"),
+            (999_999.5, "999999.5"),
+            (1_000_000.0, "1e+06"),
+            (1.25e123, "1.25e+123"),
+            (0.000_1, "0.0001"),
+            (0.000_012, "1.2e-05"),
+        ];
+        for (value, text) in table {
+            assert_eq!(float_text(value), text);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Every fault with its key, line and words.
 
+use super::super::Fault;
 use super::{faults, lines, read, service};
 
 /// Keys of the service `web` (the first is on line 4) and the one fault they give.
@@ -60,6 +61,7 @@ const SERVICE: &[(&str, &str)] = &[
     ("ports: ['[::1]:80']", "4: services.web.ports[0]: \"[::1]:80\" has an address, but no published port after it"),
     ("ports: ['80-81:80']", "4: services.web.ports[0]: the ranges in \"80-81:80\" differ in length; Homeport does not choose a port from a range"),
     ("ports: ['81-80']", "4: services.web.ports[0]: the range \"81-80\" runs backwards"),
+    ("ports: ['10000-10128']", "4: services.web.ports[0]: the range \"10000-10128\" has more than 128 ports"),
     ("ports: ['1-60000']", "4: services.web.ports[0]: the range \"1-60000\" has more than 128 ports"),
     ("ports: ['80:80/sctp']", "4: services.web.ports[0]: Homeport does not support the protocol \"sctp\", only tcp and udp"),
     ("ports: [{published: 80}]", "4: services.web.ports[0]: needs a `target`"),
@@ -78,6 +80,7 @@ const SERVICE: &[(&str, &str)] = &[
     ("volumes: ['data:a']", "4: services.web.volumes[0]: \"a\" must be an absolute path in the container"),
     ("volumes: ['~other:/a']", "4: services.web.volumes[0]: Homeport does not support the home of somebody else"),
     ("volumes:\n  - data:/a\n  - date:/b", "6: services.web.volumes[1]: the volume date is not declared under the top-level `volumes` (did you mean `data`?)"),
+    ("volumes:\n  - data:/a\n  - {type: volume, target: /b, source: date}", "6: services.web.volumes[1]: the volume date is not declared under the top-level `volumes` (did you mean `data`?)"),
     ("volumes:\n  - data:/a\n  - ./x:/a/", "6: services.web.volumes[1]: something else is mounted on /a already"),
     ("volumes: [{type: bind, source: x}]", "4: services.web.volumes[0]: needs a `target`"),
     ("volumes: [{source: x, target: /x}]", "4: services.web.volumes[0]: needs a `type`"),
@@ -101,14 +104,18 @@ const SERVICE: &[(&str, &str)] = &[
     ("depends_on: {web: {}}", "4: services.web.depends_on.web: needs a `condition`"),
     ("depends_on: {web: {condition: healthy}}", "4: services.web.depends_on.web.condition: \"healthy\" is not a condition; there are service_started, service_healthy, service_completed_successfully"),
     ("depends_on: [web]", "4: services.web.depends_on[0]: the dependencies form a cycle: web → web"),
+    ("depends_on: {nobody: {condition: service_started, required: false}}", "4: services.web.depends_on.nobody: there is no service nobody\n4: services.web.depends_on.nobody.required: Homeport supports only true here"),
     // health check
     ("healthcheck: {interval: 3s}", "4: services.web.healthcheck: needs a `test`, or `disable: true`"),
     ("healthcheck: {test: [probe]}", "4: services.web.healthcheck.test: expected [\"CMD\", program, argument…], [\"CMD-SHELL\", script], [\"NONE\"] or a script as text"),
+    ("healthcheck: {test: [probe, now]}", "4: services.web.healthcheck.test: expected [\"CMD\", program, argument…], [\"CMD-SHELL\", script], [\"NONE\"] or a script as text"),
     ("healthcheck: {test: a, interval: 3}", "4: services.web.healthcheck.interval: expected text (put it in quotes), found the number 3"),
     ("healthcheck: {test: a, timeout: soon}", "4: services.web.healthcheck.timeout: \"soon\" is not a duration such as 1m30s, 10s or 500ms"),
     ("healthcheck: {test: a, retries: -1}", "4: services.web.healthcheck.retries: the number -1 is out of range"),
     ("healthcheck: {test: a, start_interval: 1s}", "4: services.web.healthcheck.start_interval: Homeport does not support this key"),
     // limits
+    ("mem_limit: .", "4: services.web.mem_limit: \".\" is not a size such as 256m, 1gb or 65536"),
+    ("mem_limit: 1.2.3", "4: services.web.mem_limit: \"1.2.3\" is not a size such as 256m, 1gb or 65536"),
     ("mem_limit: 1x", "4: services.web.mem_limit: \"1x\" is not a size such as 256m, 1gb or 65536"),
     ("cpus: many", "4: services.web.cpus: \"many\" is not a number of processors such as 0.5 or 2"),
     ("cpus: -1", "4: services.web.cpus: \"-1\" is not a number of processors such as 0.5 or 2"),
@@ -225,6 +232,14 @@ fn an_error_prints_as_lines_that_a_terminal_follows() {
 }
 
 #[test]
+fn a_fault_of_no_single_line_has_no_number() {
+    let fault = |line, key: &str| Fault { line, key: key.to_owned(), message: "is odd".to_owned() };
+    let printed =
+        [fault(3, "name"), fault(0, "name"), fault(3, ""), fault(0, "")].map(|fault| fault.to_string());
+    assert_eq!(printed, ["3: name: is odd", "name: is odd", "3: is odd", "is odd"]);
+}
+
+#[test]
 fn what_is_odd_but_allowed_is_a_warning() {
     let parsed = read(&format!("version: '3'\n{}", service("user: $NOPE$NOPE\nhostname: ${NOPE}x$SET")))
         .expect("a stack");
@@ -273,6 +288,8 @@ fn a_file_that_unfolds_without_end_is_refused_at_once() {
 
     let deep = format!("services: {}{}", "[".repeat(10_000), "]".repeat(10_000));
     assert!(faults(&deep).contains("not valid YAML: "));
+    let deep = format!("services: {}{}", "[".repeat(24), "]".repeat(24));
+    assert_eq!(faults(&deep), "1: not valid YAML: it nests deeper than 24 levels\n");
     let deep = lines((0..1_000).map(|level| format!("{}a:", " ".repeat(level))));
     assert!(faults(&deep).contains("not valid YAML: "));
     let nested =

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::interpolation::substitute;
 use super::super::{
-    Build, Condition, HealthCheck, Homeport, Limits, Mount, MountSource, Port, Probe, Protocol, Restart,
-    Service, ServiceName, Source, Stack, Ulimit, VolumeName, parse,
+    Build, Condition, HealthCheck, Homeport, ImageReference, Limits, Mount, MountSource, Port, Probe,
+    Protocol, Restart, Service, ServiceName, Source, Stack, Ulimit, VolumeName, chosen_project, hex, parse,
 };
 use super::{faults, read, service};
 
@@ -186,25 +187,36 @@ fn what_a_one_shot_is_repeated_for_is_seen_from_the_file() {
 const SAME: &[(&str, &str)] = &[
     ("command: a b", "command: [a, b]"),
     ("environment: [A=1, B=, SET]", "environment: {A: 1, B: '', SET: value}"),
+    ("environment: {A: true, B: 2}", "environment: {A: 'true', B: '2'}"),
     ("environment: {NOPE: }", "environment: {}"),
     ("env_file: some.env", "env_file: [{path: ./x/../some.env, required: true}]"),
     ("env_file: [some.env, {path: no.env, required: false}]", "env_file: some.env"),
     ("env_file: some.env\nenvironment: {A: }", "environment: {B: value}"),
     ("ports: ['80:80/tcp', 81]", "ports: [{target: 81}, {target: 80, published: 80}, '80:80']"),
+    ("ports: ['10000-10127:10000-10127']", "ports: ['10000-10063:10000-10063', '10064-10127:10064-10127']"),
     ("ports: ['[::1]:80-81:90-91']", "ports: ['[0:0::1]:80:90', {target: 91, published: 81, host_ip: '::1'}]"),
     ("volumes: ['./a:/x/']", "volumes: [{type: bind, source: b/../a/, target: /x/.}]"),
+    ("volumes: ['./a:/x:rw']", "volumes: ['./a:/x']"),
+    ("volumes: ['./a:/x:ro,cached']", "volumes: ['./a:/x:ro']"),
     ("volumes: ['~/a:/x']", "volumes: ['/home/somebody/a:/x']"),
     ("volumes: ['data:/x:ro']", "volumes: [{type: volume, source: data, target: /x, read_only: true}]"),
     ("tmpfs: ['/x:size=1k,mode=1777', /y]", "volumes: [{type: tmpfs, target: /y}, {type: tmpfs, target: /x, tmpfs: {size: 1024, mode: 0o1777}}]"),
+    ("tmpfs: ['/x:ro,size=0', '/y:ro,rw,size=1.']", "volumes: [{type: tmpfs, target: /x, read_only: true}, {type: tmpfs, target: /y, tmpfs: {size: 1}}]"),
+    ("tmpfs: /x", "volumes: [{type: tmpfs, target: /x, tmpfs: {size: 0, mode: 0}}]"),
+    ("shm_size: 0", ""),
     ("networks: [default]", "networks: {default: }"),
     ("networks: []", ""),
     ("healthcheck: {test: a}", "healthcheck: {test: [CMD-SHELL, a], interval: 30s, timeout: 30s, retries: 3, start_period: 0s}"),
     ("healthcheck: {test: a, interval: 0s, timeout: 0s, retries: 0}", "healthcheck: {test: a}"),
     ("read_only: 'Yes'\ninit: 'n'", "read_only: true\ninit: false"),
     ("healthcheck: {test: [NONE]}", "healthcheck: {disable: true, test: a, interval: 1s}"),
+    ("healthcheck: {test: [NONE]}", "healthcheck: {disable: true}"),
     ("cpus: .5\nmem_limit: 1k\npids_limit: 5\nmem_reservation: 1", "deploy: {resources: {limits: {cpus: 0.50, memory: 1024b, pids: 5}, reservations: {memory: '1'}}}"),
     ("pids_limit: -1\nmem_limit: 0\ncpus: 0", "deploy: "),
+    ("deploy: {resources: {limits: {cpus: '0', memory: '0', pids: 0}}}", "deploy: "),
+    ("pids_limit: '5'", "pids_limit: 5"),
     ("ulimits: {nofile: 5}", "ulimits: {nofile: {soft: 5, hard: 5}}"),
+    ("ulimits: {nofile: {soft: 0}}", "ulimits: {nofile: 0}"),
     ("restart: on-failure", "restart: on-failure:0"),
     ("restart: 'no'", ""),
     ("labels: [a, b=1, b=2.0]", "labels: {a: , b: '2.0'}"),
@@ -231,6 +243,119 @@ fn what_no_service_uses_is_left_out() {
     assert_eq!(stack.networks.keys().map(ToString::to_string).collect::<Vec<_>>(), ["used"]);
     assert_eq!(stack.volumes.keys().map(ToString::to_string).collect::<Vec<_>>(), ["used"]);
     assert!(stack.networks.values().all(|network| network.internal));
+}
+
+#[test]
+fn what_a_driver_is_told_is_text_or_a_number() {
+    let text = "services: {web: {image: i, volumes: ['data:/x']}}\n\
+        volumes: {data: {driver_opts: {type: nfs, version: 4, share: 0.5}}}\n";
+    let stack = stack(text);
+    let told = &stack.volumes[&VolumeName::new("data")].driver_opts;
+    let told: Vec<(&str, &str)> = told.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(told, [("share", "0.5"), ("type", "nfs"), ("version", "4")]);
+}
+
+#[test]
+fn a_project_is_named_by_lower_case_letters_and_digits() {
+    for (name, valid) in
+        [("a-b_1", true), ("1", true), ("", false), ("-a", false), ("a b", false), ("aB", false)]
+    {
+        assert_eq!(chosen_project(name).is_some_and(|project| project.as_str() == name), valid, "{name:?}");
+    }
+}
+
+#[test]
+fn a_configuration_is_known_by_its_hash() {
+    let hash = |keys: &str| web(keys).config_hash();
+    let plain = hash("");
+    assert!(plain.len() == 64 && plain.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{plain}");
+    // A container need not be made anew for these.
+    for keys in ["build: .", "stop_grace_period: 1s", "x-homeport: {package: p}", "networks: [default]"] {
+        assert_eq!(hash(keys), plain, "{keys}");
+    }
+    for keys in ["init: true", "command: [a]", "ports: ['80']", "environment: {A: 1}", "user: a"] {
+        assert_ne!(hash(keys), plain, "{keys}");
+    }
+    assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
+}
+
+#[test]
+fn what_is_mounted_is_read_or_written() {
+    let web = web("volumes: ['./a:/a:ro', './b:/b', 'data:/c', 'data:/d:ro']");
+    assert_eq!(web.files_read().collect::<Vec<_>>(), [Path::new("/project/a")]);
+    assert_eq!(web.files_written().collect::<Vec<_>>(), [Path::new("/project/b")]);
+}
+
+#[test]
+fn a_published_port_is_reached_on_this_machine() {
+    let table = [
+        ("80:1", Some("127.0.0.1:80")),
+        ("127.0.0.2:80:1", Some("127.0.0.2:80")),
+        ("[::1]:80:1", Some("[::1]:80")),
+        ("1", None),
+    ];
+    for (port, address) in table {
+        let web = web(&format!("ports: ['{port}']"));
+        assert_eq!(web.ports[0].address().as_deref(), address, "{port}");
+    }
+}
+
+#[test]
+fn a_host_and_a_tag_may_have_capitals() {
+    for image in ["Registry.Example/team/web:V1", "Host:5000/web", "localhost/web", "team/web:V1"] {
+        let stack = stack(&format!("services: {{web: {{image: '{image}'}}}}"));
+        assert_eq!(stack.services[&ServiceName::new("web")].image.as_str(), image);
+    }
+}
+
+#[test]
+fn a_container_starts_again_as_the_file_says() {
+    for (written, restart) in [
+        ("'no'", Restart::No),
+        ("always", Restart::Always),
+        ("unless-stopped", Restart::UnlessStopped),
+        ("on-failure", Restart::OnFailure(None)),
+        ("on-failure:3", Restart::OnFailure(Some(3))),
+    ] {
+        assert_eq!(web(&format!("restart: {written}")).restart, restart, "{written}");
+    }
+}
+
+#[test]
+fn a_signal_has_a_name_or_a_number() {
+    for signal in ["SIGTERM", "term", "9", "64", "SIGRTMIN+3", "RTMAX"] {
+        assert_eq!(web(&format!("stop_signal: '{signal}'")).stop_signal.as_deref(), Some(signal));
+    }
+}
+
+#[test]
+fn an_image_without_a_tag_is_the_latest() {
+    let digest = "app@sha256:0123";
+    for (written, read) in [
+        ("postgres", "postgres:latest"),
+        ("postgres:17", "postgres:17"),
+        ("registry.example:5000/team/app", "registry.example:5000/team/app:latest"),
+        (digest, digest),
+    ] {
+        assert_eq!(ImageReference::new(written).with_tag().as_str(), read);
+    }
+}
+
+#[test]
+fn variables_nest_to_a_depth_and_the_unset_are_told_once() {
+    let substitute = |text: &str| {
+        let mut unset = Vec::new();
+        let value = substitute(text, &|name| (name == "SET").then(|| "value".to_owned()), &mut unset);
+        (value, unset)
+    };
+    let nested = |open: &str, depth: usize| format!("{}x{}", open.repeat(depth), "}".repeat(depth));
+    let too_deep = (Err("variables nest deeper than 32".to_owned()), Vec::new());
+    for open in ["${NOPE:-", "${SET:+", "${NOPE:?"] {
+        assert_ne!(substitute(&nested(open, 32)), too_deep, "{open}");
+        assert_eq!(substitute(&nested(open, 33)), too_deep, "{open}");
+    }
+    assert_eq!(substitute(&nested("${NOPE:-", 32)).0.as_deref(), Ok("x"));
+    assert_eq!(substitute("$A $B $A"), (Ok("  ".to_owned()), vec!["A".to_owned(), "B".to_owned()]));
 }
 
 #[test]
@@ -273,7 +398,7 @@ fn a_build_that_homeport_would_do_otherwise_is_a_fault_with_its_line() {
 #[test]
 fn dependencies_carry_their_conditions() {
     let text = "services:\n  a: {image: i}\n  b: {image: i}\n  c: {image: i}\n  list: {image: i, depends_on: [a]}\n  \
-        map: {image: i, depends_on: {a: {condition: service_started}, b: {condition: service_healthy}, \
+        map: {image: i, depends_on: {a: {condition: service_started, required: true, restart: false}, b: {condition: service_healthy}, \
         c: {condition: service_completed_successfully}}}\n";
     let stack = stack(text);
     let conditions =

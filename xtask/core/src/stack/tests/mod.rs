@@ -1,6 +1,7 @@
 //! The room's whole way, text to stack: what each fault says, which texts mean the same, and that no text breaks it.
 
 mod faults;
+mod fronts;
 mod meanings;
 mod properties;
 
