@@ -449,6 +449,14 @@ mod tests {
     use crate::failure::Code;
 
     #[test]
+    fn a_duration_is_written_in_seconds_and_thousandths() {
+        let took = Duration::from_micros(12_345_600);
+        let ended = Event::RunFinished { took, failure: None, exit: 0 };
+        let written = serde_json::to_value(&ended).expect("plain data");
+        assert_eq!(written["took"], serde_json::json!(12.346));
+    }
+
+    #[test]
     fn what_is_sent_arrives_in_its_order_under_its_step() {
         let (events, mut arrived) = Events::channel();
         let reporter = StepReporter::new(StepId(7), events);

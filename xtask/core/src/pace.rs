@@ -75,7 +75,7 @@ mod tests {
         ]);
         let begun = Instant::now();
         let after = |milliseconds| begun + Duration::from_millis(milliseconds);
-        let built = Built { compiled: Duration::from_millis(400), packed: Duration::from_millis(100) };
+        let built = Built { compiled: Duration::from_millis(100), packed: Duration::from_millis(400) };
         let mut done: BTreeMap<StepId, Done> = [(1, 500), (2, 700), (3, 720), (4, 5000)]
             .map(|(step, at)| (StepId(step), Done { at: after(at), built: None }))
             .into();
@@ -83,7 +83,7 @@ mod tests {
         let pace =
             Pace::of(&plan, &Report { done, ..Report::default() }, begun).expect("it changed something");
         assert_eq!(pace.served, after(720));
-        assert_eq!(pace.to_string(), "build 0.4s, image 0.1s, start 0.2s");
+        assert_eq!(pace.to_string(), "build 0.1s, image 0.4s, start 0.2s");
     }
 
     #[test]

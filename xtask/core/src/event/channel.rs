@@ -157,6 +157,20 @@ mod tests {
         assert_eq!(rest(&mut arrived).iter().map(of).collect::<Vec<_>>(), ["7"]);
     }
 
+    #[tokio::test]
+    async fn once_it_is_closed_what_was_sent_before_still_comes() {
+        let (events, mut arrived) = Events::channel();
+        assert!(arrived.is_empty());
+        events.note("before");
+        assert!(!arrived.is_empty());
+        arrived.close();
+        events.note("after");
+        let first = arrived.recv().await;
+        assert!(matches!(&first, Some(Event::Note { text }) if text == "before"), "{first:?}");
+        let second = arrived.recv().await;
+        assert!(second.is_none(), "{second:?}");
+    }
+
     #[test]
     fn nobody_who_listens_is_no_fault() {
         let (events, arrived) = Events::channel();

@@ -118,9 +118,13 @@ fn without_a_container_it_is_absent_or_cannot_be_had() {
     assert!(graphs.reason.is_some_and(|reason| reason.starts_with("optional; no source has its image")));
 
     // One that is not optional is only absent: `dev` says what is wrong with it.
-    let mut gone = observed(Vec::new());
-    gone.images.insert(ImageReference::new("store:1"), Availability::Obtainable(ImageSource::Registry));
-    assert_eq!(row(&reports(&stack(), &gone, now()), "store").state, ServiceState::Absent);
+    let nobody = || Availability::Unavailable(vec!["nobody has it".to_owned()]);
+    for availability in [Availability::Obtainable(ImageSource::Registry), nobody()] {
+        let mut gone = observed(Vec::new());
+        gone.images.insert(ImageReference::new("store:1"), availability);
+        let store = row(&reports(&stack(), &gone, now()), "store");
+        assert_eq!((store.state, store.reason), (ServiceState::Absent, None));
+    }
 }
 
 #[test]
@@ -156,6 +160,8 @@ fn what_changed_since_is_a_reason_unless_there_is_a_better_one() {
     let said = |part: &str| Some(format!("its {part} changed since; `cargo xtask dev` replaces it"));
     assert_eq!(reason(|container| container.config_hash = "other".to_owned()), said("configuration"));
     assert_eq!(reason(|container| container.image_id = "image 0".to_owned()), said("image"));
+    let never = Some("it was never started".to_owned());
+    assert_eq!(reason(|container| container.state = ContainerState::Created), never);
     assert_eq!(
         reason(|container| {
             container.image_id = "image 0".to_owned();

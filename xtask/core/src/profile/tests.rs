@@ -1,8 +1,6 @@
 //! Starts as tables: steps with what they need and when they ran, and where the time went.
 
 use super::*;
-use crate::plan::{Action, Seat};
-use crate::stack::ServiceName;
 
 /// A plan: title, needs, and the milliseconds in which it ran.
 type Row<'a> = (&'a str, &'a [u32], Option<(u64, u64)>);
@@ -81,13 +79,14 @@ fn what_was_not_begun_is_looked_through() {
         10,
         &[
             ("build image", &[], Some((10, 900))),
+            ("start db", &[], Some((10, 50))),
             ("create web", &[1], None),
-            ("start web", &[2], None),
-            ("await web healthy", &[3], Some((900, 1_000))),
+            ("start web", &[3], None),
+            ("await web healthy", &[2, 4], Some((900, 1_000))),
         ],
     );
     let profile = Profile::of(&[start]).expect("something was done");
-    assert_eq!(path(&profile), ["build image 890-900", "await web healthy 100-1000"]);
+    assert_eq!(path(&profile), ["build image 890-900", "await web healthy 100-1000 850 for build image"]);
 }
 
 #[test]
@@ -105,21 +104,6 @@ fn a_second_plan_goes_on_where_the_first_ended() {
 fn nothing_done_has_no_profile() {
     assert_eq!(Profile::of(&[]), None);
     assert_eq!(Profile::of(&[pass(5, &[]), pass(6, &[("start web", &[], None)])]), None);
-}
-
-#[test]
-fn only_what_somebody_waits_for_makes_ready() {
-    let web = ServiceName::new("web");
-    for action in [
-        Action::AwaitHealthy(Seat::holder(&web)),
-        Action::AwaitCompleted(web.clone()),
-        Action::Switch(Seat::successor(&web)),
-    ] {
-        assert!(action.makes_ready(), "{action}");
-    }
-    for action in [Action::StartContainer(Seat::holder(&web)), Action::RenameSuccessor(web)] {
-        assert!(!action.makes_ready(), "{action}");
-    }
 }
 
 #[test]

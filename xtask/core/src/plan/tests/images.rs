@@ -77,6 +77,27 @@ fn what_is_left_out_needs_no_image() {
 }
 
 #[test]
+fn what_could_be_built_is_left_out_for_what_it_depends_on() {
+    let built =
+        WITH_OPTIONAL.replace("image: 'reader:1',", "image: 'reader:1', x-homeport: {package: reader},");
+    assert_ne!(built, WITH_OPTIONAL);
+    let mut world = World::new(stack(&built));
+    world.set_image("board:1", unavailable());
+    assert_eq!(world.plan().notes[1], "reader is left out: something it depends on is left out");
+}
+
+#[test]
+fn what_is_built_here_is_not_replaced_for_what_a_registry_has() {
+    let mut world = settled(SHOP);
+    world.stale_build("shop/service:dev", "image pruned", false);
+    world.set_image("shop/service:dev", Availability::Obtainable(Source::Registry));
+    let plan = world.plan();
+    let removal = plan.steps.iter().find(|step| step.action.to_string() == "remove container service");
+    let cause = removal.map(|step| step.cause.to_string());
+    assert_eq!(cause.as_deref(), Some("if the build changes its image"), "{plan}");
+}
+
+#[test]
 fn what_was_left_out_is_made_once_its_image_can_be_had() {
     let mut world = World::new(stack(WITH_OPTIONAL));
     world.set_image("board:1", unavailable());

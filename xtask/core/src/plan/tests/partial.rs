@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::engine::World;
 use super::{SHOP, only, settled, stack};
-use crate::plan::{ContainerState, up};
+use crate::plan::{ContainerState, Role, up};
 
 #[test]
 fn what_is_wanted_comes_with_what_it_depends_on() {
@@ -35,6 +35,14 @@ fn what_is_not_wanted_is_left_alone() {
         3  start container postgres   created                after 2 if changed
         4  await postgres healthy     started                after 3 if changed
         ");
+}
+
+#[test]
+fn what_made_way_goes_only_with_a_plan_that_is_about_its_service() {
+    let mut world = settled(SHOP);
+    world.container("redis").seen.role = Role::Retired;
+    assert_snapshot!(world.plan_for(&only(&["postgres"])), @"nothing to do");
+    assert!(world.plan_for(&only(&["redis"])).to_string().contains("remove container redis"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::engine::World;
-use super::{SHOP, settled, stack};
-use crate::plan::{Action, Cause, ContainerId, Plan, Step};
+use super::{SHOP, service, settled, stack};
+use crate::plan::{Action, Cause, ContainerId, ContainerState, Health, Plan, Seat, Step};
 
 #[test]
 fn what_no_other_table_shows() {
@@ -72,7 +72,30 @@ fn a_plan_is_announced_as_it_is_printed() {
 }
 
 #[test]
+fn a_run_that_has_done_everything_else_waits_for_what_is_not_well_yet() {
+    let mut world = settled(SHOP);
+    world.set_state("redis", ContainerState::Running(Health::Unhealthy));
+    world.lose("watcher");
+    assert_snapshot!(world.plan().only_unsettled(), @"1  await redis healthy  not healthy yet");
+}
+
+#[test]
 fn a_container_is_named_by_twelve_digits() {
     assert_eq!(ContainerId("0123456789abcdef".to_owned()).to_string(), "0123456789ab");
     assert_eq!(ContainerId("short".to_owned()).to_string(), "short");
+}
+
+#[test]
+fn only_what_somebody_waits_for_makes_ready() {
+    let web = service("web");
+    for action in [
+        Action::AwaitHealthy(Seat::holder(&web)),
+        Action::AwaitCompleted(web.clone()),
+        Action::Switch(Seat::successor(&web)),
+    ] {
+        assert!(action.makes_ready(), "{action}");
+    }
+    for action in [Action::StartContainer(Seat::holder(&web)), Action::RenameSuccessor(web)] {
+        assert!(!action.makes_ready(), "{action}");
+    }
 }

@@ -134,3 +134,19 @@ fn a_dependency_that_went_takes_its_dependents_along() {
         11  await watcher healthy     started           after 10 if changed
         ");
 }
+
+#[test]
+fn a_container_that_is_not_well_is_replaced_once_a_build_has_ended_whatever_it_makes() {
+    for (state, cause) in [
+        (ContainerState::Paused, "paused"),
+        (ContainerState::Exited(1), "ended with status 1"),
+        (ContainerState::Running(Health::Unhealthy), "not healthy yet"),
+    ] {
+        let mut world = settled(SHOP);
+        world.stale_build("shop/service:dev", "src/main.rs changed", false);
+        world.set_state("service", state);
+        let plan = world.plan();
+        let removal = plan.steps.iter().find(|step| step.action.to_string() == "remove container service");
+        assert_eq!(removal.map(|step| step.cause.to_string()).as_deref(), Some(cause), "{plan}");
+    }
+}

@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use super::engine::{Fortune, World};
 use super::{service, settled, stack};
 use crate::images::Availability;
-use crate::plan::{Cause, ContainerState, Health, Role, Wanted};
+use crate::plan::{Cause, ContainerState, Health, Plan, Role, Wanted};
 
 /// What serves, what brings its database to its version, the database, and what looks at it from outside.
 const SITE: &str = "
@@ -507,10 +507,15 @@ fn a_one_shot_that_did_not_end_well_is_run_again() {
     // And when it is configured otherwise, or a person asks for it.
     let mut world = World::new(stack(&repeating()).fronted(&BTreeSet::new()));
     world.bring_up();
+    world.stale_build("site/web:dev", "src/main.rs changed", true);
+    let runs_again = |plan: Plan| {
+        assert!(plan.to_string().contains("create container migrate"), "{plan}");
+        assert_eq!(plan.notes, [""; 0], "nothing says that it is not");
+    };
     let wanted = Wanted { recreate: [service("migrate")].into(), ..Wanted::default() };
-    assert!(world.plan_for(&wanted).to_string().contains("create container migrate"));
+    runs_again(world.plan_for(&wanted));
     world.adopt(stack(&repeating().replace("[migrate]", "[migrate, all]")).fronted(&BTreeSet::new()));
-    assert!(world.plan().to_string().contains("create container migrate"));
+    runs_again(world.plan());
 }
 
 #[test]

@@ -222,9 +222,8 @@ impl Judge<'_, '_> {
             return due;
         }
         match due {
-            Fate::ReplaceIfBuilt(builds) if builds.iter().all(|image| *image == service.image) => {
-                Fate::SwapIfBuilt
-            }
+            // What it depends on stays, so it is its own image's build.
+            Fate::ReplaceIfBuilt(_) => Fate::SwapIfBuilt,
             Fate::Replace(
                 cause @ (Cause::ConfigurationChanged
                 | Cause::FilesChanged
