@@ -138,6 +138,20 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(dependencies(&["error: no such option".to_owned()]), None);
+        assert_eq!(dependencies(&[LICENCE.to_owned()]), None, "it broke off");
+    }
+
+    #[test]
+    fn only_a_short_place_is_told() {
+        let long = "x".repeat(101);
+        for (span, place) in
+            [("", None), ("MIT", Some("MIT")), (&long[..100], Some(&long[..100])), (&long, None)]
+        {
+            let lines = [LICENCE.replace("PostgreSQL", span), SUMMARY.to_owned()];
+            let found = dependencies(&lines).expect("it ended")[0].to_string();
+            let told = found.split_once(" (").and_then(|(_, rest)| rest.strip_suffix(')'));
+            assert_eq!(told, place, "{found}");
+        }
     }
 
     #[test]
@@ -148,6 +162,9 @@ mod tests {
         let newer =
             "error: cannot update the lock file /a/Cargo.lock because --locked was passed to prevent this";
         assert!(is_stale_lock(&[newer.to_owned()]));
+        for named in ["the lock file", "/a/Cargo.lock"] {
+            assert!(is_stale_lock(&[format!("error: {named} needs to be updated but --locked was passed")]));
+        }
         assert!(!is_stale_lock(&["error: failed to fetch with --locked".to_owned()]));
     }
 

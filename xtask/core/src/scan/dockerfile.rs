@@ -113,21 +113,20 @@ pub(super) fn user_fault(user: &str) -> Option<String> {
 fn last_stage(all: &[Instruction]) -> (String, Vec<&Instruction>, usize) {
     let mut arguments = Arguments::new();
     let mut stages: BTreeMap<String, (String, Vec<&Instruction>)> = BTreeMap::new();
-    let mut current: Option<(String, Vec<&Instruction>, String)> = None;
+    let mut current: Option<(String, Vec<&Instruction>, Option<&str>)> = None;
     let mut line = 0;
-    let mut count = 0_usize;
     for instruction in all {
         match instruction.keyword.as_str() {
             "ARG" if current.is_none() => arguments.extend(argument(&instruction.rest)),
             "FROM" => {
-                if let Some((root, list, name)) = current.take() {
-                    stages.insert(name, (root, list));
+                // Only on a stage that has a name may another stand.
+                if let Some((root, list, Some(name))) = current.take() {
+                    stages.insert(name.to_lowercase(), (root, list));
                 }
                 let (image, name) = from(&instruction.rest, &arguments);
                 let (root, list) = stages.get(&image.to_lowercase()).cloned().unwrap_or((image, Vec::new()));
-                current = Some((root, list, name.map_or_else(|| count.to_string(), str::to_lowercase)));
+                current = Some((root, list, name));
                 line = instruction.line;
-                count += 1;
             }
             _ => {
                 if let Some((_, list, _)) = &mut current {
@@ -218,6 +217,8 @@ COPY --from=build /a /a
             ("RUN make", "RUN curl -s https://x | sh", "6: what was fetched is run unseen"),
             ("chmod 0755", "chmod 4755", "6: makes a program change its user (set-user-id)"),
             ("chmod 0755", "chmod u+s", "6: makes a program change its user (set-user-id)"),
+            ("chmod 0755", "chmod u+xs", "6: makes a program change its user (set-user-id)"),
+            ("chmod 0755", "chmod =rsx", "6: makes a program change its user (set-user-id)"),
             ("chmod 0755", "chmod 2755", "6: makes a program change its user (set-user-id)"),
             ("/a /a\n", "/a /a\nCOPY .env /\n", "9: copies a file that holds secrets"),
         ];
@@ -229,6 +230,23 @@ COPY --from=build /a /a
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn a_mode_without_another_user_is_good() {
+        for mode in ["755", "1777", "u+x", "a=rwX", "-R go-rwx", "0755 /usr/lib/a+s", "0755 a=s.txt"] {
+            assert_eq!(found(&GOOD.replace("0755", mode), Purpose::Release), Vec::<String>::new(), "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_base_is_what_the_arguments_before_all_stages_say() {
+        let named = GOOD.replacen("FROM scratch", "ARG BASE=scratch\nFROM ${BASE}", 1);
+        assert_eq!(found(&named, Purpose::Release), Vec::<String>::new());
+        let within =
+            named.replace("RUN make", "ARG BASE=debian:13\nRUN make").replace("FROM runtime", "FROM ${BASE}");
+        let said = found(&within, Purpose::Release);
+        assert!(!said.iter().any(|line| line.contains("stands on")), "{said:?}");
     }
 
     #[test]

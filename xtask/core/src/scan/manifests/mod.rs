@@ -112,8 +112,10 @@ fn manifest(path: &str, document: &Value) -> Vec<Finding> {
         return list(&document["items"]).flat_map(|item| manifest(path, item)).collect();
     }
     let name = document["metadata"]["name"].as_str().unwrap_or_default();
-    let is_nameless = kind.is_empty() && name.is_empty();
-    let place = if is_nameless { path.to_owned() } else { format!("{path}: {kind} {name}") };
+    let place = match [kind, name].join(" ").trim() {
+        "" => path.to_owned(),
+        told => format!("{path}: {told}"),
+    };
     let mut found = Vec::new();
     let has = |key: &str| document[key].as_object().is_some_and(|entries| !entries.is_empty());
     if kind == "Secret" && (has("data") || has("stringData")) {

@@ -26,9 +26,7 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// Whether a document is a list of operations.
 pub(super) fn is_operations(document: &Value) -> bool {
-    document
-        .as_array()
-        .is_some_and(|items| !items.is_empty() && items.iter().all(|item| item["op"].is_string()))
+    document.as_array().is_some_and(|items| items.iter().all(|item| item["op"].is_string()))
 }
 
 /// The document that an operation's value amounts to, as the merge of it would be written.

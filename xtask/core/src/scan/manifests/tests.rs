@@ -232,12 +232,11 @@ fn a_kustomization_is_held_to_what_it_makes() {
 
 #[test]
 fn a_patch_that_takes_a_rule_away_is_named() {
-    let operation =
-        r#"[{"op": "remove", "path": "/spec/template/spec/containers/0/securityContext/capabilities"}]"#;
-    assert_eq!(
-        found(operation),
-        ["m.yaml: takes away /spec/template/spec/containers/0/securityContext/capabilities"]
-    );
+    let place = "/spec/template/spec/containers/0/securityContext/capabilities";
+    for operation in ["\"remove\"", "\"replace\", \"value\": null", "\"add\", \"value\": null"] {
+        let text = format!("[{{\"path\": \"{place}\", \"op\": {operation}}}]");
+        assert_eq!(found(&text), [format!("m.yaml: takes away {place}")], "{text}");
+    }
     let merge = |pod: &str| {
         format!("kind: Deployment\nmetadata: {{name: web}}\nspec: {{template: {{spec: {pod}}}}}\n")
     };
@@ -262,4 +261,30 @@ fn json_is_read_as_yaml_is() {
     let map =
         "kind: ConfigMap\nmetadata: {name: m}\ndata: {DB_PASSWORD: a, DB_PASSWORD_FILE: /a, DB_TOKEN: ''}\n";
     assert_eq!(found(map), ["m.yaml: ConfigMap m: has a value for DB_PASSWORD, expected a Secret"]);
+}
+
+#[test]
+fn a_finding_names_as_much_as_the_document_does() {
+    for (named, told) in [
+        ("kind: Pod\nmetadata: {name: p}\n", "m.yaml: Pod p"),
+        ("kind: Pod\n", "m.yaml: Pod"),
+        ("metadata: {name: p}\n", "m.yaml: p"),
+        ("", "m.yaml"),
+    ] {
+        let pod = "{hostPID: true}";
+        let text = format!("{named}spec: {{hostPID: true, template: {{spec: {pod}}}}}\n");
+        assert_eq!(found(&text), [format!("{told}: shares the host's pid")], "{text}");
+    }
+}
+
+#[test]
+fn what_breaks_no_rule_is_not_named() {
+    let settings = "kind: ConfigMap\nmetadata: {name: m}\ndata: {LOG_LEVEL: info, API_TOKEN_PATH: /a}\n";
+    let no_kustomization = "kind: ImagePolicy\nmetadata: {name: p}\nimages: [{name: web, newTag: latest}]\n";
+    let port =
+        GOOD.replace("image: web:1", "image: web:1\n          ports: [{containerPort: 80, hostPort: 0}]");
+    let account = "kind: ServiceAccount\nmetadata: {name: a}\nautomountServiceAccountToken: false\n";
+    for text in [settings, no_kustomization, account, &port, "[]", "[1]"] {
+        assert_eq!(found(text), Vec::<String>::new(), "{text}");
+    }
 }

@@ -70,6 +70,8 @@ mod tests {
         assert!(!allowed.contains("0123456789ac"));
         let table = [
             ("\n0123456789ab\n", "line 2: 0123456789ab is allowed without a reason"),
+            ("0123456789 short", "line 1: \"0123456789\" is no fingerprint of 12 hexadecimal digits"),
+            ("secret-words of a test", "line 1: \"secret-words\" is no fingerprint of 12 hexadecimal digits"),
             ("secret of a test", "line 1: \"secret\" is no fingerprint of 12 hexadecimal digits"),
         ];
         for (text, expected) in table {
