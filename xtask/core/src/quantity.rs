@@ -38,7 +38,7 @@ impl Unit {
 /// The value with its unit: `4.2 ms`, `0.12 %`, `12.3 MiB`, `1,234`.
 pub fn text(value: f64, unit: Unit) -> String {
     if !value.is_finite() {
-        return if value > 0.0 { "∞".to_owned() } else { "–".to_owned() };
+        return if value == f64::INFINITY { "∞".to_owned() } else { "–".to_owned() };
     }
     match unit {
         Unit::RequestsPerSecond => format!("{} requests/s", number(value)),
@@ -138,8 +138,11 @@ mod tests {
         let table = [
             (0.0, Unit::Seconds, "0 s"),
             (0.000_085, Unit::Seconds, "85 µs"),
+            // The first that is told in the larger unit, because the smaller one would need four digits.
+            (0.000_999_5, Unit::Seconds, "1 ms"),
             (0.000_999_9, Unit::Seconds, "1 ms"),
             (0.004_2, Unit::Seconds, "4.2 ms"),
+            (0.999_5, Unit::Seconds, "1 s"),
             (0.999_9, Unit::Seconds, "1 s"),
             (12.34, Unit::Seconds, "12.3 s"),
             (0.0, Unit::Ratio, "0 %"),
@@ -147,14 +150,20 @@ mod tests {
             (1.0, Unit::Ratio, "100 %"),
             (12.0 * 1024.0 * 1024.0, Unit::Bytes, "12 MiB"),
             (1_000.0, Unit::Bytes, "0.977 KiB"),
+            (5.0 * 1024.0_f64.powi(5), Unit::Bytes, "5,120 TiB"),
             (41.86, Unit::RequestsPerSecond, "41.9 requests/s"),
             (0.000_01, Unit::RequestsPerSecond, "0 requests/s"),
             (0.000_01, Unit::Cores, "less than 0.001 cores"),
+            (0.0, Unit::Cores, "0 cores"),
+            (0.001, Unit::Cores, "0.001 cores"),
             (0.25, Unit::Cores, "0.25 cores"),
+            (0.012_34, Unit::Count, "0.0123"),
+            (4.236, Unit::Count, "4.24"),
             (1_234_567.0, Unit::Count, "1,234,567"),
             (-1_234.0, Unit::Count, "-1,234"),
             (999.5, Unit::Count, "1,000"),
             (f64::INFINITY, Unit::Seconds, "∞"),
+            (f64::NEG_INFINITY, Unit::Seconds, "–"),
             (f64::NAN, Unit::Seconds, "–"),
         ];
         for (value, unit, told) in table {
@@ -164,8 +173,15 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_read_well() {
-        let durations =
-            [(0, "0.0s"), (349, "0.3s"), (59_990, "59.9s"), (125_000, "2m 05s"), (3_725_000, "1h 02m")];
+        let durations = [
+            (0, "0.0s"),
+            (349, "0.3s"),
+            (59_990, "59.9s"),
+            (60_000, "1m 00s"),
+            (125_000, "2m 05s"),
+            (3_600_000, "1h 00m"),
+            (3_725_000, "1h 02m"),
+        ];
         for (milliseconds, text) in durations {
             assert_eq!(duration(Duration::from_millis(milliseconds)), text);
         }
@@ -173,9 +189,11 @@ mod tests {
             (0, "0 B"),
             (999, "999 B"),
             (1_200, "1.2 kB"),
+            (9_950, "10 kB"),
             (9_960_000, "10 MB"),
             (999_600, "1.0 MB"),
             (36_000_000_000, "36 GB"),
+            (5_000_000_000_000_000, "5000 TB"),
         ];
         for (count, text) in sizes {
             assert_eq!(bytes(count), text);

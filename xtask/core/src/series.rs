@@ -53,3 +53,38 @@ impl Series {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_lie_on_multiples_of_a_step_that_people_count_in() {
+        // (seconds, points, the step)
+        let table = [
+            (3_600, 100, 60),
+            (3_600, 60, 60),
+            (3_600, 3_600, 5),
+            (36_000, 10, 3_600),
+            // No step is as long: whole hours.
+            (8_650_000, 10, 867_600),
+            // None is one.
+            (600, 0, 600),
+        ];
+        for (seconds, points, step) in table {
+            let end = 1_767_229_213;
+            let asked = Span { start: end - seconds, end, step: 1 };
+            let told = asked.with_points(points);
+            assert_eq!((told.step, told.end), (step, end), "{seconds} s in {points} points");
+            assert!(told.start.is_multiple_of(step), "{told:?}");
+            assert!(told.start <= asked.start && asked.start - told.start < step, "{told:?} of {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_not_there_is_empty() {
+        let labels = [("route".to_owned(), "/items".to_owned())].into();
+        let series = Series { labels, ..Series::default() };
+        assert_eq!((series.label("route"), series.label("status")), ("/items", ""));
+    }
+}

@@ -202,3 +202,62 @@ fn table(to: &mut Markup, panel: &Panel, curves: &[Curve], stacked: bool) {
         });
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Span = Span { start: 1_200, end: 1_800, step: 60 };
+
+    fn points(points: &[(f64, f64)]) -> Vec<Point> {
+        points.iter().map(|&(at, value)| Point { at, value }).collect()
+    }
+
+    #[test]
+    fn answers_have_the_colours_of_their_status_and_others_differ() {
+        let told = ["2xx", "3xx", "4xx", "5xx"].map(|name| colour(name, 0));
+        assert_eq!(told, ["good", "neutral", "caution", "bad"]);
+        assert_eq!([0, 1, 7, 8].map(|index| colour("web", index)), ["c0", "c1", "c7", "c0"]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_begins_at_the_least_that_is_more_than_nothing() {
+        let curve = Curve { name: String::new(), points: points(&[(0.0, 0.0), (1.0, 0.5), (2.0, 0.2)]) };
+        assert_eq!(curve.lowest_above_nothing(), Some(0.2));
+        assert_eq!(Curve { points: points(&[(0.0, 0.0)]), ..curve }.lowest_above_nothing(), None);
+    }
+
+    #[test]
+    fn a_line_is_broken_where_a_value_is_missing() {
+        let frame = Frame::of_values(SPAN);
+        let values = Values::linear(1.0, Unit::Count);
+        // (when the second value came, whether it is drawn as the next of the first)
+        for (at, next) in [(1_260.0, true), (1_290.0, true), (1_291.0, false), (1_320.0, false)] {
+            let line = path(&frame, &values, SPAN, &points(&[(1_200.0, 1.0), (at, 1.0)]), false);
+            assert_eq!(
+                (line.matches('M').count(), line.contains('L')),
+                if next { (1, true) } else { (2, false) },
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_area_of_one_value_is_half_a_step_wide() {
+        let frame = Frame::of_values(SPAN);
+        let values = Values::linear(1.0, Unit::Count);
+        let right = |line: &str| {
+            line.split_once('H').and_then(|(_, rest)| rest.split_once('V')).map(|(right, _)| right.to_owned())
+        };
+        let alone = path(&frame, &values, SPAN, &points(&[(1_320.0, 1.0)]), true);
+        assert_eq!(right(&alone), Some(units(frame.x(1_350.0))), "{alone}");
+        let two = path(&frame, &values, SPAN, &points(&[(1_320.0, 1.0), (1_380.0, 1.0)]), true);
+        assert_eq!(right(&two), Some(units(frame.x(1_380.0))), "{two}");
+    }
+
+    #[test]
+    fn the_unit_of_all_values_stands_once_where_they_do_not_carry_it() {
+        let told = [Unit::RequestsPerSecond, Unit::Cores, Unit::Seconds, Unit::Count].map(unit_of_all);
+        assert_eq!(told, ["requests/s", "cores", "", ""]);
+    }
+}

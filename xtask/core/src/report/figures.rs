@@ -139,3 +139,54 @@ fn worst_minute(report: &Report) -> Figure {
     let value = if day(at) == day(report.span.end) { clock(at) } else { moment(at) };
     Figure::new(NAME, value.strip_suffix(":00").unwrap_or(&value).to_owned(), told.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Answer, Question};
+    use crate::series::Span;
+
+    const SPAN: Span = Span { start: 1_795_622_400, end: 1_795_623_000, step: 60 };
+
+    /// What is said of the worst minute when these are the values of each minute, the first one at the second.
+    fn worst(errors: &[f64], latency: &[f64]) -> (String, String) {
+        let answer = |values: &[f64]| -> Answer {
+            let at = (SPAN.start + 60..).step_by(60).map(seconds);
+            let points = at.zip(values).map(|(at, value)| Point { at, value: *value }).collect();
+            Ok(vec![Series { points, ..Series::default() }])
+        };
+        let minutes = Minutes::of(SPAN);
+        let asked = [(minutes.errors, errors), (minutes.p95, latency)];
+        let answers = asked.map(|(query, values)| (Question::of(&query), answer(values))).into();
+        let report = Report { project: String::new(), version: "", span: SPAN, answers, starts: Vec::new() };
+        let figure = worst_minute(&report);
+        (figure.value, figure.remark)
+    }
+
+    #[test]
+    fn the_worst_minute_has_most_errors_or_is_the_slowest() {
+        let told = |value: &str, remark: &str| (value.to_owned(), remark.to_owned());
+        assert_eq!(worst(&[0.0, 0.5, 0.1], &[2.0, 0.1, 0.1]), told("16:01", "50 % errors, p95 100 ms"));
+        assert_eq!(worst(&[0.0, 0.0, 0.0], &[0.1, 2.0, 0.1]), told("16:01", "0 % errors, p95 2 s"));
+        assert_eq!(worst(&[], &[]), told("–", "no requests that a rate tells of"));
+    }
+
+    #[test]
+    fn without_requests_there_is_no_ratio_of_errors() {
+        assert_eq!(errors(Some(0.0), Some(0.0)), Figure::unknown("Error ratio", "no requests"));
+        let some = errors(Some(1_000.0), Some(1.0));
+        assert_eq!((some.value.as_str(), some.well), ("0.1 %", Some(true)));
+        assert_eq!(errors(Some(1_000.0), Some(2.0)).well, Some(false));
+        assert_eq!(errors(None, Some(0.0)), Figure::unknown("Error ratio", NOT_KNOWN));
+    }
+
+    #[test]
+    fn starts_of_the_service_are_counted_apart() {
+        let start = |part: &str| Started { part: part.to_owned(), instance: String::new(), at: 0.0 };
+        let figure = all_starts(Some(&[start("service"), start("redis exporter"), start("service")]));
+        assert_eq!(
+            (figure.value.as_str(), figure.remark.as_str()),
+            ("2", "of the service; 1 of other parts")
+        );
+    }
+}

@@ -145,3 +145,73 @@ fn description(rows: &[Row]) -> String {
     let told: Vec<String> = rows.iter().filter(|row| total(row) > 0.0).map(one).collect();
     format!("Parts of the requests by the bound that they took at most: {}", told.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::panels::panels;
+    use crate::series::Point;
+
+    const SPAN: Span = Span { start: 1_200, end: 1_800, step: 60 };
+
+    /// The series of a bound: how many requests a second took at most as long, from the second time on.
+    fn series(le: &str, values: &[f64]) -> Series {
+        let at = (SPAN.start + 60..).step_by(60).map(seconds);
+        let points = at.zip(values).map(|(at, value)| Point { at, value: *value }).collect();
+        Series { labels: [("le".to_owned(), le.to_owned())].into(), points }
+    }
+
+    fn drawn(series: &[Series]) -> String {
+        let panels = panels(SPAN);
+        let panel = panels.iter().find(|panel| panel.id == "heat").expect("the picture");
+        let mut markup = Markup::default();
+        assert!(draw(&mut markup, panel, SPAN, series));
+        markup.into_text()
+    }
+
+    /// The labels beside the rows, from the lowest.
+    fn labels(text: &str) -> Vec<&str> {
+        let values = text.split("class=\"value\"").skip(1);
+        let texts = values.filter_map(|rest| rest.split_once('>')?.1.split_once('<'));
+        texts.map(|(label, _)| label).filter(|label| *label != "UTC").collect()
+    }
+
+    #[test]
+    fn only_what_took_some_time_is_a_cell() {
+        let text = drawn(&[series("0.1", &[1.0, 0.0, 2.0]), series("0.2", &[1.0, 0.0, 5.0])]);
+        let cells: usize = text
+            .split(" d=\"")
+            .filter(|rest| rest.contains("data-values"))
+            .map(|rest| rest.matches('M').count())
+            .sum();
+        assert_eq!(cells, 3, "{text}");
+    }
+
+    #[test]
+    fn rows_are_labelled_from_the_bound_below_the_first_that_has_something() {
+        let text = drawn(&[series("0.001", &[0.0]), series("0.01", &[1.0]), series("0.1", &[3.0])]);
+        assert_eq!(labels(&text), ["1 ms", "10 ms", "100 ms"]);
+        // Of many every second.
+        let many = |count: u8| -> Vec<Series> {
+            (1..=count).map(|bound| series(&bound.to_string(), &[f64::from(bound)])).collect()
+        };
+        assert_eq!(labels(&drawn(&many(8))).len(), 9);
+        assert_eq!(labels(&drawn(&many(9))), ["0 s", "2 s", "4 s", "6 s", "8 s"]);
+    }
+
+    #[test]
+    fn a_rate_at_the_bound_of_a_strength_is_of_it() {
+        // Fifths, squared: 1, 4, 9, 16 and 25.
+        let levels = [0.5, 1.0, 1.1, 4.0, 9.0, 16.0, 25.0].map(|rate| level(rate, 25.0));
+        assert_eq!(levels, [0, 0, 1, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_row_of_nothing_is_not_told() {
+        let series = [series("0.1", &[1.0]), series("0.2", &[1.0]), series("0.5", &[4.0])];
+        assert_eq!(
+            description(&rows(&series)),
+            "Parts of the requests by the bound that they took at most: 25 % within 100 ms, 75 % within 500 ms"
+        );
+    }
+}

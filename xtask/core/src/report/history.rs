@@ -209,3 +209,84 @@ pub(super) fn table<const N: usize>(to: &mut Markup, header: [&str; N], lines: V
         to.leaf("p", &[("class", "about")], &format!("And {more} before."));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Point;
+
+    const SPAN: Span = Span { start: 1_200, end: 1_800, step: 60 };
+
+    fn series(labels: &[(&str, &str)], points: &[(f64, f64)]) -> Series {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Series { labels, points: points.iter().map(|&(at, value)| Point { at, value }).collect() }
+    }
+
+    #[test]
+    fn two_starts_are_one_when_they_are_two_seconds_apart() {
+        let starts = |second: f64| {
+            let service = series(&[("job", "service")], &[(1_300.0, 1_250.0), (1_600.0, second)]);
+            started(&[service], SPAN).iter().map(|start| start.at).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(1_252.0), [1_250.0]);
+        assert_eq!(starts(1_248.0), [1_250.0]);
+        assert_eq!(starts(1_253.0), [1_250.0, 1_253.0]);
+        assert_eq!(starts(1_590.0), [1_250.0, 1_590.0]);
+    }
+
+    /// From when to when, and whether it fires still.
+    fn times(at: &[f64]) -> Vec<(f64, f64, bool)> {
+        let points: Vec<(f64, f64)> = at.iter().map(|&at| (at, 1.0)).collect();
+        let fired = fired(&[series(&[("alertname", "A")], &points)], SPAN);
+        fired.iter().map(|alert| (alert.from, alert.to, alert.still)).collect()
+    }
+
+    #[test]
+    fn an_alert_fires_from_a_step_before_its_first_value_to_its_last() {
+        assert_eq!(times(&[1_320.0, 1_380.0]), [(1_260.0, 1_380.0, false)]);
+        assert_eq!(times(&[1_200.0]), [(1_200.0, 1_200.0, false)], "nothing is known of before");
+        assert_eq!(times(&[1_320.0, 1_410.0]).len(), 1, "a value came late");
+        assert_eq!(times(&[1_320.0, 1_411.0]).len(), 2);
+        assert_eq!(times(&[1_740.0]), [(1_680.0, 1_740.0, false)], "its value is missing at the end");
+        assert_eq!(times(&[1_800.0]), [(1_740.0, 1_800.0, true)]);
+    }
+
+    #[test]
+    fn what_was_short_is_seen_too() {
+        let brief = Span { step: 1, ..SPAN };
+        let fired = fired(&[series(&[("alertname", "A")], &[(1_320.0, 1.0)])], brief);
+        let mut markup = Markup::default();
+        draw_alerts(&mut markup, "Alerts", brief, &fired);
+        let text = markup.into_text();
+        let bar =
+            text.split("class=\"bar").nth(1).and_then(|rest| rest.split_once(" d=\"M")).expect("a bar").1;
+        let number = |text: &str| {
+            text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect::<String>().parse::<f64>()
+        };
+        let left = number(bar).expect("its left");
+        let right = bar.split_once('H').map(|(_, rest)| number(rest)).expect("its right").expect("a number");
+        assert!((right - left - 3.0).abs() < 0.11, "{bar}");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let name = "a".repeat(22);
+        assert_eq!(shorten(&name), name);
+        assert_eq!(shorten(&format!("{name}a")), format!("{}…", "a".repeat(21)));
+    }
+
+    #[test]
+    fn a_table_says_how_much_it_leaves_out() {
+        let told = |lines: usize| {
+            let mut markup = Markup::default();
+            table(&mut markup, ["what"], vec![["x".to_owned()]; lines]);
+            let text = markup.into_text();
+            (
+                text.matches("<td").count(),
+                text.split_once("And ").map(|(_, rest)| rest.starts_with("1 before.")),
+            )
+        };
+        assert_eq!(told(20), (20, None));
+        assert_eq!(told(21), (20, Some(true)));
+    }
+}

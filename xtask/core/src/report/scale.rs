@@ -76,7 +76,7 @@ impl Values {
         let place = if self.logarithmic {
             (value.max(self.low) / self.low).log10() / (self.high / self.low).log10()
         } else {
-            (value - self.low) / (self.high - self.low)
+            value / self.high
         };
         place.clamp(0.0, 1.0)
     }
@@ -185,6 +185,14 @@ mod tests {
         for (highest, unit, ticks, title) in table {
             assert_eq!(linear(highest, unit), (ticks.to_owned(), title.to_owned()), "{highest} {unit:?}");
         }
+        for value in [1.0, 2.0, 5.0, 0.1, 0.002] {
+            assert!((nice(value) / value - 1.0).abs() < 1e-9, "{value} is one");
+        }
+        // A single value has an axis too.
+        let axis = Values::logarithmic(1.0, 1.0, Unit::Seconds);
+        assert_eq!((axis.place(1.0), axis.place(10.0)), (0.0, 1.0));
+        let axis = Values::linear(4.0, Unit::Count);
+        assert_eq!((axis.place(0.0), axis.place(1.0), axis.place(9.0)), (0.0, 0.25, 1.0));
         let axis = Values::logarithmic(0.000_3, 0.02, Unit::Seconds);
         assert_eq!(labels(&axis.ticks), ["100 µs", "1 ms", "10 ms", "100 ms"]);
         let axis = Values::logarithmic(0.002, 0.009, Unit::Seconds);
@@ -204,5 +212,9 @@ mod tests {
         assert_eq!(labels(&times(span(2 * 86_400))), ["25 Nov", "12:00", "26 Nov", "12:00"]);
         let days = times(span(7 * 86_400));
         assert_eq!(labels(&days)[..2], ["25 Nov", "26 Nov"]);
+        assert_eq!(labels(&times(span(14 * 86_400)))[..2], ["25 Nov", "27 Nov"]);
+        assert_eq!(labels(&times(span(30 * 86_400))), ["26 Nov", "3 Dec", "10 Dec", "17 Dec", "24 Dec"]);
+        // Within a day midnight is a time like others.
+        assert_eq!(labels(&times(span(86_400)))[..3], ["00:00", "06:00", "12:00"]);
     }
 }

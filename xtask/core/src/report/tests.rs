@@ -234,6 +234,35 @@ fn starts_are_read_from_run_logs() {
 }
 
 #[test]
+fn a_report_is_about_the_time_before_its_end() {
+    let asked = super::span(SPAN.end, 3_600);
+    assert_eq!((asked.end, asked.start + 3_600), (SPAN.end, SPAN.end));
+    let totals = super::panels::Totals::of(SPAN);
+    for part in ["[600s]", "> time() - 600"] {
+        assert!(totals.requests.contains(part), "{}", totals.requests);
+    }
+}
+
+#[test]
+fn labels_of_time_do_not_lie_on_one_another() {
+    let frame = super::picture::Frame::of_rows(SPAN, 300.0, 1.0);
+    let mut markup = super::markup::Markup::default();
+    frame.draw_times(&mut markup);
+    let text = markup.into_text();
+    let labels = text.split("class=\"time\" x=\"").skip(1);
+    let places: Vec<f64> =
+        labels.map(|rest| rest.split('"').next().and_then(|x| x.parse().ok()).expect("a place")).collect();
+    assert!(places.len() > 1 && places.is_sorted_by(|one, next| next - one >= 52.0), "{places:?}");
+}
+
+#[test]
+fn every_picture_begins_a_line_of_the_source() {
+    let page = page(&report(|question| Ok(answer(&question.expr))));
+    let pictures = page.matches("<svg").count();
+    assert_eq!(page.lines().filter(|line| line.contains("<svg")).count(), pictures);
+}
+
+#[test]
 fn every_question_is_asked_once() {
     let mut seen = BTreeSet::new();
     for question in questions(super::span(SPAN.end, 3_600)) {
