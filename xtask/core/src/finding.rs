@@ -262,3 +262,63 @@ pub fn failure(findings: &[Finding]) -> Option<Failure> {
     let message = format!("this machine is not ready: {}", names.join(", "));
     Some(Failure::new(code, message).details(details).hint(hint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(check: Check, status: Status) -> Finding {
+        let seen = "nothing".to_owned();
+        Finding { check, status, seen, meaning: None, remedy: None, needed_for: Vec::new() }
+    }
+
+    #[test]
+    fn a_check_is_named_in_a_column() {
+        assert_eq!(format!("{:<8}|{:<9}|", Check::Kind, Check::Port(80)), "kind    |port 80  |");
+        assert_eq!(Check::EngineApi.to_string(), "engine API");
+    }
+
+    #[test]
+    fn a_finding_matters_for_the_commands_that_need_it() {
+        let of_dev = Finding { needed_for: vec![Need::Dev, Need::Test], ..finding(Check::Kind, Status::Ok) };
+        let of_none = finding(Check::Clock, Status::Ok);
+        let table: [(&[Need], bool, bool); 5] = [
+            (&[Need::Dev], true, false),
+            (&[Need::Lint, Need::Test], true, false),
+            (&[Need::Lint], false, false),
+            (&[], false, false),
+            (Need::ALL, true, true),
+        ];
+        for (needs, dev, none) in table {
+            assert_eq!((of_dev.matters_for(needs), of_none.matters_for(needs)), (dev, none), "{needs:?}");
+        }
+    }
+
+    #[test]
+    fn a_remedy_has_a_command() {
+        let mended = |commands: &[&str]| {
+            let commands = commands.iter().map(|&command| command.to_owned()).collect();
+            finding(Check::Kind, Status::Missing).mended_by(commands, None).remedy
+        };
+        assert_eq!(mended(&[]), None);
+        assert_eq!(mended(&["apt install x"]).map(|remedy| remedy.commands.len()), Some(1));
+    }
+
+    #[test]
+    fn what_is_missing_makes_a_failure() {
+        let missing = |check| finding(check, Status::Missing);
+        let code = |findings: &[Finding]| failure(findings).map(|failure| failure.code);
+        let well = [finding(Check::Rust, Status::Ok), finding(Check::Memory, Status::Warning)];
+        assert_eq!(code(&well), None);
+        for (check, expected) in [
+            (Check::Engine, Code::EngineUnreachable),
+            (Check::EngineApi, Code::EngineTooOld),
+            (Check::Port(80), Code::PortTaken),
+            (Check::Rust, Code::MachineUnready),
+        ] {
+            let [one, two] = well.clone();
+            assert_eq!(code(&[one, missing(check), two]), Some(expected), "{check}");
+        }
+        assert_eq!(code(&[missing(Check::Engine), missing(Check::Port(80))]), Some(Code::MachineUnready));
+    }
+}

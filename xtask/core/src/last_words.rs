@@ -7,7 +7,7 @@ pub fn last_words(log: &[String]) -> &[String] {
     let last = log.len().saturating_sub(limits::LAST_LINES);
     let earliest = log.len().saturating_sub(limits::LAST_WORDS);
     let panic = log.iter().rposition(|line| line.contains("panicked at"));
-    let first = panic.filter(|&panic| panic < last).map_or(last, |panic| panic.max(earliest));
+    let first = panic.map_or(last, |panic| panic.min(last).max(earliest));
     &log[first..]
 }
 
@@ -35,6 +35,9 @@ mod tests {
         assert_eq!(log_to_be_cut(&lines(&["web ended", &heading, "thread 'main' panicked at x"])), None);
         assert_eq!(log_to_be_cut(&lines(&["web ended", &heading])), None);
         assert_eq!(log_to_be_cut(&lines(&["error: mismatched types"])), None);
+        for other in ["last lines of it:", "web's log:"] {
+            assert_eq!(log_to_be_cut(&lines(&[other, "one"])), None, "{other}");
+        }
     }
 
     #[test]

@@ -216,6 +216,37 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_put_into_a_namespace_and_labelled() {
+        let document = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}});
+        let mut object = Object::new(document).expect("an object");
+        object.set_namespace("shop");
+        object.set_label("app", "web");
+        let metadata = json!({"name": "a", "namespace": "shop", "labels": {"app": "web"}});
+        assert_eq!(object.value()["metadata"], metadata);
+        assert_eq!(object.key().namespace.as_deref(), Some("shop"));
+        object.value_mut()["kind"] = json!("Namespace");
+        assert_eq!(object.key().namespace, None, "it lives in none");
+        assert!(Key::is_namespaced("Service") && !Key::is_namespaced("Node"));
+    }
+
+    #[test]
+    fn the_containers_of_a_workload_are_all_that_it_runs() {
+        let container = |name: &str| json!({"name": name, "image": format!("{name}:1")});
+        let spec = json!({
+            "initContainers": [container("first")], "containers": [container("one"), container("two")],
+            "volumes": [container("none")],
+        });
+        let document = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+            "spec": {"template": {"spec": spec}}});
+        let mut object = Object::new(document).expect("an object");
+        assert_eq!(object.pod_spec(), Some(&spec));
+        assert_eq!(object.images().collect::<Vec<_>>(), ["first:1", "one:1", "two:1"]);
+        object.containers_mut().for_each(|container| container["image"] = json!("other:2"));
+        assert_eq!(object.images().collect::<Vec<_>>(), ["other:2"; 3]);
+        assert_eq!(object.value()["spec"]["template"]["spec"]["volumes"], spec["volumes"]);
+    }
+
+    #[test]
     fn what_lacks_an_identity_is_refused() {
         let document = json!({"apiVersion": "v1", "kind": "Service", "metadata": {}});
         let error = Object::new(document).expect_err("no name");

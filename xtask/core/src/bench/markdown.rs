@@ -113,6 +113,23 @@ mod tests {
     use crate::bench::{Runs, Work};
 
     #[test]
+    fn a_time_has_the_unit_in_which_it_is_read() {
+        let table = [
+            (0.099_9, "99.9 ms", "+99.9 ms"),
+            (0.1, "0.10 s", "+0.10 s"),
+            (9.99, "9.99 s", "+9.99 s"),
+            (10.0, "10.0 s", "+10.0 s"),
+            (42.04, "42.0 s", "+42.0 s"),
+            (0.0, "0.0 ms", "+0.0 ms"),
+        ];
+        for (seconds, itself, beyond) in table {
+            assert_eq!(value(seconds, Unit::Seconds), itself);
+            assert_eq!(shown(seconds, Limit::Beyond(1.0), Unit::Seconds), beyond);
+        }
+        assert_eq!(shown(-0.25, Limit::Beyond(1.0), Unit::Seconds), "−0.25 s");
+    }
+
+    #[test]
     fn the_page_shows_every_entry_with_its_budget() {
         let runs = |contender: &str, values: &[f64]| {
             let mut runs = Runs::of(contender);

@@ -181,6 +181,11 @@ ENTRYPOINT [\"/a\"]
         assert_eq!(check(GOOD), []);
         assert_eq!(check("FROM scratch\nCOPY a /a\n"), []);
         assert_eq!(check("FROM host:5000/a@sha256:00\n"), []);
+        // Only what stands before the first stage is known to a base.
+        assert_eq!(check("FROM a:1 AS one\nARG BASE=debian\nFROM ${BASE:-b:1}\n"), []);
+        for command in ["cat a | sh", "curl -o a https://x", "apt-get clean", "make install"] {
+            assert_eq!(check(&GOOD.replace("COPY a /a", &format!("RUN {command}"))), [], "{command}");
+        }
     }
 
     #[test]
@@ -190,6 +195,7 @@ ENTRYPOINT [\"/a\"]
             ("debian:trixie-slim", "debian:latest", 3, "has no tag"),
             ("debian:trixie-slim", "host:5000/debian", 3, "has no tag"),
             ("ARG TOKEN=", "ARG TOKEN=abc", 4, "TOKEN has a value"),
+            ("LANG=C.UTF-8", "DB_PASSWORD hunter2", 12, "DB_PASSWORD has a value"),
             ("LANG=C.UTF-8", "DB_PASSWORD=\"x\"", 12, "DB_PASSWORD has a value"),
             ("--yes --no-install-recommends gcc", "--yes gcc", 5, "without --no-install-recommends"),
             ("-y --no-install-recommends redis", "--no-install-recommends redis", 8, "without --yes"),

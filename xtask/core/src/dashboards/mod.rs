@@ -310,6 +310,18 @@ rows:
             ]
         );
         assert_eq!(document["panels"][3]["targets"][1]["refId"], "B");
+        let panels = [1, 2, 3].map(|index| &document["panels"][index]);
+        let source = serde_json::json!({"type": "prometheus", "uid": "homeport-prometheus"});
+        let of_each =
+            panels.map(|panel| panel["datasource"] == source && panel["targets"][0]["datasource"] == source);
+        assert_eq!(of_each, [true; 3]);
+        // A table shows how it is now, a number's colour whether that is well.
+        assert_eq!(panels.map(|panel| panel["targets"][0]["instant"] == true), [false, true, false]);
+        assert_eq!(panels.map(|panel| panel["targets"][0]["range"] == true), [true, false, true]);
+        let modes = panels.map(|panel| panel["fieldConfig"]["defaults"]["color"]["mode"].as_str());
+        assert_eq!(modes, [Some("palette-classic"), Some("palette-classic"), Some("thresholds")]);
+        assert_eq!(panels[0]["options"]["legend"]["showLegend"], true);
+        assert_eq!(panels[2]["options"]["reduceOptions"]["calcs"][0], "lastNotNull");
         assert_eq!(document["panels"][1]["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["value"], 1.0);
     }
 
@@ -341,10 +353,23 @@ rows:
         assert_eq!(at("/panels/1/fieldConfig/defaults/custom/stacking/mode"), "normal");
         assert_eq!(at("/panels/1/fieldConfig/defaults/custom/scaleDistribution/type"), "log");
         assert_eq!(colours(1), ["red", "green"]);
+        assert_eq!(at("/panels/1/fieldConfig/defaults/custom/thresholdsStyle/mode"), "line");
         assert_eq!(at("/panels/2/type"), "heatmap");
         assert_eq!(at("/panels/2/targets/0/format"), "heatmap");
         assert_eq!(at("/panels/2/options/yAxis/unit"), "s");
         assert_eq!(colours(2), ["red", "green", "red"]);
+    }
+
+    #[test]
+    fn a_line_at_a_bound_is_drawn_where_there_is_one() {
+        let mode = |bounds: &str| {
+            let text = render(&parse(&FULL.replacen("bad_below: 1", bounds, 1)).unwrap()).unwrap();
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            document["panels"][1]["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"]["mode"].clone()
+        };
+        assert_eq!(mode("bad_below: 1"), "line");
+        assert_eq!(mode("bad_from: 1"), "line");
+        assert_eq!(mode("min: 0"), "off");
     }
 
     #[test]

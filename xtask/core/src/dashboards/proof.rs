@@ -259,6 +259,8 @@ mod tests {
             (Some("percentunit"), Some(10.0), &[3.0]),
             (Some("s"), None, &[0.000_02, 99.0]),
             (Some("bytes"), None, &[0.0, 8192.0]),
+            (Some("bytes"), None, &[1024.0]),
+            (Some("bytes"), None, &[5e9]),
             (Some("reqps"), None, &[0.0]),
             (None, None, &[-1.0]),
         ] {
@@ -268,6 +270,7 @@ mod tests {
             (Some("short"), &[][..], "it is empty"),
             (Some("short"), &[nan, nan], "it is NaN and nothing else"),
             (None, &[], "it is empty"),
+            (Some("percentunit"), &[0.5, 1.5], "it goes from 0.5 to 1.5, expected 0 to 1 (percentunit)"),
             (Some("percentunit"), &[0.5, 93.0], "it goes from 0.5 to 93, expected 0 to 1 (percentunit)"),
             (Some("s"), &[0.1, 250.0], "it goes from 0.1 to 250, expected 0 to 100 (s)"),
             (Some("s"), &[f64::INFINITY], "it goes from inf to inf, expected 0 to 100 (s)"),

@@ -99,7 +99,8 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{Source, parse};
+    use crate::plan::{Cause, Seat, Step, VolumeSeen};
+    use crate::stack::{NetworkName, Source, VolumeName, parse};
 
     fn target(services: &str) -> Result<Target, TargetError> {
         let text = format!("services: {services}");
@@ -112,6 +113,29 @@ mod tests {
             files: &|_| None,
         };
         Target::of(&parse(&source).unwrap().stack)
+    }
+
+    #[test]
+    fn a_plan_touches_the_database_by_its_server_its_migration_or_data() {
+        let volume = VolumeSeen {
+            engine_name: "shop_data".to_owned(),
+            name: VolumeName::new("data"),
+            config_hash: String::new(),
+        };
+        let start = |service: &str| Action::StartContainer(Seat::holder(&ServiceName::new(service)));
+        let table = [
+            (start("postgres"), true),
+            (start("migrate"), true),
+            (start("service"), false),
+            (Action::RemoveVolume(volume), true),
+            (Action::CreateNetwork(NetworkName::new("default")), false),
+        ];
+        for (action, touches) in table {
+            let told = action.to_string();
+            let step = Step { action, cause: Cause::Asked, needs: Vec::new(), optional: false };
+            let plan = Plan { steps: vec![step], notes: Vec::new() };
+            assert_eq!(is_touched_by(&plan), touches, "{told}");
+        }
     }
 
     #[test]

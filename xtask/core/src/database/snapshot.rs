@@ -106,9 +106,12 @@ mod tests {
     #[test]
     fn names_need_no_quotes_and_fit() {
         let longest = "a".repeat(LONGEST);
-        for name in ["a", "before-the-import", "1_2", &longest] {
-            let name: SnapshotName = name.parse().unwrap();
-            assert!(name.database().len() <= 63);
+        for text in ["a", "before-the-import", "1_2", &longest] {
+            let name: SnapshotName = text.parse().unwrap();
+            assert_eq!(name.to_string(), text);
+            let database = name.database();
+            assert_eq!(database.strip_prefix("homeport_snapshot_"), Some(text));
+            assert!(database.len() <= 63, "{database}");
         }
         let longer = "a".repeat(LONGEST + 1);
         for name in ["", "-a", "_a", "A", "a b", "a\"b", "a'b", "a;b", "ä", "a/b", "a\n", &longer] {

@@ -241,6 +241,61 @@ mod tests {
         }
     }
 
+    /// That `script` has all of these, one behind the other.
+    fn assert_in_order(script: &str, parts: &[&str]) {
+        let mut rest = script;
+        for part in parts {
+            let found = rest.split_once(part).unwrap_or_else(|| panic!("no {part:?} there in\n{script}"));
+            rest = found.1;
+        }
+    }
+
+    const CLEARED: [&str; 3] = [
+        "pg_advisory_lock",
+        "DROP DATABASE IF EXISTS homeport_fresh WITH (FORCE);",
+        "DROP DATABASE IF EXISTS homeport_gone WITH (FORCE);",
+    ];
+
+    #[test]
+    fn what_a_script_before_left_half_made_is_cleared_away_first() {
+        let target = target();
+        let last = "DROP DATABASE IF EXISTS \"x\" WITH (FORCE);";
+        assert_in_order(&remove("x"), &[&CLEARED[..], &[last]].concat());
+        for script in [save(&target, "x", &record()), prepare(&target, "x"), prepare_empty(&target, "")] {
+            assert_in_order(&script, &[&CLEARED[..], &["CREATE DATABASE homeport_fresh"]].concat());
+        }
+        assert_in_order(&clear(), &CLEARED);
+    }
+
+    #[test]
+    fn a_database_has_no_connection_when_it_is_copied_or_renamed() {
+        let target = Target { superuser: "boss".to_owned(), database: "shop".to_owned(), ..target() };
+        let cut_off = ["pg_terminate_backend", "datname = 'shop'"];
+        let copied = ["CREATE DATABASE homeport_fresh TEMPLATE \"shop\" OWNER \"boss\"", CLEARED[2]];
+        assert_in_order(&save(&target, "x", &record()), &[cut_off, copied].concat());
+        let renamed = ["ALTER DATABASE \"shop\" RENAME TO homeport_gone"];
+        assert_in_order(&swap(&target), &[&cut_off[..], &renamed].concat());
+    }
+
+    #[test]
+    fn what_takes_the_databases_place_gets_its_owner_rights_and_settings() {
+        let target = Target { superuser: "boss".to_owned(), database: "shop".to_owned(), ..target() };
+        let alike = ["OWNER TO", "GRANT", "datname = 'shop'", "pg_db_role_setting", "old.datname = 'shop'"];
+        let copied = ["CREATE DATABASE homeport_fresh TEMPLATE \"x\" OWNER \"boss\""];
+        assert_in_order(&prepare(&target, "x"), &[&copied[..], &alike].concat());
+        let made = ["\\connect homeport_fresh\n", "CREATE EXTENSION"];
+        assert_in_order(&prepare_empty(&target, "CREATE EXTENSION y;\n"), &[&alike[..], &made].concat());
+    }
+
+    #[test]
+    fn a_part_of_a_persons_script_does_nothing() {
+        for script in ["CREATE TABLE a ();", "SELECT 1", "SELECT 1 -- the last line is a comment"] {
+            let whole = whole(script);
+            let within = whole.strip_prefix("BEGIN;\n").and_then(|rest| rest.strip_suffix("\n;\nCOMMIT;\n"));
+            assert_eq!(within, Some(script));
+        }
+    }
+
     #[test]
     fn what_is_replaced_is_renamed_in_one_transaction() {
         let target = target();

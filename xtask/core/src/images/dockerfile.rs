@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_bases_of_a_dockerfile_are_what_its_stages_start_from() {
-        let table: [(&str, &[&str]); 6] = [
+        let table: [(&str, &[&str]); 7] = [
+            ("FROM a:1 AS one\nARG BASE=b:2\nFROM ${BASE:-c:3}", &["a:1", "c:3"]),
             ("FROM debian:trixie-slim\nRUN x", &["debian:trixie-slim"]),
             ("ARG BASE=debian:trixie-slim\nFROM ${BASE}\nARG BASE=other\n", &["debian:trixie-slim"]),
             (
@@ -180,6 +181,8 @@ COPY service.bin /service
         let filled = configuration(dockerfile, &given).expect("it has the stage");
         assert_eq!(filled[0], r#"LABEL a="dev" b="here""#);
         assert_eq!(configuration("FROM scratch\nCMD x", &nothing), Ok(vec!["CMD x".to_owned()]));
+        let behind = "FROM debian:12\nUSER 5\nRUN make\nFROM scratch\nCMD x";
+        assert_eq!(configuration(behind, &nothing), Ok(vec!["CMD x".to_owned()]));
         let table = [
             ("FROM debian:12\nUSER 1", "it has no stage FROM scratch"),
             ("FROM scratch\nCOPY a /a", "its stage on scratch has COPY a /a"),

@@ -83,6 +83,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_element_is_known_by_the_key_of_its_list() {
+        let pod = |list: &str, elements: Value| json!({"template": {"spec": {"containers": [{"name": "c", list: elements}]}}});
+        let table = [
+            (
+                pod(
+                    "volumeMounts",
+                    json!([{"mountPath": "/a", "name": "a"}, {"mountPath": "/b", "name": "b"}]),
+                ),
+                pod("volumeMounts", json!([{"mountPath": "/b", "readOnly": true}])),
+                pod(
+                    "volumeMounts",
+                    json!([{"mountPath": "/b", "name": "b", "readOnly": true}, {"mountPath": "/a", "name": "a"}]),
+                ),
+            ),
+            (
+                pod("ports", json!([{"containerPort": 1, "name": "a"}])),
+                pod("ports", json!([{"containerPort": 1, "protocol": "UDP"}, {"containerPort": 2}])),
+                pod(
+                    "ports",
+                    json!([{"containerPort": 1, "name": "a", "protocol": "UDP"}, {"containerPort": 2}]),
+                ),
+            ),
+            (
+                json!({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1}]}),
+                json!({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}),
+                json!({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}),
+            ),
+            (
+                json!({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1}]}),
+                json!({"topologySpreadConstraints": [{"topologyKey": "host"}]}),
+                json!({"topologySpreadConstraints": [{"topologyKey": "host"}, {"topologyKey": "zone", "maxSkew": 1}]}),
+            ),
+        ];
+        for (base, patch, expected) in table {
+            let mut merged = json!({ "spec": base });
+            merge(&mut merged, &json!({ "spec": patch })).expect("it merges");
+            assert_eq!(merged["spec"], expected);
+        }
+    }
+
+    #[test]
     fn maps_and_keyed_lists_merge_and_other_lists_are_replaced() {
         let mut base = json!({
             "spec": {

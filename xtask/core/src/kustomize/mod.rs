@@ -300,6 +300,38 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_changes_the_object_of_its_kind_and_name_alone() {
+        let object = |api: &str, kind: &str, name: &str| {
+            format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: {name}}}\n")
+        };
+        let others = [("v1", "Service", "b"), ("v1", "ConfigMap", "a"), ("example.org/v1", "Service", "a")];
+        let others = others.map(|(api, kind, name)| object(api, kind, name)).join("---\n");
+        let objects = build_table(&[
+            (
+                "top/kustomization.yaml",
+                "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../v1.2, ../base]\n\
+                 patches: [{path: p.yml}]\n",
+            ),
+            ("top/p.yml", &format!("{}spec: {{type: NodePort}}\n", object("v1", "Service", "a"))),
+            ("v1.2/kustomization.yaml", "resources: [others.yml]\n"),
+            ("v1.2/others.yml", &others),
+            ("base/kustomization.yaml", "resources: [a.yaml]\n"),
+            ("base/a.yaml", SERVICE),
+        ])
+        .expect("it builds");
+        let changed: Vec<bool> =
+            objects.iter().map(|object| object.value()["spec"]["type"] == "NodePort").collect();
+        assert_eq!(changed, [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_path_has_one_name() {
+        for (path, name) in [("a/./b", "a/b"), ("a/../b", "b"), ("../a", "../a"), ("a/../../b", "../b")] {
+            assert_eq!(tidy(Path::new(path)), Path::new(name), "{path}");
+        }
+    }
+
+    #[test]
     fn faults_name_their_file() {
         type Files<'a> = &'a [(&'a str, &'a str)];
         let table: [(Files<'_>, &str); 5] = [

@@ -109,11 +109,11 @@ mod tests {
     #[test]
     fn a_room_is_the_sum_of_its_files() {
         let text = "SF:/w/src/plan/a.rs\nFN:1,x\nDA:1,5\nDA:2,0\nDA:2,1\nend_of_record\n\
-            SF:/w/src/plan/b.rs\nDA:7,0\nend_of_record\n\
+            SF:/w/src/plan/b.rs\nDA:7,0\nDA:8,3\nDA:9,0\nend_of_record\n\
             SF:/w/src/other.rs\nDA:1,0\nend_of_record\nSF:/elsewhere/src/plan/c.rs\nDA:1,0\nend_of_record\n";
         let row = judge(&read_lcov(text, "/w"), [ROOM]).remove(0);
-        assert_eq!((row.lines, row.covered, row.enough), (3, 2, false));
-        assert_eq!(row.gaps, [("src/plan/b.rs".to_owned(), 1)]);
+        assert_eq!((row.lines, row.covered, row.enough), (5, 3, false));
+        assert_eq!(row.gaps, [("src/plan/b.rs".to_owned(), 2)]);
     }
 
     #[test]
@@ -133,21 +133,25 @@ mod tests {
 
     #[test]
     fn tests_do_not_count() {
-        let two = || BTreeMap::from([(1, 1), (4, 1)]);
+        let four = || (1..=4).map(|line| (line, 1)).collect();
         let mut lines = Lines::from([
-            ("src/plan/a.rs".to_owned(), two()),
-            ("src/plan/tests/b.rs".to_owned(), two()),
-            ("src/plan/tests.rs".to_owned(), two()),
-            ("src/plan/c.rs".to_owned(), two()),
+            ("src/plan/a.rs".to_owned(), four()),
+            ("src/plan/tests/b.rs".to_owned(), four()),
+            ("src/plan/tests.rs".to_owned(), four()),
+            ("src/plan/c.rs".to_owned(), four()),
         ]);
         let source = |path: &str| {
-            let text =
-                if path.ends_with("a.rs") { "fn a() {}\n\n#[cfg(test)]\nmod tests {\n}\n" } else { "" };
+            // The tests of the second are a file of their own: what follows is code.
+            let text = if path.ends_with("a.rs") {
+                "fn a() {}\n\n#[cfg(test)]\nmod tests {\n}\n"
+            } else {
+                "#[cfg(test)]\nmod tests;\n\nfn c() {\n}\n"
+            };
             Some(text.to_owned())
         };
         without_tests(&mut lines, source);
-        let left: Vec<(&str, usize)> =
-            lines.iter().map(|(path, lines)| (path.as_str(), lines.len())).collect();
-        assert_eq!(left, [("src/plan/a.rs", 1), ("src/plan/c.rs", 2)]);
+        let left: Vec<(&str, Vec<usize>)> =
+            lines.iter().map(|(path, lines)| (path.as_str(), lines.keys().copied().collect())).collect();
+        assert_eq!(left, [("src/plan/a.rs", vec![1, 2]), ("src/plan/c.rs", vec![1, 2, 3, 4])]);
     }
 }

@@ -110,6 +110,7 @@ mod tests {
                     cases: vec![
                         case("plan::good", CaseOutcome::Passed, &[]),
                         case("plan::left_out", CaseOutcome::Skipped, &[]),
+                        case("plan::locked_out", CaseOutcome::Skipped, &["there is no key"]),
                         case(
                             "plan::bad",
                             CaseOutcome::Failed,
@@ -127,10 +128,11 @@ mod tests {
         ];
         assert_snapshot!(junit(&suites), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <testsuites name="homeport" tests="3" failures="1" errors="0" skipped="1" time="3.000">
-          <testsuite name="unit: xtask src/lib.rs" tests="3" failures="1" errors="0" skipped="1" time="2.000">
+        <testsuites name="homeport" tests="4" failures="1" errors="0" skipped="2" time="3.000">
+          <testsuite name="unit: xtask src/lib.rs" tests="4" failures="1" errors="0" skipped="2" time="2.000">
             <testcase classname="xtask src/lib.rs" name="plan::good" time="1.234"/>
             <testcase classname="xtask src/lib.rs" name="plan::left_out" time="1.234"><skipped/></testcase>
+            <testcase classname="xtask src/lib.rs" name="plan::locked_out" time="1.234"><skipped message="there is no key"/></testcase>
             <testcase classname="xtask src/lib.rs" name="plan::bad" time="1.234"><failure message="&quot;a&quot; &lt; �[31m'b' &amp; c ]]&gt;">thread 'plan::bad' panicked at x.rs:1:1:
         &quot;a&quot; &lt; �[31m'b' &amp; c ]]&gt;
         	more</failure></testcase>

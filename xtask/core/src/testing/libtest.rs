@@ -388,6 +388,20 @@ mod tests {
     }
 
     #[test]
+    fn a_program_all_of_whose_cases_ended_has_not_broken_off() {
+        let (_, programs) = read(&[(0, "running 1 test"), (4, "test a ... ok")], 1);
+        assert_eq!(told(&programs[0]), [("a", CaseOutcome::Passed, 4)]);
+    }
+
+    #[test]
+    fn how_many_have_passed_is_known_meanwhile() {
+        let mut reader = Reader::default();
+        let lines = ["running 4 tests", "test a ... ok", "test b ... FAILED", "test c ... ok"];
+        lines.into_iter().for_each(|line| reader.line(line, Duration::ZERO));
+        assert_eq!(reader.passed(), 2);
+    }
+
+    #[test]
     fn nothing_is_read_out_of_other_lines() {
         for line in ["test of patience", "running late", "test a ... maybe", "Running late", "failures:"] {
             let (_, programs) = read(&[(0, line)], 1);

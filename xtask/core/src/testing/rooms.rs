@@ -138,6 +138,7 @@ mod tests {
     fn a_room_knows_its_package_files_and_tests() {
         let told = |name| {
             let room = changed().find(|room| room.name == name).expect("a room");
+            assert_eq!(room.is_of_service(), room.package().starts_with("service"), "{name}");
             (room.package(), room.files(), room.module())
         };
         let table = [
@@ -147,6 +148,8 @@ mod tests {
             ("plan", "xtask-core", "xtask/core/src/plan/**", "plan::"),
             ("event", "xtask-core", "xtask/core/src/event{.rs,/**}", "event::"),
             ("store", "service-store", "service/store/src/**", ""),
+            ("config", "service-config", "service/config/src/**", ""),
+            ("telemetry", "service-telemetry", "service/telemetry/src/**", ""),
             ("routes", "service", "service/src/routes/**", "routes::"),
         ];
         for (name, package, files, module) in table {
