@@ -117,7 +117,7 @@ impl Operator for StackOperator<'_> {
                 self.fronts.release(container, (*grace).min(limits::PROXY_DRAIN)).await;
                 Ok(effect(self.engine.stop_container(&container.id, *grace).await?))
             }
-            Action::ReloadContainer { container, signal } => self.reload(container, signal).await,
+            Action::ReloadContainer { container, signal } => self.reload(container, signal, reporter).await,
             Action::AwaitHealthy(seat) => self.await_healthy(seat, reporter).await,
             Action::Switch(seat) => {
                 let reached = match self.known(seat) {
@@ -172,7 +172,12 @@ impl StackOperator<'_> {
     }
 
     /// Has a process read its mounted files again, once a program in its container has found nothing wrong with them.
-    async fn reload(&self, container: &Container, signal: &str) -> Result<Effect, Failure> {
+    async fn reload(
+        &self,
+        container: &Container,
+        signal: &str,
+        reporter: &StepReporter,
+    ) -> Result<Effect, Failure> {
         let name = &container.service;
         let check: Vec<&str> =
             self.stack.services[name].homeport.reload_check.iter().map(String::as_str).collect();
@@ -188,8 +193,10 @@ impl StackOperator<'_> {
         }
         self.engine.signal_container(&container.id, signal).await?;
         let files = self.observed.mounted_files.get(name).map_or("", String::as_str);
-        note_reload(self.project, &self.stack.project, name, &container.id, files)
-            .map_err(|error| self.unnoted(name, &error))?;
+        // It has read them, whatever becomes of the note.
+        if let Err(error) = note_reload(self.project, &self.stack.project, name, &container.id, files) {
+            reporter.events().warning(self.unnoted(name, &error));
+        }
         Ok(Effect::changed())
     }
 
@@ -210,11 +217,12 @@ impl StackOperator<'_> {
         Err(Failure::new(Code::BuildFailed, message).hint("the same command goes on from here"))
     }
 
-    fn unnoted(&self, name: &ServiceName, error: &std::io::Error) -> Failure {
+    fn unnoted(&self, name: &ServiceName, error: &std::io::Error) -> String {
         let scratch = self.project.scratch();
-        let message =
-            format!("cannot note in {} that {name} has read its files again: {error}", scratch.display());
-        Failure::new(Code::ProjectInvalid, message)
+        format!(
+            "cannot note in {} that {name} has read its files again: {error}; the next plan has it read them once more",
+            scratch.display()
+        )
     }
 }
 

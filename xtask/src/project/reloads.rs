@@ -56,9 +56,33 @@ pub fn note_reload(
     let mut reloads = read(project, name);
     let reload = Reload { container: container.0.clone(), files: files.to_owned() };
     reloads.insert(service.to_string(), reload);
+    // `cargo clean` may have taken the directory away beside a `dev` that stays.
+    let scratch = project.scratch();
+    std::fs::create_dir_all(&scratch)?;
     // Through a file beside it, so that a kill leaves the old or the new one.
-    let mut file = tempfile::NamedTempFile::new_in(project.scratch())?;
+    let mut file = tempfile::NamedTempFile::new_in(&scratch)?;
     file.write_all(&serde_json::to_vec(&reloads)?)?;
     file.persist(path(project, name)).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ContainerState, Health, Role};
+    use crate::serving::samples::container;
+
+    #[test]
+    fn a_reload_is_noted_where_cargo_clean_has_cleared_the_directory() {
+        let root = tempfile::tempdir().expect("a directory");
+        let project = Project::at(root.path());
+        let (name, web) = (ProjectName::new("shop"), ServiceName::new("web"));
+        let mut containers = [container("1f", Role::Holder, ContainerState::Running(Health::Healthy))];
+        for files in ["one", "two"] {
+            note_reload(&project, &name, &web, &containers[0].id.clone(), files).expect("it is noted");
+            apply_reloads(&project, &name, &mut containers);
+            assert_eq!(containers[0].files_hash, files);
+            std::fs::remove_dir_all(root.path().join("target")).expect("it was made");
+        }
+    }
 }
