@@ -60,13 +60,17 @@ fn digest(files: &[PathBuf], root: &Path) -> String {
     hex(&digest.finalize())
 }
 
-/// Whether a file is an editor's own and nobody's source: backup copies, swap files, vim's probe for write access.
+/// Whether a file is an editor's own, or the system's, and nobody's source: backup copies, swap files, vim's probe for write
+/// access, what Emacs saves by itself, what `JetBrains` editors put in place, the Finder's notes.
 pub fn is_editors_own(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return true };
     name.ends_with('~')
         || name.starts_with(".#")
-        || name == "4913"
-        || [".swp", ".swx", ".swo", ".tmp"].iter().any(|ending| name.ends_with(ending))
+        || (name.len() > 1 && name.starts_with('#') && name.ends_with('#'))
+        || ["4913", ".DS_Store"].contains(&name)
+        || [".swp", ".swx", ".swo", ".tmp", "___jb_tmp___", "___jb_old___"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {
@@ -160,11 +164,21 @@ mod tests {
 
     #[test]
     fn editors_own_files_do_not_count() {
-        for path in ["/p/src/.main.rs.swp", "/p/src/main.rs~", "/p/src/.#main.rs", "/p/src/4913"] {
-            assert!(is_editors_own(Path::new(path)), "{path}");
+        let own = [
+            ".main.rs.swp",
+            "main.rs~",
+            ".#main.rs",
+            "#main.rs#",
+            "4913",
+            "main.rs___jb_tmp___",
+            "main.rs___jb_old___",
+            ".DS_Store",
+        ];
+        for name in own {
+            assert!(is_editors_own(&Path::new("/p/src").join(name)), "{name}");
         }
-        for path in ["/p/src/main.rs", "/p/Cargo.lock", "/p/compose/.env"] {
-            assert!(!is_editors_own(Path::new(path)), "{path}");
+        for name in ["main.rs", "Cargo.lock", ".env", "#", "#notes"] {
+            assert!(!is_editors_own(&Path::new("/p/src").join(name)), "{name}");
         }
     }
 }
