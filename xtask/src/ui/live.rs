@@ -250,18 +250,18 @@ impl LiveRenderer {
         }
     }
 
+    /// Shows a problem for as long as it stands. One that has no room there is written above as a whole, once.
     fn pin(&mut self, about: &str, lines: &[String]) -> io::Result<()> {
+        let is_told = self.problems.get(about).is_some_and(|(told, _)| told == lines);
         self.unpin(about);
         self.look();
-        self.begin_area()?;
-        let style = self.style();
         let Terminal { rows, columns, .. } = self.settings.terminal;
-        let mut texts = vec![style.paint(Role::Bad, &format!("✗ {}", sanitize(about, false)))];
         let fitted = problem::fitted(lines, rows, columns);
-        let within =
-            |line: &String| format!("{:1$}{2}", "", problem::INDENTED, sanitize(line, style.is_coloured()));
-        texts.extend(fitted.iter().map(within));
-        let bars = texts.into_iter().map(|text| {
+        if !is_told && !problem::is_whole(lines, &fitted, columns) {
+            self.lines(&self.problem(about, lines))?;
+        }
+        self.begin_area()?;
+        let bars = self.problem(about, &fitted).into_iter().map(|text| {
             let bar = self.add_bar(Place::Problem);
             bar.set_message(text);
             bar.force_draw();
@@ -270,6 +270,14 @@ impl LiveRenderer {
         let bars = bars.collect();
         self.problems.insert(about.to_owned(), (lines.to_vec(), bars));
         Ok(())
+    }
+
+    fn problem(&self, about: &str, lines: &[String]) -> Vec<String> {
+        let style = self.style();
+        let about = style.paint(Role::Bad, &format!("✗ {}", sanitize(about, false)));
+        let within =
+            |line: &String| format!("{:1$}{2}", "", problem::INDENTED, sanitize(line, style.is_coloured()));
+        std::iter::once(about).chain(lines.iter().map(within)).collect()
     }
 
     fn unpin(&mut self, about: &str) -> bool {
@@ -429,14 +437,10 @@ impl Renderer for LiveRenderer {
 
     /// What was redrawn goes; a problem that stands is left behind as lines.
     fn finish(&mut self) -> io::Result<()> {
-        let style = self.style();
         for about in self.problems.keys().cloned().collect::<Vec<_>>() {
-            let lines = self.problems[&about].0.clone();
+            let lines = self.problem(&about, &self.problems[&about].0);
             self.unpin(&about);
-            self.line(&style.paint(Role::Bad, &format!("✗ {}", sanitize(&about, false))))?;
-            lines
-                .iter()
-                .try_for_each(|line| self.line(&format!("  {}", sanitize(line, style.is_coloured()))))?;
+            self.lines(&lines)?;
         }
         if let Some((_, bar)) = self.only.take() {
             bar.finish_and_clear();

@@ -12,7 +12,15 @@ const FEWEST: usize = 4;
 /// Each line of a problem begins this much further in than what it is about.
 pub(super) const INDENTED: usize = 2;
 
-/// The lines that are shown; how many are left out, before the hint that may end them, stands among them.
+/// Whether all of a problem can be read in its fitted lines.
+pub(super) fn is_whole(lines: &[String], fitted: &[String], columns: Option<usize>) -> bool {
+    let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(INDENTED));
+    let cut = |line: &String| console::measure_text_width(line) > width;
+    !fitted.iter().any(cut) && fitted.len() >= lines.len()
+}
+
+/// The lines that are shown; how many are left out, before the hint that may end them, stands among them: they have been
+/// written above.
 pub(super) fn fitted(lines: &[String], rows: usize, columns: Option<usize>) -> Vec<String> {
     let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(INDENTED));
     let is_hint = |line: &String| line.starts_with("hint: ");
@@ -24,11 +32,11 @@ pub(super) fn fitted(lines: &[String], rows: usize, columns: Option<usize>) -> V
     if let Some(first) = log.filter(|first| shown.len() > most && first + 1 < most) {
         // What came last says why.
         let left_out = shown.len() - (most - 1);
-        shown.splice(first..first + left_out, [format!("… {left_out} more lines")]);
+        shown.splice(first..first + left_out, [format!("… {left_out} more lines, above")]);
     } else if shown.len() > most {
         let left_out = shown.len() - (most - 1);
         shown.truncate(most - 1);
-        shown.push(format!("… {left_out} more lines"));
+        shown.push(format!("… {left_out} more lines, above"));
     }
     shown.extend(hint);
     shown
@@ -64,14 +72,17 @@ mod tests {
             ["web ended with", "status 3", "  let code = \"is as it is\";", "", "hint: mend it", "and save"];
         assert_eq!(fitted(&problem, 40, Some(16)), lines(&expected));
         assert_eq!(fitted(&problem, 40, None), problem, "where nothing is to be cut");
+        assert!(is_whole(&problem, &lines(&expected), Some(30)));
+        assert!(!is_whole(&problem, &lines(&expected), Some(16)), "the code is wider");
     }
 
     #[test]
     fn what_to_do_is_shown_however_much_was_said() {
         let said: Vec<String> = (0..9).map(|number| format!("line {number}")).collect();
         let problem = [said.clone(), lines(&["hint: mend it"])].concat();
-        let expected = ["line 0", "line 1", "line 2", "… 6 more lines", "hint: mend it"];
+        let expected = ["line 0", "line 1", "line 2", "… 6 more lines, above", "hint: mend it"];
         assert_eq!(fitted(&problem, 10, Some(80)), lines(&expected));
+        assert!(!is_whole(&problem, &lines(&expected), Some(80)));
         assert_eq!(fitted(&said, 10, Some(80)).len(), 5);
         // Of a log that tells why something ended, the end is shown.
         let crash =
@@ -79,7 +90,7 @@ mod tests {
         let expected = [
             "web ended with status 3",
             "last lines of web's log:",
-            "… 7 more lines",
+            "… 7 more lines, above",
             "line 7",
             "line 8",
             "hint: mend it",
