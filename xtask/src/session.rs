@@ -29,7 +29,10 @@ use crate::stack::{ServiceName, Stack};
 use turns::{Aim, Due};
 
 mod refusals;
+mod setback;
 mod turns;
+
+pub use setback::{Fault, Origin, Reached, Setback};
 
 /// What a command works with.
 #[derive(Debug, Clone)]
@@ -147,22 +150,28 @@ impl Session {
     /// Announces a plan and carries it out; tells how long it took until that served, when it changed anything.
     ///
     /// # Errors
-    /// The first failure; [`Code::Interrupted`] when it was stopped by Ctrl-C.
-    pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+    /// All that failed; [`Code::Interrupted`] when it was stopped by Ctrl-C.
+    pub async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Setback> {
         self.announce(plan);
         self.execute(plan, observed).await
     }
 
     /// As [`Session::carry_out`], for a plan that brings something up: not begun when it cannot be ended, and with the
     /// fronts open that stand for its services.
-    async fn bring_about(&self, due: &Due) -> Result<Option<Pace>, Failure> {
+    async fn bring_about(&self, due: &Due) -> Result<Option<Pace>, Setback> {
         let Due { plan, observed, .. } = due;
         self.announce(plan);
         self.fronts.adapt(&self.stack).await;
         self.refuse_impossible(plan).await?;
         self.fronts.align(&observed.containers);
         self.fronts.expect();
-        self.execute(plan, observed).await
+        self.execute(plan, observed).await.map_err(|mut setback| {
+            // What was tried in vain before is no better for what failed now.
+            if let Some(failure) = self.attempts.standing(&self.stack, observed) {
+                setback.beside(failure);
+            }
+            setback
+        })
     }
 
     fn announce(&self, plan: &Plan) {
@@ -176,23 +185,22 @@ impl Session {
         }
     }
 
-    async fn execute(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Failure> {
+    async fn execute(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Setback> {
         let begun = Instant::now();
         let operator = StackOperator::new(self, observed);
         let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
         self.passes().push(Pass::of(plan.announced(), &report, begun, self.begun));
         if report.cancelled {
-            return Err(stopped());
+            return Err(stopped().into());
         }
-        let pace = Pace::of(plan, &report, begun);
-        report.failures.into_iter().next().map_or(Ok(pace), Err)
+        Setback::of(plan, &report, begun).map_or_else(|| Ok(Pace::of(plan, &report, begun)), Err)
     }
 
     /// Brings the stack up from whatever is there, looks at it again, and waits once more for what is no longer well.
     ///
     /// # Errors
     /// As for [`Session::observe`], [`Session::plan_up`] and [`Session::carry_out`].
-    pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Failure> {
+    pub async fn bring_up(&self, wanted: &Wanted, before: Before) -> Result<BroughtUp, Setback> {
         self.passes().clear();
         let due = self.due(Aim::Up(wanted)).await?;
         let mut changed = !due.plan.is_empty();
@@ -266,7 +274,8 @@ impl Session {
         let due = self.due(Aim::Stopped).await?;
         let stopped = self.carry_out(&due.plan, &due.observed).await;
         due.end(&stopped);
-        stopped.map(|_| ())
+        stopped?;
+        Ok(())
     }
 
     async fn observe_objects(&self) -> Result<Observed, Failure> {
@@ -284,13 +293,14 @@ impl Session {
     async fn looks_again<T>(
         &self,
         before: Before,
-        carried_out: &Result<T, Failure>,
+        carried_out: &Result<T, Setback>,
     ) -> Result<bool, Failure> {
+        let may_pass = |failure: &Failure| {
+            matches!(failure.code, Code::EngineRefused | Code::ContainerExited | Code::PortTaken)
+        };
         let passing = match carried_out {
             Ok(_) => true,
-            Err(failure) => {
-                matches!(failure.code, Code::EngineRefused | Code::ContainerExited | Code::PortTaken)
-            }
+            Err(setback) => setback.first().is_some_and(may_pass),
         };
         if before == Before::Ended || !passing {
             return Ok(false);

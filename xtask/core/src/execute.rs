@@ -3,7 +3,7 @@
 //! Architecture invariant: it decides nothing. What is done, in which order and under which condition stands in the
 //! plan; what an action means for the engine is the [`Operator`]'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,10 @@ impl Halt {
 /// How a run went.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What failed, in the order of failing. Failures of optional steps are not among them.
-    pub failures: Vec<Failure>,
+    /// What failed, each with its step, in the order of failing. Failures of optional steps are not among them.
+    pub failures: Vec<(StepId, Failure)>,
+    /// The steps that were not tried, because something that they need failed.
+    pub skipped: BTreeSet<StepId>,
     /// Whether it was stopped from outside before everything was done.
     pub cancelled: bool,
     /// The steps that have changed something.
@@ -169,6 +171,9 @@ pub async fn execute(
         finish(events, id, step, Outcome::Cancelled, Duration::ZERO);
         report.cancelled = true;
     }
+    let untried =
+        states.iter().filter(|(id, state)| **state == State::Lost && !report.spent.contains_key(*id));
+    report.skipped = untried.map(|(id, _)| *id).collect();
     report
 }
 
@@ -281,7 +286,7 @@ fn conclude(
             if step.optional {
                 events.warning(format!("left out, being optional: {message}"));
             } else {
-                report.failures.push(failure);
+                report.failures.push((id, failure));
             }
             (State::Lost, Outcome::Failed { message })
         }

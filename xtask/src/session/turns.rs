@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Session, stopped};
+use super::{Session, Setback, stopped};
 use crate::database::is_touched_by;
 use crate::failure::Failure;
 use crate::limits;
@@ -36,9 +36,9 @@ pub(super) struct Due {
 
 impl Due {
     /// Lets the next command at the database; what there was.
-    pub(super) fn end<T>(self, ended: &Result<T, Failure>) -> Observed {
+    pub(super) fn end<T>(self, ended: &Result<T, Setback>) -> Observed {
         if let Some(turn) = self.turn {
-            turn.finish(ended);
+            turn.finish(&ended.as_ref().map(drop).map_err(|setback| Failure::from(setback.clone())));
         }
         self.observed
     }

@@ -159,7 +159,7 @@ fn told(mut receiver: Arriving) -> Vec<String> {
 }
 
 fn messages(report: &Report) -> Vec<&str> {
-    report.failures.iter().map(|failure| failure.message.as_str()).collect()
+    report.failures.iter().map(|(_, failure)| failure.message.as_str()).collect()
 }
 
 #[test]

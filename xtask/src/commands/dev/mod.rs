@@ -2,6 +2,8 @@
 
 mod follow;
 mod keys;
+mod reading;
+mod standing;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -15,13 +17,16 @@ use crate::cli;
 use crate::doctor::Need;
 use crate::event::Event;
 use crate::failure::{Code, Failure};
+use crate::pace::Pace;
 use crate::plan::{ContainerState, Wanted};
-use crate::project::{Before, FOREGROUND_DEV, lock, outlived_secrets};
+use crate::project::{Before, FOREGROUND_DEV, lock};
 use crate::serving::descriptors::raise;
-use crate::session::{BroughtUp, Session};
+use crate::session::{BroughtUp, Reached, Session, Setback};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
 use keys::{Asked, Keys};
+use reading::{Reading, warn_of_outlived};
+use standing::Standing;
 use watch::{Burst, Watch};
 
 /// Runs `dev`.
@@ -48,12 +53,7 @@ pub async fn run(context: &Context, arguments: &cli::Dev) -> Result<(), Failure>
     let session = context.session(arguments.offline).await?;
     session.engine.is_on_this_machine()?;
     session.refuse_another_checkouts().await?;
-    if !made.is_empty() {
-        let volumes = session.engine.observe(&session.stack.project).await?.volumes;
-        for warning in outlived_secrets(&session.stack, &volumes, &made) {
-            context.events.warning(warning);
-        }
-    }
+    warn_of_outlived(context, &session, &made).await?;
     let command = if arguments.detach { "dev --detach" } else { FOREGROUND_DEV };
     let lock = lock(&context.project, &session.stack.project, command).await?;
     let ended = if arguments.detach {
@@ -121,7 +121,7 @@ async fn foreground(
     let mut stay = Stay {
         context,
         wanted,
-        offline: arguments.offline,
+        reading: Reading::done(context),
         watch: watch::start(session.project.root(), &session.stack, sender)?,
         keys: Keys::listen(context),
         standing: Standing::default(),
@@ -138,23 +138,20 @@ async fn foreground(
             if arguments.profile {
                 tell_profile(context, &session);
             }
-            if let Some(failure) = &up.failure {
-                stay.standing.complain(context, failure.code.as_str(), failure);
-            }
+            stay.standing.end_well(&context.events, up.failure.as_ref());
         }
-        Err(failure) if may_be_mended(failure.code) => {
-            session.fronts.explain(&failure.message);
-            stay.standing.complain(context, failure.code.as_str(), &failure);
-        }
-        Err(failure) if failure.code == Code::Interrupted => {
+        Err(setback) if setback.is_interruption() => {
             let stopped = stop(&session).await;
             logs.stop(&session).await;
-            return stopped.and(Err(failure));
+            return stopped.and(Err(setback.into()));
         }
-        Err(failure) => {
+        Err(setback) if setback.faults.iter().any(|fault| may_be_mended(fault.failure.code)) => {
+            stay.suffer(&session, &setback).await;
+        }
+        Err(setback) => {
             logs.stop(&session).await;
             tell_what_is_left(context, &session).await;
-            return Err(failure);
+            return Err(setback.into());
         }
     }
     let keys_note = if stay.keys.are_there() { ", ? shows the keys" } else { "" };
@@ -208,36 +205,6 @@ async fn tell_what_is_left(context: &Context, session: &Session) {
     }
 }
 
-/// What a problem with the Compose file is about.
-const COMPOSE: &str = "compose";
-
-/// The problems that stand: shown until the next good run.
-#[derive(Debug, Default)]
-struct Standing {
-    about: Option<String>,
-}
-
-impl Standing {
-    fn complain(&mut self, context: &Context, about: &str, failure: &Failure) {
-        // The same once more takes its own place; it was not solved in between.
-        if self.about.as_deref() != Some(about) {
-            self.settle(context);
-        }
-        let lines = std::iter::once(failure.message.clone())
-            .chain(failure.details.iter().cloned())
-            .chain(failure.hint.iter().map(|hint| format!("hint: {hint}")))
-            .collect();
-        context.events.send(Event::Problem { about: about.to_owned(), lines });
-        self.about = Some(about.to_owned());
-    }
-
-    fn settle(&mut self, context: &Context) {
-        if let Some(about) = self.about.take() {
-            context.events.send(Event::ProblemSolved { about });
-        }
-    }
-}
-
 /// Why the stack is brought up again.
 #[derive(Debug)]
 enum Errand {
@@ -265,18 +232,26 @@ impl Errand {
 
     /// What is said at its good end. An empty plan has said by itself that there was nothing to do.
     fn told(&self, up: &BroughtUp) -> Option<String> {
+        match &up.pace {
+            Some(pace) => Some(self.paced(pace)),
+            None => up.tried.then(|| "nothing to do: what was built is what serves".to_owned()),
+        }
+    }
+
+    /// What is said of services that got ready beside what failed.
+    fn told_despite(&self, reached: &Reached) -> String {
+        let services: Vec<&str> = reached.services.iter().map(String::as_str).collect();
+        format!("{}: {}, beside what failed", self.paced(&reached.pace), services.join(", "))
+    }
+
+    fn paced(&self, pace: &Pace) -> String {
         let (since, what) = match self {
             Self::Save(burst) => (burst.since, "saved to served"),
             Self::Key(Asked::Restart, since) => (*since, "restarted"),
             Self::Key(Asked::Rebuild, since) => (*since, "built and served"),
         };
-        match up.pace {
-            Some(pace) => {
-                let took = crate::quantity::duration(pace.served.saturating_duration_since(since));
-                Some(format!("{what} in {took} ({pace})"))
-            }
-            None => up.tried.then(|| "nothing to do: what was built is what serves".to_owned()),
-        }
+        let took = crate::quantity::duration(pace.served.saturating_duration_since(since));
+        format!("{what} in {took} ({pace})")
     }
 }
 
@@ -293,7 +268,7 @@ fn built_here(session: &Session, wanted: &Wanted) -> BTreeSet<ServiceName> {
 struct Stay<'a> {
     context: &'a Context,
     wanted: &'a Wanted,
-    offline: bool,
+    reading: Reading,
     watch: Watch,
     keys: Keys,
     standing: Standing,
@@ -306,22 +281,23 @@ impl Stay<'_> {
     /// version goes on serving.
     async fn run(&mut self, session: &mut Session, errand: &Errand) {
         let Self { context, wanted, .. } = *self;
-        let standing = &mut self.standing;
-        let in_compose = context.project.root().join("compose");
-        let reads_again = matches!(errand, Errand::Save(burst) if burst.paths.iter().any(|path| path.starts_with(&in_compose)));
-        if reads_again && let Err(failure) = read_again(context, session, wanted, self.offline).await {
-            return standing.complain(context, COMPOSE, &failure);
+        let events = &context.events;
+        if self.reading.is_due(context, errand) {
+            match self.reading.again(context, session, wanted).await {
+                Ok(()) => self.standing.read(events),
+                // The stack that was read last goes on, and what else was saved is brought to it.
+                Err(failure) => {
+                    self.standing.unread(events, &failure);
+                    session.says_nothing_twice = true;
+                }
+            }
         }
         if let Errand::Save(Burst { missed: Some(why), .. }) = errand {
-            context
-                .events
-                .warning(format!("saves may have gone unnoticed ({why}): everything is looked at anew"));
+            events.warning(format!("saves may have gone unnoticed ({why}): everything is looked at anew"));
             self.watch.forget();
         }
         // Before the look that the plan is made of: what is saved after it is seen.
-        if let Err(failure) = self.watch.follow(&session.stack) {
-            context.events.warning(failure.to_string());
-        }
+        self.follow(session);
         let brought_up = session.bring_up(&errand.wanted(session, wanted), Before::Ended).await;
         // Before anything is told: whoever saves because of that is not taken for somebody who saved meanwhile.
         self.ended = Some(Instant::now());
@@ -329,50 +305,37 @@ impl Stay<'_> {
             Ok(up) => {
                 session.fronts.explain(NOT_RUNNING);
                 self.keys.know(&up.services, &built_here(session, wanted));
-                if let Some(failure) = &up.failure {
-                    return standing.complain(context, failure.code.as_str(), failure);
-                }
-                // What is wrong with a file is solved when the file has been read again.
-                if reads_again || standing.about.as_deref() != Some(COMPOSE) {
-                    standing.settle(context);
-                }
-                if let Some(told) = errand.told(&up) {
-                    context.events.note(told);
+                self.standing.end_well(events, up.failure.as_ref());
+                if let Some(told) = errand.told(&up).filter(|_| up.failure.is_none()) {
+                    events.note(told);
                 }
             }
-            Err(failure) if failure.code == Code::Interrupted => {}
-            Err(failure) => {
-                session.fronts.explain(&failure.message);
-                standing.complain(context, failure.code.as_str(), &failure);
+            Err(setback) if setback.is_interruption() => {}
+            Err(setback) => {
+                self.suffer(session, &setback).await;
+                if let Some(reached) = &setback.reached {
+                    events.note(errand.told_despite(reached));
+                }
             }
         }
     }
-}
 
-/// Reads the Compose file anew.
-async fn read_again(
-    context: &Context,
-    session: &mut Session,
-    wanted: &Wanted,
-    offline: bool,
-) -> Result<(), Failure> {
-    let fresh = context.session(offline).await?;
-    // Neither locked nor looked at: it may be another checkout's.
-    if fresh.stack.project != session.stack.project {
-        let message =
-            format!("the project is called {} now, and {} runs", fresh.stack.project, session.stack.project);
-        return Err(Failure::new(Code::ProjectBusy, message).hint("stop this `dev` and start it again"));
+    /// Shows what failed, and looks what runs all the same.
+    async fn suffer(&mut self, session: &Session, setback: &Setback) {
+        session.fronts.explain(&setback.message());
+        self.standing.end_badly(&self.context.events, setback);
+        // When the engine does not tell, that is told by whoever attends to it.
+        if let Ok(services) = Box::pin(session.reports()).await {
+            self.keys.know(&services, &built_here(session, self.wanted));
+        }
     }
-    let kept = Session {
-        told: session.told.clone(),
-        says_nothing_twice: session.says_nothing_twice,
-        fronts: session.fronts.clone(),
-        leaving: session.leaving.clone(),
-        attempts: session.attempts.clone(),
-        ..fresh
-    };
-    *session = in_foreground(kept, wanted);
-    Ok(())
+
+    /// Watches what the stack depends on now.
+    fn follow(&mut self, session: &Session) {
+        if let Err(failure) = self.watch.follow(&session.stack) {
+            self.context.events.warning(failure.to_string());
+        }
+    }
 }
 
 /// What whoever asks for a service is told when it does not run and nothing is on its way.

@@ -51,7 +51,8 @@ pub async fn obtain_missing(session: &Session) -> Result<(), Failure> {
     }
     let full = session.plan_up(&observed, &crate::plan::Wanted::default())?;
     let plan = only_images(&full);
-    session.carry_out(&plan, &observed).await.map(|_| ())
+    session.carry_out(&plan, &observed).await?;
+    Ok(())
 }
 
 /// The steps that obtain images; their needs point at each other only.
