@@ -3,6 +3,7 @@
 //! Must not: know which command it is.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -113,20 +114,32 @@ impl Session {
     }
 
     async fn stale_builds(&self) -> Result<Vec<(crate::stack::ImageReference, String)>, Failure> {
-        let builds: BTreeSet<_> = self
-            .stack
-            .services
-            .values()
-            .filter_map(|service| Some((service.image.clone(), service.homeport.package.clone()?)))
-            .collect();
-        let looks = builds.into_iter().map(|(image, package)| async move {
-            let build = HostBuild { root: self.project.root().to_owned(), package, image: image.clone() };
+        let looks = self.builds().into_iter().map(|build| async move {
             Ok::<_, Failure>(match build.freshness(&self.engine).await? {
                 Freshness::Fresh => None,
-                Freshness::Stale(cause) => Some((image, cause)),
+                Freshness::Stale(cause) => Some((build.image, cause)),
             })
         });
         Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+
+    /// What is built here, each once.
+    fn builds(&self) -> Vec<HostBuild> {
+        let services = self.stack.services.values();
+        let builds: BTreeSet<_> = services
+            .filter_map(|service| Some((service.image.clone(), service.homeport.package.clone()?)))
+            .collect();
+        let root = || self.project.root().to_owned();
+        builds.into_iter().map(|(image, package)| HostBuild { root: root(), package, image }).collect()
+    }
+
+    /// Where in the checkout the sources lie of what is built here. One whose last build `failed` may have others since.
+    pub async fn sources(&self, failed: bool) -> BTreeSet<PathBuf> {
+        let mut sources = BTreeSet::new();
+        for build in self.builds() {
+            sources.extend(build.sources(&self.engine, failed).await);
+        }
+        sources
     }
 
     /// Plans what brings the stack up.

@@ -1,5 +1,4 @@
-//! The host's cargo: builds a package's program so that it runs on nothing but a kernel, and tells without cargo
-//! whether that program is up to date.
+//! The host's cargo: builds a package's program so that it runs on nothing but a kernel.
 //!
 //! Must not: know of images.
 
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::ImageError;
+use super::program_sources::{date, newer, sources};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::process::{ProcessError, Program, Stream};
@@ -107,6 +107,28 @@ pub(super) async fn build(
 #[derive(Deserialize)]
 struct Metadata {
     target_directory: PathBuf,
+    #[serde(default)]
+    packages: Vec<Package>,
+}
+
+/// A package of the workspace.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    /// Where it lies, when that is on this machine.
+    path: Option<PathBuf>,
+}
+
+async fn metadata(root: &Path) -> Option<Metadata> {
+    let asked = cargo(root).args(["metadata", "--no-deps", "--format-version=1"]).output().await;
+    // What is wrong with a manifest is told by the build.
+    serde_json::from_str(&asked.ok()?).ok()
 }
 
 /// Where cargo is to put what it compiles in a checkout, when not where it does by itself.
@@ -120,10 +142,7 @@ async fn target_directory(root: &Path) -> Option<PathBuf> {
     if let Some(directory) = known().get(root) {
         return directory.clone();
     }
-    let asked = cargo(root).args(["metadata", "--no-deps", "--format-version=1"]).output().await;
-    // What is wrong with a manifest is told by the build.
-    let metadata: Metadata = serde_json::from_str(&asked.ok()?).ok()?;
-    let directory = apart(root, &metadata.target_directory);
+    let directory = apart(root, &metadata(root).await?.target_directory);
     known().insert(root.to_owned(), directory.clone());
     directory
 }
@@ -263,64 +282,25 @@ fn refusal(package: &str, errors: &[String], stderr: &[String]) -> ImageError {
     ImageError::Build { package: package.to_owned(), message, lines }
 }
 
-/// The files that decide what a program is: those that the compiler read, which cargo lists beside the program
-/// (`service.d`), and the manifests and settings above them. Files that need not exist are left out when they do not.
-///
-/// # Errors
-/// When the list cannot be read: it was never built.
-pub(crate) fn sources(program: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let list = std::fs::read_to_string(program.with_extension("d"))?;
-    let mut sources = listed(&list);
-    let mut directories = BTreeSet::new();
-    for source in &sources {
-        directories.extend(source.ancestors().skip(1).map(Path::to_owned));
-    }
-    let settings =
-        ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml", "rust-toolchain"];
-    sources.extend(
-        directories
-            .iter()
-            .flat_map(|directory| settings.map(|name| directory.join(name)))
-            .filter(|path| path.is_file()),
-    );
-    Ok(sources)
+/// Where the sources lie of a package, and of those below the checkout that it depends on, by what the manifests say: for one
+/// whose build did not come to a list of them.
+pub(super) async fn declared(root: &Path, package: &str) -> BTreeSet<PathBuf> {
+    metadata(root).await.map(|metadata| within(root, package, &metadata.packages)).unwrap_or_default()
 }
 
-/// The files in a list as compilers write it for make: `target: file file…`, a space in a name escaped.
-fn listed(list: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for line in list.lines() {
-        let Some((_, names)) = line.split_once(": ") else { continue };
-        let mut name = String::new();
-        let mut characters = names.chars().chain([' ']);
-        while let Some(character) = characters.next() {
-            match character {
-                '\\' => name.extend(characters.next()),
-                ' ' if !name.is_empty() => files.push(PathBuf::from(std::mem::take(&mut name))),
-                ' ' => {}
-                character => name.push(character),
-            }
+fn within(root: &Path, package: &str, packages: &[Package]) -> BTreeSet<PathBuf> {
+    let first = packages.iter().find(|one| one.name == package);
+    let mut next: Vec<&Path> = first.and_then(|one| one.manifest_path.parent()).into_iter().collect();
+    let mut places = BTreeSet::new();
+    while let Some(directory) = next.pop() {
+        if directory.starts_with(root) && !root.starts_with(directory) && places.insert(directory.to_owned())
+        {
+            let here = packages.iter().filter(|one| one.manifest_path.parent() == Some(directory));
+            let dependencies = here.flat_map(|one| &one.dependencies);
+            next.extend(dependencies.filter_map(|one| one.path.as_deref()));
         }
     }
-    files
-}
-
-/// Dates a program that cargo left alone although a file is newer: a manifest whose change concerns another package, or
-/// a file saved as it was. Its time then says again that it is up to date; cargo, too, asks only whether it is older.
-pub(crate) fn date(program: &Path, sources: &[PathBuf], built: SystemTime) -> std::io::Result<()> {
-    if newer(sources, std::fs::metadata(program)?.modified()?).is_some() {
-        std::fs::File::options().write(true).open(program)?.set_modified(built)?;
-    }
-    Ok(())
-}
-
-/// The first file that was written after `time`, or is gone.
-pub(crate) fn newer(files: &[PathBuf], time: SystemTime) -> Option<&PathBuf> {
-    files.iter().find(|file| {
-        std::fs::metadata(file)
-            .and_then(|metadata| metadata.modified())
-            .map_or(true, |modified| modified > time)
-    })
+    places
 }
 
 #[cfg(test)]
@@ -354,66 +334,18 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_sources_is_read_as_make_reads_it() {
-        let table: [(&str, &[&str]); 4] = [
-            ("/t/debug/service: /s/a.rs /s/b.rs\n", &["/s/a.rs", "/s/b.rs"]),
-            ("/t/debug/service: /my\\ code/a.rs\n", &["/my code/a.rs"]),
-            ("C:\\t\\service.exe: C:/s/a.rs\n\n# comment", &["C:/s/a.rs"]),
-            ("/t/debug/service:\n", &[]),
-        ];
-        for (list, expected) in table {
-            assert_eq!(listed(list), expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{list}");
-        }
-    }
-
-    #[test]
-    fn manifests_and_settings_above_the_sources_count_as_sources() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let root = directory.path();
-        for file in ["Cargo.lock", "Cargo.toml", "app/Cargo.toml", "app/src/main.rs", ".cargo/config.toml"] {
-            let path = root.join(file);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            std::fs::write(path, "").expect("a file");
-        }
-        let program = root.join("app.bin");
-        assert!(sources(&program).is_err(), "it was never built");
-        std::fs::write(root.join("app.d"), format!("app.bin: {}/app/src/main.rs\n", root.display()))
-            .expect("a file");
-        let mut found: Vec<String> = sources(&program)
-            .expect("the list is there")
-            .iter()
-            .filter_map(|path| Some(path.strip_prefix(root).ok()?.display().to_string()))
-            .collect();
-        found.sort();
-        assert_eq!(
-            found,
-            [".cargo/config.toml", "Cargo.lock", "Cargo.toml", "app/Cargo.toml", "app/src/main.rs"]
-        );
-    }
-
-    #[test]
-    fn a_program_that_cargo_left_alone_is_up_to_date() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let [program, manifest] = ["app", "Cargo.toml"].map(|name| directory.path().join(name));
-        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-        let write = |path: &Path, time| {
-            std::fs::write(path, "").expect("a file");
-            std::fs::File::options()
-                .write(true)
-                .open(path)
-                .and_then(|file| file.set_modified(time))
-                .expect("its time");
-        };
-        let modified =
-            || std::fs::metadata(&program).and_then(|metadata| metadata.modified()).expect("its time");
-        write(&program, at(1000));
-        let sources = [manifest.clone()];
-        write(&manifest, at(500));
-        date(&program, &sources, at(3000)).expect("it can be dated");
-        assert_eq!(modified(), at(1000), "nothing is newer");
-        write(&manifest, at(2000));
-        date(&program, &sources, at(3000)).expect("it can be dated");
-        assert_eq!((modified(), newer(&sources, modified())), (at(3000), None));
+    fn before_the_first_good_build_the_manifests_say_where_sources_lie() {
+        let text = r#"{"target_directory": "/c/target", "packages": [
+            {"name": "web", "manifest_path": "/c/service/Cargo.toml", "dependencies":
+                [{"path": "/c/common"}, {"path": null}, {"path": "/other"}]},
+            {"name": "common", "manifest_path": "/c/common/Cargo.toml", "dependencies":
+                [{"path": "/c/deep"}, {"path": "/c/service"}]},
+            {"name": "aside", "manifest_path": "/c/aside/Cargo.toml", "dependencies": []}]}"#;
+        let Metadata { packages, .. } = serde_json::from_str(text).expect("as cargo writes it");
+        // One that is no member of the workspace too.
+        let expected = ["/c/common", "/c/deep", "/c/service"].map(PathBuf::from);
+        assert_eq!(within(Path::new("/c"), "web", &packages), expected.into());
+        assert_eq!(within(Path::new("/c"), "absent", &packages), BTreeSet::new());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::bytes::Bytes;
 
 use super::obtain::{Builder, run_builder};
-use super::{ImageError, cargo, context, dockerfile, labels};
+use super::{ImageError, cargo, context, dockerfile, labels, program_sources};
 use crate::engine::{Engine, ImageBuild, StoredImage};
 use crate::event::StepReporter;
 use crate::limits;
@@ -112,6 +112,21 @@ impl HostBuild {
         Ok(cause.map_or(Freshness::Fresh, Freshness::Stale))
     }
 
+    /// Where in the checkout the sources of the program lie: by what the compiler read for the image that is there, and, when
+    /// the last build `failed`, by what the manifests say too.
+    pub async fn sources(&self, engine: &Engine, failed: bool) -> BTreeSet<PathBuf> {
+        let image = engine.image(self.image.with_tag().as_str()).await.ok().flatten();
+        let program = image.as_ref().and_then(|image| image.labels.get(labels::ARTIFACT)).map(Path::new);
+        let read = program.and_then(|program| Some((program, program_sources::sources(program).ok()?)));
+        let mut places = read
+            .map(|(program, sources)| program_sources::places(&self.root, program, &sources))
+            .unwrap_or_default();
+        if failed {
+            places.extend(cargo::declared(&self.root, &self.package).await);
+        }
+        places
+    }
+
     fn staleness(&self, image: &StoredImage) -> Result<Option<String>, ImageError> {
         let stale = |cause: &str| Ok(Some(cause.to_owned()));
         let label = |key| image.labels.get(key).map(String::as_str);
@@ -129,11 +144,11 @@ impl HostBuild {
             return stale("made of another package");
         }
         let Ok(artifact) = Artifact::of(Path::new(artifact)) else { return stale("program is gone") };
-        let Ok(sources) = cargo::sources(&artifact.path) else { return stale("never built") };
+        let Ok(sources) = program_sources::sources(&artifact.path) else { return stale("never built") };
         if !sources.iter().any(|source| source.starts_with(&self.root)) {
             return stale("program is another checkout's");
         }
-        if let Some(path) = cargo::newer(&sources, artifact.modified) {
+        if let Some(path) = program_sources::newer(&sources, artifact.modified) {
             return Ok(Some(format!("{} changed", path.strip_prefix(&self.root).unwrap_or(path).display())));
         }
         if label(labels::STAMP) != Some(artifact.stamp.as_str())

@@ -21,7 +21,7 @@ use crate::pace::Pace;
 use crate::plan::{ContainerState, Wanted};
 use crate::project::{Before, FOREGROUND_DEV, lock};
 use crate::serving::descriptors::raise;
-use crate::session::{BroughtUp, Reached, Session, Setback};
+use crate::session::{BroughtUp, Fault, Reached, Session, Setback};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
 use keys::{Asked, Keys};
@@ -133,6 +133,7 @@ async fn foreground(
     match first {
         Ok(up) => {
             session.fronts.explain(NOT_RUNNING);
+            stay.learn(&session, false).await;
             stay.keys.know(&up.services, &built_here(&session, wanted));
             context.events.send(Event::Summary { services: up.services });
             if arguments.profile {
@@ -309,6 +310,9 @@ impl Stay<'_> {
                 if let Some(told) = errand.told(&up).filter(|_| up.failure.is_none()) {
                     events.note(told);
                 }
+                if up.tried {
+                    self.learn(session, false).await;
+                }
             }
             Err(setback) if setback.is_interruption() => {}
             Err(setback) => {
@@ -328,6 +332,14 @@ impl Stay<'_> {
         if let Ok(services) = Box::pin(session.reports()).await {
             self.keys.know(&services, &built_here(session, self.wanted));
         }
+        let is_build = |fault: &Fault| fault.failure.code == Code::BuildFailed;
+        self.learn(session, setback.faults.iter().any(is_build)).await;
+    }
+
+    /// Watches what was built, too.
+    async fn learn(&mut self, session: &Session, failed: bool) {
+        self.watch.learn(session.sources(failed).await);
+        self.follow(session);
     }
 
     /// Watches what the stack depends on now.

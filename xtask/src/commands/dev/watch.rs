@@ -14,9 +14,19 @@ use crate::limits;
 use crate::project::is_editors_own;
 use crate::stack::Stack;
 
-/// What is watched in any case, below the checkout's top. What is not there is left out: a `Cargo.lock` that the first
-/// build writes is nobody's save.
-const WATCHED: [&str; 5] = ["service", "compose", "Cargo.toml", "Cargo.lock", "Dockerfile"];
+/// What is watched in any case, below the checkout's top, whether it is there or not.
+const WATCHED: [&str; 7] = [
+    "service",
+    "compose",
+    "Cargo.toml",
+    "Dockerfile",
+    ".cargo/config.toml",
+    "rust-toolchain.toml",
+    "rust-toolchain",
+];
+
+/// Watched once it is there: the first build writes it, which is nobody's save.
+const WRITTEN_ONCE: &str = "Cargo.lock";
 
 /// Held while files are watched.
 #[derive(Debug)]
@@ -25,6 +35,8 @@ pub(super) struct Watch {
     watcher: RecommendedWatcher,
     /// Which files' saves are sent.
     wanted: Shared,
+    /// What something was seen to depend on, beside what the stack names. What goes away may come back, and is not forgotten.
+    seen: BTreeSet<PathBuf>,
     /// The directories that the system watches: how, and which one it was (its inode).
     places: BTreeMap<PathBuf, (RecursiveMode, u64)>,
 }
@@ -73,7 +85,8 @@ pub(super) fn start(root: &Path, stack: &Stack, saves: mpsc::Sender<Burst>) -> R
     });
     let watcher = watcher.map_err(|error| unwatched(root, &error))?;
     tokio::spawn(gather(receiver, Arc::clone(&wanted), saves));
-    let mut watch = Watch { root: root.to_owned(), watcher, wanted, places: BTreeMap::new() };
+    let (seen, places) = (BTreeSet::new(), BTreeMap::new());
+    let mut watch = Watch { root: root.to_owned(), watcher, wanted, seen, places };
     watch.follow(stack)?;
     Ok(watch)
 }
@@ -95,13 +108,20 @@ impl Watch {
         self.places.clear();
     }
 
-    /// Watches what the stack depends on now, and nothing else. A directory that was replaced by another one is found
+    /// Has the next [`Watch::follow`] watch these files and directories too, and all after it.
+    pub(super) fn learn(&mut self, sources: BTreeSet<PathBuf>) {
+        self.seen.extend(sources);
+    }
+
+    /// Watches what the stack depends on now, what was learned, and nothing else. A directory that was replaced by another one is found
     /// again.
     ///
     /// # Errors
     /// When the system refuses.
     pub(super) fn follow(&mut self, stack: &Stack) -> Result<(), Failure> {
-        let wanted = named(&self.root, stack);
+        self.seen.extend(Some(self.root.join(WRITTEN_ONCE)).filter(|path| path.exists()));
+        let mut wanted = named(&self.root, stack);
+        wanted.extend(self.seen.iter().cloned());
         let places = places(&self.root, &wanted);
         // A system may tell paths without the links in them.
         let both = |paths: &BTreeSet<PathBuf>| {
@@ -139,7 +159,7 @@ fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
     let mounted = stack.services.values().flat_map(|service| service.files_read().cloned());
     let mounted = mounted.filter(|path| path.starts_with(root));
     let repeated = stack.services.values().flat_map(|service| service.homeport.repeat_for.iter().cloned());
-    let usual = WATCHED.iter().map(|name| root.join(name)).filter(|path| path.exists());
+    let usual = WATCHED.iter().map(|name| root.join(name));
     usual.chain(mounted).chain(repeated).collect()
 }
 
@@ -216,6 +236,32 @@ async fn gather(mut told: mpsc::UnboundedReceiver<Told>, wanted: Shared, saves: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::ProjectName;
+
+    #[tokio::test]
+    async fn what_goes_away_is_watched_until_it_comes_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path();
+        for (place, file) in [("common/src", "lib.rs"), (".", "Cargo.toml"), (".", "Cargo.lock")] {
+            std::fs::create_dir_all(root.join(place)).expect("a directory");
+            std::fs::write(root.join(place).join(file), "").expect("a file");
+        }
+        let stack = Stack::unread(ProjectName::new("shop"));
+        let (saves, _bursts) = mpsc::channel(1);
+        let mut watch = start(root, &stack, saves).expect("it is watched");
+        watch.learn([root.join("common/src")].into());
+        for name in ["Cargo.toml", "Cargo.lock", "common"] {
+            std::fs::rename(root.join(name), root.join("away")).expect("it was there");
+            watch.follow(&stack).expect("the rest is watched");
+            std::fs::rename(root.join("away"), root.join(name)).expect("it is away");
+        }
+        watch.follow(&stack).expect("all is watched");
+        let wanted = watch.wanted.read().expect("nobody failed").named.clone();
+        for name in ["Cargo.toml", "Cargo.lock", "common/src", "rust-toolchain.toml"] {
+            assert!(wanted.contains(&root.join(name)), "{name}");
+        }
+        assert!(watch.places.contains_key(&root.join("common/src")), "it is asked for anew: {watch:?}");
+    }
 
     #[test]
     fn a_file_is_watched_through_its_directory_and_each_directory_once() {
