@@ -66,7 +66,28 @@ impl Target {
 #[derive(Deserialize)]
 struct Diagnostic {
     level: String,
+    #[serde(default)]
+    message: String,
     rendered: Option<String>,
+}
+
+impl Diagnostic {
+    /// Whether it is a warning, and not the count with which the compiler closes: `2 warnings emitted`.
+    fn is_warning(&self) -> bool {
+        let is_count =
+            self.message.ends_with(" warning emitted") || self.message.ends_with(" warnings emitted");
+        self.level == "warning" && !is_count
+    }
+}
+
+/// What there is to say of the compiler's warnings. Cargo keeps them, so they can be read without a build.
+fn told_warnings(package: &str, count: usize) -> Option<String> {
+    let warnings = match count {
+        0 => return None,
+        1 => "1 warning".to_owned(),
+        more => format!("{more} warnings"),
+    };
+    Some(format!("the compiler has {warnings}; `cargo check --package {package}` shows them again"))
 }
 
 /// Builds the program of a package and returns its path. The flags that make it static go to the program alone, with
@@ -204,7 +225,7 @@ pub fn architecture() -> &'static str {
 async fn build_once(cargo: Program, package: &str, reporter: &StepReporter) -> Result<PathBuf, ImageError> {
     let mut executable = None;
     let mut errors = Vec::new();
-    let mut compiled = 0;
+    let (mut compiled, mut warnings) = (0, 0);
     let ran = cargo
         .run(|stream, line| match stream {
             Stream::Stdout => match serde_json::from_str(line) {
@@ -216,6 +237,7 @@ async fn build_once(cargo: Program, package: &str, reporter: &StepReporter) -> R
                     executable = built.or(executable.take());
                 }
                 Ok(Message::Said { message }) => {
+                    warnings += usize::from(message.is_warning());
                     let rendered = message.rendered.unwrap_or_default();
                     if message.level.starts_with("error") {
                         errors.push(rendered);
@@ -233,6 +255,9 @@ async fn build_once(cargo: Program, package: &str, reporter: &StepReporter) -> R
             }
         })
         .await;
+    if let Some(told) = told_warnings(package, warnings).filter(|_| ran.is_ok()) {
+        reporter.events().warning(told);
+    }
     match ran {
         Ok(()) => executable.ok_or_else(|| ImageError::Build {
             package: package.to_owned(),
@@ -346,6 +371,27 @@ mod tests {
         let expected = ["/c/common", "/c/deep", "/c/service"].map(PathBuf::from);
         assert_eq!(within(Path::new("/c"), "web", &packages), expected.into());
         assert_eq!(within(Path::new("/c"), "absent", &packages), BTreeSet::new());
+    }
+
+    #[test]
+    fn warnings_are_counted_without_the_compilers_own_count() {
+        let said = |level: &str, message: &str| {
+            let text = serde_json::json!({"level": level, "message": message, "rendered": null});
+            serde_json::from_value::<Diagnostic>(text).expect("as the compiler writes it").is_warning()
+        };
+        let table = [
+            ("warning", "unused variable: `emitted`", true),
+            ("warning", "2 warnings emitted", false),
+            ("warning", "1 warning emitted", false),
+            ("error", "mismatched types", false),
+            ("failure-note", "some errors have detailed explanations", false),
+        ];
+        for (level, message, expected) in table {
+            assert_eq!(said(level, message), expected, "{message}");
+        }
+        assert_eq!(told_warnings("web", 0), None);
+        let told = "the compiler has 2 warnings; `cargo check --package web` shows them again";
+        assert_eq!(told_warnings("web", 2).as_deref(), Some(told));
     }
 
     #[test]
