@@ -23,18 +23,21 @@ pub enum Happening {
     Began,
     /// It ended.
     Ended,
-    /// It was paused, went on, or was judged anew by its health check: what may make it answer, or answer no more.
+    /// It was paused, went on, was judged anew by its health check, or was removed: what may make it answer, or answer no
+    /// more.
     Turned,
 }
 
-/// The engine's words for it. Podman says `died` where Docker says `die`.
-const TELLING: [(&str, Happening); 6] = [
+/// The engine's words for it. Podman says `died` where Docker says `die`, and `remove` where it says `destroy`.
+const TELLING: [(&str, Happening); 8] = [
     ("start", Happening::Began),
     ("die", Happening::Ended),
     ("died", Happening::Ended),
     ("pause", Happening::Turned),
     ("unpause", Happening::Turned),
     ("health_status", Happening::Turned),
+    ("destroy", Happening::Turned),
+    ("remove", Happening::Turned),
 ];
 
 /// Something that happened to a container.
@@ -104,6 +107,8 @@ mod tests {
             ("rename", None),
             ("pause", told(Happening::Turned)),
             ("health_status: healthy", told(Happening::Turned)),
+            ("destroy", told(Happening::Turned)),
+            ("remove", told(Happening::Turned)),
         ];
         for (action, expected) in table {
             assert_eq!(change(message(action)), expected, "{action}");

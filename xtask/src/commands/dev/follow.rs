@@ -20,11 +20,20 @@ use crate::stack::ServiceName;
 /// The containers that are attended to.
 pub(super) struct Follower {
     logs: Following,
-    /// Those that were seen: when each began, and whether its end was told.
-    seen: BTreeMap<ContainerId, (SystemTime, bool)>,
+    seen: BTreeMap<ContainerId, Seen>,
     since: SystemTime,
     returning: Returning,
     answers: JoinHandle<()>,
+}
+
+/// A container that was seen.
+#[derive(Debug)]
+struct Seen {
+    service: ServiceName,
+    role: Role,
+    began: SystemTime,
+    /// Whether its end was told.
+    told: bool,
 }
 
 impl Follower {
@@ -43,13 +52,13 @@ impl Follower {
     }
 
     /// As [`Follower::look`]. An engine that does not answer may be restarted: it is waited for.
-    pub(super) async fn attend(&mut self, session: &Session) -> Result<(), Failure> {
-        let Err(failure) = self.look(session).await else { return Ok(()) };
+    pub(super) async fn attend(&mut self, session: &Session, since_run: bool) -> Result<(), Failure> {
+        let Err(failure) = self.look(session, since_run).await else { return Ok(()) };
         session.events.warning(format!("{failure}; waiting for the engine"));
         let begun = Instant::now();
         loop {
             tokio::time::sleep(limits::ENGINE_LOOK).await;
-            match self.look(session).await {
+            match self.look(session, since_run).await {
                 Ok(()) => break,
                 Err(failure) if begun.elapsed() > limits::ENGINE_RETURNS => return Err(failure),
                 Err(_) => {}
@@ -65,17 +74,18 @@ impl Follower {
         self.logs = follow(session, SystemTime::now());
     }
 
-    /// Looks at the containers between two runs, and tells of those that ended by themselves.
-    async fn look(&mut self, session: &Session) -> Result<(), Failure> {
+    /// Looks at the containers between two runs, and tells of those that ended by themselves, or were removed: unless a run
+    /// may have done that since the last look.
+    async fn look(&mut self, session: &Session, since_run: bool) -> Result<(), Failure> {
         let containers = session.engine.containers(&session.stack.project).await?;
         // One that ended, or was started again by hand, is not where it was.
         session.fronts.align(&containers);
         for container in &containers {
             let Some(began) = began(container) else { continue };
-            let known = self.seen.get(&container.id).filter(|(at, _)| *at == began);
+            let known = self.seen.get(&container.id).filter(|seen| seen.began == began);
             let runs = matches!(container.state, ContainerState::Running(_));
-            let told = known.is_some_and(|(_, told)| *told);
-            let ended_before = self.seen.get(&container.id).is_some_and(|(_, told)| *told);
+            let told = known.is_some_and(|seen| seen.told);
+            let ended_before = self.seen.get(&container.id).is_some_and(|seen| seen.told);
             let name = &container.service;
             if runs && ended_before {
                 session.events.note(format!("{name} runs again"));
@@ -94,7 +104,15 @@ impl Follower {
                 ));
                 self.returning.ended(name, status, Instant::now());
             }
-            self.seen.insert(container.id.clone(), (began, !runs));
+            let seen = Seen { service: name.clone(), role: container.role, began, told: !runs };
+            self.seen.insert(container.id.clone(), seen);
+        }
+        if !since_run {
+            for name in removed(&self.seen, &containers).filter(|name| !session.stack.is_one_shot(name)) {
+                session.events.warning(format!(
+                    "{name}'s container was removed by somebody else; a save, or `r`, makes it again"
+                ));
+            }
         }
         self.seen.retain(|id, _| containers.iter().any(|container| container.id == *id));
         session.fronts.explain_but(super::NOT_RUNNING, &self.returning.awaited(Instant::now()));
@@ -168,6 +186,18 @@ fn worth_telling(container: &Container, is_one_shot: bool) -> Option<i64> {
         ContainerState::Exited(status) if container.role != Role::Retired && !is_one_shot => Some(status),
         _ => None,
     }
+}
+
+/// The services whose containers are gone, and that have no other one: those that have made way are let go.
+fn removed<'a>(
+    seen: &'a BTreeMap<ContainerId, Seen>,
+    containers: &'a [Container],
+) -> impl Iterator<Item = &'a ServiceName> {
+    let gone = seen.iter().filter(|(id, seen)| {
+        seen.role != Role::Retired
+            && !containers.iter().any(|one| one.id == **id || one.service == seen.service)
+    });
+    gone.map(|(_, seen)| &seen.service)
 }
 
 /// The services that ended and may be started again, each with the time until which: so long requests wait for it.
@@ -259,6 +289,27 @@ mod tests {
                 expected,
                 "{role:?} {state:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_container_is_missed_when_it_is_gone_and_has_made_way_for_none() {
+        let seen = |role| Seen {
+            service: ServiceName::new("web"),
+            role,
+            began: SystemTime::UNIX_EPOCH,
+            told: false,
+        };
+        let of = |role| BTreeMap::from([(ContainerId("1".to_owned()), seen(role))]);
+        let there = |id| vec![container(id, Role::Holder, ContainerState::Exited(137))];
+        let table = [
+            (Role::Holder, Vec::new(), 1),
+            (Role::Holder, there("1"), 0),
+            (Role::Holder, there("2"), 0),
+            (Role::Retired, Vec::new(), 0),
+        ];
+        for (role, containers, expected) in table {
+            assert_eq!(removed(&of(role), &containers).count(), expected, "{role:?} {containers:?}");
         }
     }
 

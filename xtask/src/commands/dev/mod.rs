@@ -157,8 +157,10 @@ async fn foreground(
     }
     let keys_note = if stay.keys.are_there() { ", ? shows the keys" } else { "" };
     context.events.note(format!("watching for saves; Ctrl-C stops the stack{keys_note}"));
+    let mut since_run = true;
     loop {
-        let attended = context.cancel.run_until_cancelled(logs.attend(&session)).await;
+        let attended = context.cancel.run_until_cancelled(logs.attend(&session, since_run)).await;
+        since_run = false;
         if let Some(Err(failure)) = attended {
             // Without this program their ports lead nowhere, so they stop with it as far as the engine still answers.
             let _ = stop(&session).await;
@@ -175,6 +177,7 @@ async fn foreground(
         };
         session.says_nothing_twice = errand.was_gathered(stay.ended);
         stay.run(&mut session, &errand).await;
+        since_run = true;
         if context.cancel.is_cancelled() {
             break;
         }
