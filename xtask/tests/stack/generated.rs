@@ -176,7 +176,6 @@ fn homeport() -> impl Strategy<Value = Homeport> {
         .prop_map(|(optional, package, max_size, recipe, url_path, ready_path, reload)| {
             let [url_path, ready_path] =
                 [url_path, ready_path].map(|path| path.map(|path| format!("/{path}")));
-            let (reload_check, repeat_for) = (Vec::new(), Vec::new());
             Homeport {
                 optional,
                 package,
@@ -185,8 +184,7 @@ fn homeport() -> impl Strategy<Value = Homeport> {
                 url_path,
                 ready_path,
                 reload,
-                reload_check,
-                repeat_for,
+                ..Homeport::default()
             }
         })
 }

@@ -1,12 +1,14 @@
 //! `x-homeport` of a service: what only Homeport needs.
 
+use std::path::PathBuf;
+
 use super::cursor::Cursor;
-use super::model::Homeport;
+use super::model::{Homeport, Mount, MountSource};
 use super::signal::signal;
 use super::{Context, paths, quantity};
 
-/// The extension; unlike those of others, a key in it that is unknown is a fault.
-pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
+/// The extension of a service with these mounts; unlike those of others, a key in it that is unknown is a fault.
+pub(super) fn read(at: &Cursor<'_>, mounts: &[Mount], context: &Context<'_>) -> Homeport {
     let mut section = at.section();
     let optional = section.take("optional").and_then(|at| at.boolean()).unwrap_or(false);
     let mut text = |key| section.take(key).and_then(|at: Cursor<'_>| at.filled_text());
@@ -23,8 +25,32 @@ pub(super) fn read(at: &Cursor<'_>, context: &Context<'_>) -> Homeport {
     let ready_path = section.take("ready_path").and_then(|at| path(&at));
     let repeat_for = section.take("repeat_for").map(|at| at.texts()).unwrap_or_default();
     let repeat_for = repeat_for.iter().map(|path| paths::absolute(context.source.directory, path)).collect();
+    let first_start = section.take("first_start").map(|at| at.list()).unwrap_or_default();
+    let first_start = first_start.iter().filter_map(|at| mounted(at, mounts, context)).collect();
     section.finish_strictly(&[]);
-    Homeport { optional, package, max_size, recipe, url_path, ready_path, reload, reload_check, repeat_for }
+    Homeport {
+        optional,
+        package,
+        max_size,
+        recipe,
+        url_path,
+        ready_path,
+        reload,
+        reload_check,
+        repeat_for,
+        first_start,
+    }
+}
+
+/// A path of this machine that is mounted to be read.
+fn mounted(at: &Cursor<'_>, mounts: &[Mount], context: &Context<'_>) -> Option<PathBuf> {
+    let path = paths::absolute(context.source.directory, &at.filled_text()?);
+    let reads = |mount: &Mount| mount.read_only && mount.source == MountSource::Bind(path.clone());
+    if !mounts.iter().any(reads) {
+        at.fault("is no path that this service mounts read-only");
+        return None;
+    }
+    Some(path)
 }
 
 fn path(at: &Cursor<'_>) -> Option<String> {

@@ -168,9 +168,9 @@ impl Service {
     }
 
     /// The files and directories that it mounts only to read them: its configuration. What it may write to holds what
-    /// it has made of them itself.
+    /// it has made of them itself; and what is read at the first start only is none of what it runs with.
     pub fn files_read(&self) -> impl Iterator<Item = &PathBuf> {
-        self.binds(true)
+        self.binds(true).filter(|path| !self.homeport.first_start.contains(path))
     }
 
     /// The files and directories that it mounts and may write to.
@@ -368,6 +368,9 @@ pub struct Homeport {
     /// What decides over the work of a one-shot, absolute: one that has ended well is not run again for a new image alone,
     /// only when the content of these files and directories is another. Empty: it is.
     pub repeat_for: Vec<PathBuf>,
+    /// Of what it mounts read-only, absolute: what its process reads at the first start only, to fill an empty volume. Its
+    /// change replaces no container.
+    pub first_start: Vec<PathBuf>,
 }
 
 /// A network.

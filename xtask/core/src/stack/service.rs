@@ -105,6 +105,8 @@ pub(super) fn read(
         }
     };
     let (files, own) = (keys.take("env_file"), keys.take("environment"));
+    let mounts = mounts(&mut keys, context);
+    let homeport = keys.take("x-homeport").map(|at| homeport::read(&at, &mounts, context));
     let service = Service {
         // A placeholder after a fault, which keeps the service known to those that depend on it.
         image: image.unwrap_or_else(|| ImageReference::new("")),
@@ -114,7 +116,7 @@ pub(super) fn read(
         environment: environment::read(files.as_ref(), own.as_ref(), context),
         ports: ports(&mut keys),
         fronts: Vec::new(),
-        mounts: mounts(&mut keys, context),
+        mounts,
         networks: networks(&mut keys),
         depends_on: keys.take("depends_on").map(|at| dependency::read(&at)).unwrap_or_default(),
         healthcheck: keys.take("healthcheck").and_then(|at| healthcheck::read(&at)),
@@ -137,7 +139,7 @@ pub(super) fn read(
             .and_then(|at| at.parsed_text(quantity::duration))
             .unwrap_or(DEFAULT_GRACE),
         labels: keys.take("labels").map(|at| labels(&at)).unwrap_or_default(),
-        homeport: keys.take("x-homeport").map(|at| homeport::read(&at, context)).unwrap_or_default(),
+        homeport: homeport.unwrap_or_default(),
     };
     keys.finish(UNSUPPORTED);
     Some(service)

@@ -7,6 +7,7 @@ mod standing;
 mod watch;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -234,6 +235,13 @@ impl Errand {
         matches!(self, Self::Save(burst) if ended.is_some_and(|ended| burst.since <= ended))
     }
 
+    /// What was saved and applies to nothing that runs.
+    fn read_no_more<'a>(&self, session: &'a Session) -> BTreeSet<&'a PathBuf> {
+        let Self::Save(burst) = self else { return BTreeSet::new() };
+        let first = session.stack.services.values().flat_map(|service| &service.homeport.first_start);
+        first.filter(|first| burst.paths.iter().any(|path| path.starts_with(first))).collect()
+    }
+
     /// What is said at its good end. An empty plan has said by itself that there was nothing to do.
     fn told(&self, up: &BroughtUp) -> Option<String> {
         match &up.pace {
@@ -299,6 +307,12 @@ impl Stay<'_> {
         if let Errand::Save(Burst { missed: Some(why), .. }) = errand {
             events.warning(format!("saves may have gone unnoticed ({why}): everything is looked at anew"));
             self.watch.forget();
+        }
+        for path in errand.read_no_more(session) {
+            let path = context.project.relative(path).display();
+            events.note(format!(
+                "{path} is read at the first start only; `cargo xtask down --volumes` applies it, and deletes the data"
+            ));
         }
         // Before the look that the plan is made of: what is saved after it is seen.
         self.follow(session);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::project::is_editors_own;
-use crate::stack::Stack;
+use crate::stack::{Service, Stack};
 
 /// What is watched in any case, below the checkout's top, whether it is there or not.
 const WATCHED: [&str; 7] = [
@@ -156,7 +156,9 @@ fn unwatched(path: &Path, error: &notify::Error) -> Failure {
 /// What a stack depends on: beside what any does, the files of the checkout that its services mount to read them, and
 /// what the work of its one-shots is repeated for.
 fn named(root: &Path, stack: &Stack) -> BTreeSet<PathBuf> {
-    let mounted = stack.services.values().flat_map(|service| service.files_read().cloned());
+    let first = |service: &Service| service.homeport.first_start.clone();
+    let mounted =
+        stack.services.values().flat_map(|service| service.files_read().cloned().chain(first(service)));
     let mounted = mounted.filter(|path| path.starts_with(root));
     let repeated = stack.services.values().flat_map(|service| service.homeport.repeat_for.iter().cloned());
     let usual = WATCHED.iter().map(|name| root.join(name));

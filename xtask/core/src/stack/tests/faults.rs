@@ -20,6 +20,7 @@ const SERVICE: &[(&str, &str)] = &[
     ("x-homeport: {reload: SIGFOO}", "4: services.web.x-homeport.reload: \"SIGFOO\" is no signal; one is written like SIGHUP"),
     ("x-homeport: {reload_check: [a]}", "4: services.web.x-homeport.reload_check: checks what `reload` makes the process read, and there is none"),
     ("x-homeport: {reload: SIGHUP, reload_check: promtool}", "4: services.web.x-homeport.reload_check: expected a list, found the text \"promtool\""),
+    ("volumes: ['./a:/a']\nx-homeport: {first_start: [a]}", "5: services.web.x-homeport.first_start[0]: is no path that this service mounts read-only"),
     ("stop_signal: '65'", "4: services.web.stop_signal: \"65\" is no signal; one is written like SIGHUP"),
     ("x-homeport: {url_path: dash}", "4: services.web.x-homeport.url_path: the path \"dash\" must begin with /"),
     // kinds

@@ -166,6 +166,13 @@ fn what_checks_a_reload_is_a_program_with_arguments() {
 }
 
 #[test]
+fn what_is_read_at_the_first_start_only_is_none_of_what_a_service_runs_with() {
+    let web = web("volumes: ['./a.sql:/a.sql:ro', './b:/b:ro']\nx-homeport: {first_start: [a.sql]}");
+    assert_eq!(web.homeport.first_start, [PathBuf::from("/project/a.sql")]);
+    assert_eq!(web.files_read().collect::<Vec<_>>(), [&PathBuf::from("/project/b")]);
+}
+
+#[test]
 fn what_a_one_shot_is_repeated_for_is_seen_from_the_file() {
     let text = "services:\n  \
                 once: {image: a, x-homeport: {repeat_for: [./rules, ../service/migrations/]}}\n  \
