@@ -101,6 +101,12 @@ pub(crate) fn kill_container(name: &str) {
     ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
 }
 
+/// Removes a container that runs, as `docker rm --force` does.
+pub(crate) fn remove_container(name: &str) {
+    let options = RemoveContainerOptions { force: true, ..Default::default() };
+    ask(async |docker| docker.remove_container(name, Some(options)).await).expect("it is there");
+}
+
 /// Sends a signal to a container's main process.
 pub(crate) fn signal_container(name: &str, signal: &str) {
     let options = KillContainerOptions { signal: signal.to_owned() };

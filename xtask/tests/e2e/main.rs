@@ -36,6 +36,7 @@ mod scan;
 mod seen;
 mod service_image;
 mod side_by_side;
+mod standing;
 mod start;
 mod swaps;
 mod terminal;
