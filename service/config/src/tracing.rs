@@ -85,7 +85,7 @@ fn endpoint_problem(text: &str) -> Option<String> {
             "is {text:?}, but the service speaks no TLS: name a collector near it that takes http://"
         ));
     }
-    let uri = text.parse::<ureq::http::Uri>().ok().filter(|uri| {
+    let uri = text.parse::<http::Uri>().ok().filter(|uri| {
         let host = uri.host().is_some_and(|host| !host.is_empty());
         let port = uri.authority().is_some_and(port_is_sound);
         uri.scheme_str() == Some("http") && host && port && uri.query().is_none() && !text.contains('#')
@@ -94,12 +94,12 @@ fn endpoint_problem(text: &str) -> Option<String> {
 }
 
 /// A port that is none counts as no port, and is then what stands behind the host.
-fn port_is_sound(authority: &ureq::http::uri::Authority) -> bool {
+fn port_is_sound(authority: &http::uri::Authority) -> bool {
     authority.port_u16().map_or_else(|| authority.as_str() == authority.host(), |port| port > 0)
 }
 
 fn is_header(name: &str, value: &str) -> bool {
-    ureq::http::HeaderName::try_from(name).is_ok() && ureq::http::HeaderValue::try_from(value).is_ok()
+    http::HeaderName::try_from(name).is_ok() && http::HeaderValue::try_from(value).is_ok()
 }
 
 /// `name=value,name=value`, values percent-encoded, as W3C Baggage writes them. Shows no value.
