@@ -18,7 +18,7 @@ use rocket::{
 };
 use slog::{Logger, error, info};
 
-use super::{shutdown::Draining, trace::TraceContext};
+use super::{method, shutdown::Draining, trace::TraceContext};
 use crate::{
     metrics::RequestMetrics,
     spans::{self, Place, Span, Tracer},
@@ -223,7 +223,8 @@ impl Fairing for Recording {
         Info { name: "request record", kind: Kind::Request | Kind::Response }
     }
 
-    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+    async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        method::restore(request, data).await;
         RequestRecord::of(request).announced.store(true, Ordering::Release);
     }
 

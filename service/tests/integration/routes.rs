@@ -11,6 +11,7 @@ tests![
     head_is_get_without_a_body,
     an_unknown_path_is_a_404_problem,
     a_method_that_a_path_lacks_is_a_405_problem,
+    a_form_changes_no_method,
     a_sane_request_id_is_repeated_and_another_replaced,
     a_valid_traceparent_is_passed_on_and_another_ignored,
     metrics_show_every_promised_name,
@@ -78,6 +79,39 @@ async fn a_method_that_a_path_lacks_is_a_405_problem() {
             "{method} {path}"
         );
         assert_eq!(answer.header("Allow"), Some(allow), "{method} {path}");
+    }
+}
+
+async fn a_form_changes_no_method() {
+    let application = Application::start().await;
+    let form = "application/x-www-form-urlencoded";
+    let sent = [
+        (Method::Post, "/", "_method=get", form, 405),
+        (Method::Post, "/", "&_method=GET&more=1", form, 405),
+        (Method::Post, "/", "_method=head", "application/x-www-form-urlencoded; charset=utf-8", 405),
+        (Method::Post, "/api/visitors", "_method=get&more=1", form, 405),
+        (Method::Post, "/api/data", "_method=put", form, 415),
+        (Method::Post, "/api/data", "_method=delete", form, 415),
+        (Method::Post, "/api/data", "_method=post", form, 415),
+        (Method::Post, "/api/data", "_method=nothing", form, 415),
+        (Method::Post, "/api/data", "_method", form, 415),
+        (Method::Post, "/api/data", "more=1&_method=put", form, 415),
+        (Method::Post, "/api/data", "_method=put", "application/json", 400),
+        (Method::Put, "/api/data", "_method=post", form, 405),
+        (Method::Get, "/health", "", form, 200),
+        (Method::Get, "/health", "_method=put", form, 200),
+    ];
+    for (number, (method, path, body, media_type, status)) in sent.iter().enumerate() {
+        let headers = [("Content-Type", *media_type), ("X-Request-Id", &format!("form-{number}"))];
+        let answer = application.send(*method, path, &headers, body.as_bytes()).await;
+        assert_eq!(answer.status, *status, "{method} {path} {body:?}");
+    }
+    assert_eq!(application.get("/api/visitors").await.json(), json!({ "visitors": 0 }));
+    let lines = application.stop().await;
+    for (number, (method, ..)) in sent.iter().enumerate() {
+        let id = format!("form-{number}");
+        let line = lines.iter().find(|line| line["request_id"] == id).expect("a line");
+        assert_eq!(line["method"], method.as_str(), "{line}");
     }
 }
 
