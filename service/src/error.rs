@@ -156,6 +156,7 @@ impl From<StoreError> for Problem {
             StoreError::Deadline(dependency) => {
                 (Kind::Unavailable, Some(format!("{dependency} did not answer in time")))
             }
+            StoreError::Unable(_) => (Kind::Unavailable, Some("postgres cannot do this now".to_owned())),
             StoreError::Busy => (Kind::Unavailable, Some("too many writes are waiting".to_owned())),
             StoreError::Refused(_) => (Kind::InvalidRequest, None),
             StoreError::KeyReused => (Kind::KeyReused, None),

@@ -54,7 +54,8 @@ fn paths() -> Value {
         "/ready": path(json!({
             "get": operation(
                 "ready",
-                "Readiness: 503 without Postgres and while shutting down, degraded without Redis.",
+                "Readiness: 503 without Postgres and while shutting down; degraded without Redis, and with a Postgres \
+                 that takes no writes.",
                 &[answer(200, "Readiness"), answer(503, "Readiness")],
                 &[],
             ),
@@ -220,7 +221,7 @@ fn schemas() -> Value {
         "additionalProperties": false,
         "properties": {
             "status": { "enum": ["up", "down"] },
-            "reason": { "enum": ["unreachable", "timeout", "schema-behind"] },
+            "reason": { "enum": ["unreachable", "timeout", "schema-behind", "read-only"] },
         },
     });
     let kinds: Vec<String> = Kind::ALL.iter().map(|kind| format!("{TYPE_PREFIX}{}", kind.name())).collect();

@@ -1,6 +1,9 @@
 //! Owns `GET /ready`: whether requests should be sent here. 200 with Postgres there, degraded without Redis; 503 without
 //! Postgres or its schema, and while shutting down.
 //!
+//! A Postgres that takes no writes, as a standby after a failover, is degraded as well: all replicas have the same one, and
+//! whatever only reads is still answered. Were they all unready, nothing would be.
+//!
 //! Each is asked on a connection of its own, so that no use of the pool stands before it, and within a deadline. Who
 //! answers are the threads that serve requests, in turn with these.
 
@@ -32,6 +35,7 @@ impl From<&Verdict> for Part {
     fn from(verdict: &Verdict) -> Self {
         let reason = match verdict {
             Verdict::Up => return Self { status: "up", reason: None },
+            Verdict::ReadOnly => return Self { status: "up", reason: Some("read-only") },
             Verdict::Behind(_) => "schema-behind",
             Verdict::Down(_) => "unreachable",
             Verdict::Silent => "timeout",
@@ -53,7 +57,8 @@ pub(super) async fn ready(store: &State<Store>, draining: &State<Draining>) -> R
 }
 
 fn judge(readiness: &Readiness, draining: bool) -> (Status, &'static str) {
-    match (draining, readiness.postgres.is_up(), readiness.redis.is_up()) {
+    let is_well = readiness.postgres.is_up() && readiness.redis.is_up();
+    match (draining, readiness.postgres.is_readable(), is_well) {
         (true, ..) => (Status::ServiceUnavailable, "shutting-down"),
         (_, false, _) => (Status::ServiceUnavailable, "unavailable"),
         (_, true, false) => (Status::Ok, "degraded"),
@@ -75,6 +80,9 @@ mod tests {
             (Verdict::Up, Verdict::Silent, false, 200, "degraded"),
             (down(), Verdict::Up, false, 503, "unavailable"),
             (Verdict::Silent, down(), false, 503, "unavailable"),
+            (Verdict::ReadOnly, Verdict::Up, false, 200, "degraded"),
+            (Verdict::ReadOnly, down(), false, 200, "degraded"),
+            (Verdict::ReadOnly, Verdict::Up, true, 503, "shutting-down"),
             (Verdict::Behind(1), Verdict::Up, false, 503, "unavailable"),
             (Verdict::Up, Verdict::Up, true, 503, "shutting-down"),
         ] {
@@ -88,5 +96,7 @@ mod tests {
     fn causes_stay_inside() {
         let part = serde_json::to_string(&Part::from(&Verdict::Down("secret cause".to_owned()))).unwrap();
         assert_eq!(part, r#"{"status":"down","reason":"unreachable"}"#);
+        let part = serde_json::to_string(&Part::from(&Verdict::ReadOnly)).unwrap();
+        assert_eq!(part, r#"{"status":"up","reason":"read-only"}"#);
     }
 }

@@ -34,6 +34,10 @@ pub enum StoreError {
     /// The dependency did not answer within the deadline: whether a write was done is unknown.
     #[error("{0} did not answer within the deadline")]
     Deadline(Dependency),
+    /// Postgres is there and cannot do it now, for a reason of its own: it is read-only or full, or was told to give up;
+    /// nothing was done.
+    #[error("postgres cannot do it now: {0}")]
+    Unable(String),
     /// Too much waits already; nothing was done.
     #[error("the queue of writes is full")]
     Busy,

@@ -51,7 +51,7 @@ pub(super) struct Receipt {
 /// Inserts the batch and commits it, for the batch's span at `at`.
 pub(super) fn insert(
     connection: &mut PgConnection,
-    batch: &[Insertion],
+    batch: &[&Insertion],
     at: &Place,
 ) -> QueryResult<Vec<Outcome>> {
     if batch.iter().all(|insertion| insertion.key.is_none()) {
@@ -66,10 +66,10 @@ pub(super) fn insert(
 /// other.
 fn insert_with_keys(
     connection: &mut PgConnection,
-    batch: &[Insertion],
+    batch: &[&Insertion],
     at: &Place,
 ) -> QueryResult<Vec<Outcome>> {
-    let keys: BTreeSet<&str> = batch.iter().filter_map(Insertion::key).collect();
+    let keys: BTreeSet<&str> = batch.iter().filter_map(|insertion| insertion.key()).collect();
     let claim = ClaimKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect() };
     let claimed: Vec<(String, i64)> =
         query(at, &statements::CLAIM_KEYS, connection, |connection| claim.load(connection))?;
@@ -99,7 +99,7 @@ fn insert_with_keys(
     let receipts = insert_new(connection, &new, at)?;
     let found = find_by_keys(connection, &earlier, at)?;
 
-    let judge = |(insertion, number): (&Insertion, Option<usize>)| {
+    let judge = |(insertion, number): (&&Insertion, Option<usize>)| {
         if let Some(number) = number {
             return Ok(Outcome::Stored(receipts[number]));
         }

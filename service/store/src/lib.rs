@@ -5,6 +5,7 @@
 mod backoff;
 mod cache;
 mod error;
+mod in_doubt;
 mod insertion;
 mod items;
 mod ledger;
@@ -85,7 +86,8 @@ impl Store {
         let ledger = Ledger::new(Arc::clone(&postgres));
         let (visitors, teller) =
             Visitors::new(Arc::clone(&link), ledger, &config.redis.key_prefix, &metrics.store, logger);
-        let writer = Writer::start(&postgres, &cache, &metrics.store, logger);
+        let in_doubt = Arc::new(InDoubt::default());
+        let writer = Writer::start(&postgres, &cache, &in_doubt, &metrics.store, logger);
         let items = Items::new(Arc::clone(&postgres), Arc::clone(&cache), writer);
         metrics.add_readings(pool_readings(&postgres));
 
@@ -99,6 +101,10 @@ impl Store {
             tokio::spawn({
                 let probe = Arc::clone(&probe);
                 async move { probe.supervise().await }
+            }),
+            tokio::spawn({
+                let (cache, longest) = (Arc::clone(&cache), config.database.deadline);
+                async move { in_doubt.settle(&cache, longest).await }
             }),
             tokio::spawn({
                 let (visitors, interval) = (Arc::clone(&visitors), config.timing.flush_interval);

@@ -44,6 +44,8 @@ pub(super) struct Postgres {
     wait: Histogram,
     /// Woken when a use failed, so that the probe looks at once.
     pub(super) suspicion: Notify,
+    /// Whether a write was refused as a standby refuses it since the probe last looked.
+    refused_write: AtomicBool,
 }
 
 impl Postgres {
@@ -67,6 +69,7 @@ impl Postgres {
             up_gauge: metrics.postgres_up.clone(),
             wait: metrics.pool_wait.clone(),
             suspicion: Notify::new(),
+            refused_write: AtomicBool::new(false),
         }
     }
 
@@ -78,6 +81,16 @@ impl Postgres {
     pub(super) fn set_up(&self, up: bool) {
         self.up.store(up, Ordering::Release);
         self.up_gauge.set(i64::from(up));
+    }
+
+    /// Whether a write was refused as a standby refuses it since this was last asked.
+    pub(super) fn take_refused_write(&self) -> bool {
+        self.refused_write.swap(false, Ordering::AcqRel)
+    }
+
+    /// Postgres takes writes again: a connection that began while it did not may still take none, so none is used any more.
+    pub(super) fn renew_connections(&self) {
+        self.doubt.outdate();
     }
 
     pub(super) fn check_up(&self) -> Result<(), StoreError> {
@@ -181,16 +194,54 @@ impl Postgres {
         }
         drop(wait);
         let mut session = session?;
+        let begun = Instant::now();
         let result = work(&mut session.connection);
         session.used = Instant::now();
-        result.map_err(|error| {
-            let error = classify(&error, &mut session);
-            if matches!(error, StoreError::Unavailable { .. }) {
-                self.doubt.raise();
+        result.map_err(|error| self.classify(&error, &mut session, begun))
+    }
+
+    /// What an error of work that began then means, and whether the connection may be used again: when in doubt it is asked.
+    /// The texts are in Postgres' own language, so nothing goes by them. Diesel hands on few of its codes; what names a
+    /// place in a statement is a fault of that statement, and all other words of a Postgres that is there are about
+    /// itself: that it is full, a standby, about to stop, or was told to give up.
+    fn classify(&self, error: &DieselError, session: &mut Session, begun: Instant) -> StoreError {
+        if let DieselError::DatabaseError(
+            DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation,
+            information,
+        ) = error
+        {
+            return StoreError::Refused(information.message().to_owned());
+        }
+        let took = begun.elapsed();
+        if session.connection.batch_execute("SELECT 1").is_err() {
+            session.broken = true;
+            self.doubt.raise();
+            self.suspicion.notify_one();
+            return StoreError::unavailable(Dependency::Postgres, error);
+        }
+        match error {
+            DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, information) => {
+                // Whether the next one would take it, only a new one tells.
+                session.broken = true;
+                self.refused_write.store(true, Ordering::Release);
                 self.suspicion.notify_one();
+                StoreError::Unable(information.message().to_owned())
             }
-            error
-        })
+            DieselError::DatabaseError(
+                DatabaseErrorKind::Unknown
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ClosedConnection,
+                information,
+            ) if information.statement_position().is_none() => {
+                // Postgres ends a statement after whole milliseconds.
+                if took.as_millis() >= self.deadline.as_millis() {
+                    StoreError::Deadline(Dependency::Postgres)
+                } else {
+                    StoreError::Unable(information.message().to_owned())
+                }
+            }
+            _ => StoreError::Internal(error.to_string()),
+        }
     }
 
     fn session(&self, asked: Instant, end: Instant) -> Result<PooledConnection<Sessions>, StoreError> {
@@ -246,26 +297,9 @@ fn sqlstate(error: &DieselError) -> &'static str {
         DatabaseErrorKind::ForeignKeyViolation => "23503",
         DatabaseErrorKind::UniqueViolation => "23505",
         DatabaseErrorKind::CheckViolation => "23514",
+        DatabaseErrorKind::ReadOnlyTransaction => "25006",
         DatabaseErrorKind::SerializationFailure => "40001",
         _ => "_OTHER",
-    }
-}
-
-/// What an error means, and whether the connection may be used again: when in doubt it is asked.
-fn classify(error: &DieselError, session: &mut Session) -> StoreError {
-    match error {
-        DieselError::DatabaseError(
-            DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation,
-            information,
-        ) => StoreError::Refused(information.message().to_owned()),
-        _ if session.connection.batch_execute("SELECT 1").is_err() => {
-            session.broken = true;
-            StoreError::unavailable(Dependency::Postgres, error)
-        }
-        DieselError::DatabaseError(_, information) if information.message().contains("statement timeout") => {
-            StoreError::Deadline(Dependency::Postgres)
-        }
-        _ => StoreError::Internal(error.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::PgConnection;
+use diesel::{PgConnection, QueryResult};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use slog::{Logger, error, info};
 
@@ -28,6 +28,8 @@ use service_config::Database;
 pub enum Verdict {
     /// It answered as it should.
     Up,
+    /// It answered, and takes no writes: it is a standby, or was told to be read-only.
+    ReadOnly,
     /// It answered, but lacks this many migrations.
     Behind(usize),
     /// It refused, or the connection failed; the text is for the log.
@@ -37,9 +39,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether it can be used.
+    /// Whether it can be used for everything.
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Up)
+    }
+
+    /// Whether it can be used at least for reading.
+    pub fn is_readable(&self) -> bool {
+        matches!(self, Self::Up | Self::ReadOnly)
     }
 }
 
@@ -107,6 +114,10 @@ impl Probe {
         let conclusions = Arc::clone(&self.conclusions);
         let task = tokio::task::spawn_blocking(move || {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            if conclusions.postgres.take_refused_write() {
+                // An old connection may know nothing of it.
+                *connection = None;
+            }
             let verdict = look(&mut connection, &database, deadline);
             if matches!(verdict, Verdict::Down(_)) {
                 *connection = None;
@@ -147,6 +158,8 @@ struct Conclusions {
 struct Last {
     /// The newest question that was answered.
     answered: u64,
+    /// Whether it has been read-only since it last was not.
+    was_read_only: bool,
     /// What the log was told: the texts of one outage differ from question to question.
     state: Option<Discriminant<Verdict>>,
 }
@@ -161,7 +174,12 @@ impl Conclusions {
         if *verdict != Verdict::Silent {
             last.answered = question;
         }
-        self.postgres.set_up(verdict.is_up());
+        match verdict {
+            Verdict::ReadOnly => last.was_read_only = true,
+            Verdict::Up if std::mem::take(&mut last.was_read_only) => self.postgres.renew_connections(),
+            _ => {}
+        }
+        self.postgres.set_up(verdict.is_readable());
         let state = std::mem::discriminant(verdict);
         if last.state.replace(state) != Some(state) {
             report(verdict, &self.logger);
@@ -171,10 +189,11 @@ impl Conclusions {
 
 fn look(kept: &mut Option<PgConnection>, database: &Database, deadline: Duration) -> Verdict {
     let begun = Instant::now();
-    let verdict = |pending| if pending == 0 { Verdict::Up } else { Verdict::Behind(pending) };
     if let Some(connection) = kept {
-        match schema::count_pending(connection) {
-            Ok(pending) => return verdict(pending),
+        match ask(connection) {
+            // Whether a new one would be read-only too, this one cannot tell.
+            Ok(Verdict::ReadOnly) => *kept = None,
+            Ok(verdict) => return verdict,
             // A connection that was ended while nobody used it says nothing of Postgres now, and shows at once. A Postgres
             // that is silent takes its time.
             Err(_) if begun.elapsed() < deadline / 2 => *kept = None,
@@ -182,17 +201,24 @@ fn look(kept: &mut Option<PgConnection>, database: &Database, deadline: Duration
         }
     }
     match connect(database, Waits::of(deadline)) {
-        Ok(fresh) => match schema::count_pending(kept.insert(fresh)) {
-            Ok(pending) => verdict(pending),
-            Err(error) => Verdict::Down(error.to_string()),
-        },
+        Ok(fresh) => ask(kept.insert(fresh)).unwrap_or_else(|error| Verdict::Down(error.to_string())),
         Err(error) => Verdict::Down(error.to_string()),
     }
+}
+
+fn ask(connection: &mut PgConnection) -> QueryResult<Verdict> {
+    let seen = schema::look(connection)?;
+    Ok(match (seen.pending, seen.read_only) {
+        (0, false) => Verdict::Up,
+        (0, true) => Verdict::ReadOnly,
+        (pending, _) => Verdict::Behind(pending),
+    })
 }
 
 fn report(verdict: &Verdict, logger: &Logger) {
     match verdict {
         Verdict::Up => info!(logger, "postgres is up"),
+        Verdict::ReadOnly => error!(logger, "postgres is read-only: writes are refused, trying again"),
         Verdict::Behind(pending) => {
             error!(logger, "postgres lacks migrations: run `service migrate`"; "pending" => pending);
         }

@@ -148,12 +148,21 @@ extern "SQL" {
     fn pg_try_advisory_lock(key: BigInt) -> Bool;
 }
 
-/// How many embedded migrations this database lacks.
-pub(super) fn count_pending(connection: &mut PgConnection) -> QueryResult<usize> {
+/// What a database has of the schema, and whether it takes writes.
+pub(super) struct Seen {
+    /// How many embedded migrations it lacks.
+    pub(super) pending: usize,
+    /// On this connection, at least.
+    pub(super) read_only: bool,
+}
+
+pub(super) fn look(connection: &mut PgConnection) -> QueryResult<Seen> {
     #[derive(diesel::QueryableByName)]
-    struct Present {
+    struct State {
         #[diesel(sql_type = Bool)]
         present: bool,
+        #[diesel(sql_type = Bool)]
+        read_only: bool,
     }
     #[derive(diesel::QueryableByName)]
     struct Applied {
@@ -161,18 +170,21 @@ pub(super) fn count_pending(connection: &mut PgConnection) -> QueryResult<usize>
         applied: i64,
     }
     let versions = versions();
-    let Present { present } =
-        diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS present")
-            .get_result(connection)?;
+    let State { present, read_only } = diesel::sql_query(
+        "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS present, \
+         current_setting('transaction_read_only') = 'on' AS read_only",
+    )
+    .get_result(connection)?;
     if !present {
-        return Ok(versions.len());
+        return Ok(Seen { pending: versions.len(), read_only });
     }
     let Applied { applied } = diesel::sql_query(
         "SELECT count(*) AS applied FROM __diesel_schema_migrations WHERE version = ANY($1)",
     )
     .bind::<Array<Text>, _>(&versions)
     .get_result(connection)?;
-    Ok(versions.len().saturating_sub(usize::try_from(applied).unwrap_or(0)))
+    let pending = versions.len().saturating_sub(usize::try_from(applied).unwrap_or(0));
+    Ok(Seen { pending, read_only })
 }
 
 fn versions() -> Vec<String> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use diesel::{
-    Connection, PgConnection, connection::SimpleConnection, r2d2::ManageConnection,
+    Connection, ConnectionError, PgConnection, connection::SimpleConnection, r2d2::ManageConnection,
     result::Error as DieselError,
 };
 
@@ -20,6 +20,8 @@ const TRUSTED_FOR: Duration = Duration::from_millis(500);
 /// One connection of the pool.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
+    /// When it began.
+    made: Instant,
     /// When somebody last had an answer over it.
     pub(super) used: Instant,
     /// Whether it is not to be used again.
@@ -43,17 +45,28 @@ pub(super) struct Doubt {
     epoch: Instant,
     /// Microseconds since then, of the last time.
     raised: AtomicU64,
+    /// The same of when all that had begun by then became too old.
+    outdated: AtomicU64,
 }
 
 impl Default for Doubt {
     fn default() -> Self {
-        Self { epoch: Instant::now(), raised: AtomicU64::new(0) }
+        Self { epoch: Instant::now(), raised: AtomicU64::new(0), outdated: AtomicU64::new(0) }
     }
 }
 
 impl Doubt {
     pub(super) fn raise(&self) {
         self.raised.fetch_max(self.micros(Instant::now()), Ordering::Relaxed);
+    }
+
+    /// No connection that has begun by now is used again.
+    pub(super) fn outdate(&self) {
+        self.outdated.fetch_max(self.micros(Instant::now()), Ordering::Relaxed);
+    }
+
+    fn outdates(&self, made: Instant) -> bool {
+        self.micros(made) <= self.outdated.load(Ordering::Relaxed)
     }
 
     fn concerns(&self, used: Instant) -> bool {
@@ -79,12 +92,18 @@ impl ManageConnection for Sessions {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Session, Self::Error> {
+        // Before it is there: what changes while it is made may come too late for it.
+        let made = Instant::now();
         let connection = PgConnection::establish(&self.url).map_err(Self::Error::ConnectionError)?;
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(Session { connection, used: Instant::now(), broken: false })
+        Ok(Session { connection, made, used: Instant::now(), broken: false })
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Self::Error> {
+        if self.doubt.outdates(session.made) {
+            let why = ConnectionError::BadConnection("it began while Postgres took no writes".to_owned());
+            return Err(Self::Error::ConnectionError(why));
+        }
         let ended = farewell(&mut session.connection).or_else(|| {
             if session.used.elapsed() < TRUSTED_FOR && !self.doubt.concerns(session.used) {
                 return None;

@@ -1,6 +1,6 @@
 //! Owns the group commit: items wait in a bounded queue, a thread takes all that have gathered and commits them at once,
 //! and each waits only for its own answer. An error in a batch is answered by trying its items singly, so that a bad one
-//! fails alone. Answers leave only after the commit and after the cache was told.
+//! fails alone, until it shows that the items are not to blame. Answers leave only after the commit and after the cache was told.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     cache::Cache,
     error::{Dependency, StoreError},
+    in_doubt::InDoubt,
     insertion::{Insertion, Outcome, insert},
     items::{Created, IdempotencyKey, NewItem},
     postgres::{Postgres, WRITERS},
@@ -43,6 +44,7 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     postgres: Arc<Postgres>,
+    in_doubt: Arc<InDoubt>,
 }
 
 type Answer = oneshot::Sender<Result<Created, StoreError>>;
@@ -57,8 +59,8 @@ struct Job {
 
 impl Job {
     /// Whether nobody waits for it any more: it was answered with a deadline error, so it is not begun.
-    fn is_abandoned(&self) -> bool {
-        self.answer.is_closed() || self.end <= Instant::now()
+    fn is_abandoned(&self, now: Instant) -> bool {
+        self.answer.is_closed() || self.end <= now
     }
 }
 
@@ -66,6 +68,7 @@ impl Writer {
     pub(super) fn start(
         postgres: &Arc<Postgres>,
         cache: &Arc<Cache>,
+        in_doubt: &Arc<InDoubt>,
         metrics: &StoreMetrics,
         logger: &Logger,
     ) -> Self {
@@ -76,6 +79,7 @@ impl Writer {
                 jobs: Arc::clone(&jobs),
                 postgres: Arc::clone(postgres),
                 cache: Arc::clone(cache),
+                in_doubt: Arc::clone(in_doubt),
                 batch_rows: metrics.batch_rows.clone(),
                 runtime: Handle::current(),
                 logger: logger.clone(),
@@ -85,7 +89,7 @@ impl Writer {
                 .spawn(move || thread.run())
                 .expect("a thread for the writer at start");
         }
-        Self { queue, postgres: Arc::clone(postgres) }
+        Self { queue, postgres: Arc::clone(postgres), in_doubt: Arc::clone(in_doubt) }
     }
 
     /// Hands the item over and waits for its commit, within the deadline of Postgres.
@@ -100,7 +104,7 @@ impl Writer {
         match &result {
             Err(StoreError::Busy) => wait.fail("busy"),
             Err(StoreError::Deadline(_)) => wait.fail("timeout"),
-            Err(StoreError::Unavailable { .. }) => wait.fail("unavailable"),
+            Err(StoreError::Unavailable { .. } | StoreError::Unable(_)) => wait.fail("unavailable"),
             Err(StoreError::Internal(_)) => wait.fail("_OTHER"),
             Ok(_) | Err(StoreError::Refused(_) | StoreError::KeyReused) => {}
         }
@@ -119,6 +123,7 @@ impl Writer {
             // A late job is dropped unanswered, which on a busy machine is seen before the timer.
             Ok(Err(_)) | Err(_) => {
                 self.postgres.suspicion.notify_one();
+                self.in_doubt.note();
                 Err(StoreError::Deadline(Dependency::Postgres))
             }
         }
@@ -129,6 +134,7 @@ struct Thread {
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     postgres: Arc<Postgres>,
     cache: Arc<Cache>,
+    in_doubt: Arc<InDoubt>,
     batch_rows: Histogram,
     runtime: Handle,
     logger: Logger,
@@ -142,58 +148,53 @@ impl Thread {
             if !gather(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner), &mut gathered) {
                 return;
             }
-            let batch: Vec<Job> = gathered.drain(..).filter(|job| !job.is_abandoned()).collect();
+            let now = Instant::now();
+            let batch: Vec<Job> = gathered.drain(..).filter(|job| !job.is_abandoned(now)).collect();
             if !batch.is_empty() {
                 self.write(batch);
             }
         }
     }
 
-    fn write(&self, batch: Vec<Job>) {
+    fn write(&self, mut batch: Vec<Job>) {
         let span = begin_shared(batch.iter().map(|job| &job.place), works::WRITE_BATCH);
         let place = span.place();
-        let end = batch.iter().map(|job| job.end).min().unwrap_or_else(Instant::now);
-        let (insertions, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|job| (job.insertion, (job.answer, job.end))).unzip();
-        let outcomes = match self.commit(&insertions, end, &place) {
+        let outcomes = match self.commit(&mut batch, &place) {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Deadline(_))) => {
-                vec![Err(error); answers.len()]
-            }
-            Err(error @ StoreError::Refused(_)) if insertions.len() == 1 => vec![Err(error)],
+            Err(error) if is_nobodys_fault(&error) => vec![Err(error); batch.len()],
+            Err(error @ StoreError::Refused(_)) if batch.len() == 1 => vec![Err(error)],
             // A lone item is tried again too: a rival's deadlock or a key swept at this moment is over by then.
             Err(error) => {
                 slog::warn!(self.logger, "a batch failed, trying its items singly"; "error" => %error);
-                insertions
-                    .chunks(1)
-                    .zip(&answers)
-                    .map(|(one, (_, end))| self.commit_one(one, *end, &place))
-                    .collect()
+                let outcomes;
+                (batch, outcomes) = singly(batch, |one| self.commit(one, &place)).into_iter().unzip();
+                outcomes
             }
         };
-        let results = insertions
-            .into_iter()
-            .zip(outcomes)
-            .map(|(insertion, outcome)| outcome.and_then(|outcome| answer(insertion.item, outcome)));
-        self.send(answers.into_iter().map(|(answer, _)| answer).zip(results).collect(), span);
+        if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(is_nobodys_fault)) {
+            self.in_doubt.note();
+        }
+        let answers = batch.into_iter().zip(outcomes).map(|(job, outcome)| {
+            (job.answer, outcome.and_then(|outcome| answer(job.insertion.item, outcome)))
+        });
+        self.send(answers.collect(), span);
     }
 
-    fn commit_one(&self, one: &[Insertion], end: Instant, place: &Place) -> Result<Outcome, StoreError> {
-        self.commit(one, end, place)?
-            .pop()
-            .ok_or_else(|| StoreError::Internal("a commit without a row".to_owned()))
-    }
-
-    fn commit(
-        &self,
-        insertions: &[Insertion],
-        end: Instant,
-        place: &Place,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        let work = |connection: &mut PgConnection| insert(connection, insertions, place);
+    /// Commits what is not abandoned by the time that there is a connection; the rest leaves the batch. It is waited for as
+    /// long as any of them may wait: one that is nearly late takes no other along.
+    fn commit(&self, batch: &mut Vec<Job>, place: &Place) -> Result<Vec<Outcome>, StoreError> {
+        let end = batch.iter().map(|job| job.end).max().unwrap_or_else(Instant::now);
+        let work = |connection: &mut PgConnection| {
+            let now = Instant::now();
+            batch.retain(|job| !job.is_abandoned(now));
+            let insertions: Vec<&Insertion> = batch.iter().map(|job| &job.insertion).collect();
+            if insertions.is_empty() { Ok(Vec::new()) } else { insert(connection, &insertions, place) }
+        };
         let outcomes = self.postgres.run_blocking(place, end, work)?;
-        #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
-        self.batch_rows.observe(insertions.len() as f64);
+        if !outcomes.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "at most BATCH")]
+            self.batch_rows.observe(outcomes.len() as f64);
+        }
         Ok(outcomes)
     }
 
@@ -211,6 +212,44 @@ impl Thread {
             }
         });
     }
+}
+
+/// Whether Postgres is away or silent: no item is to blame, and whether it was done is unknown.
+fn is_nobodys_fault(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { .. } | StoreError::Deadline(_))
+}
+
+/// Commits each item alone; those that nobody waits for any more are left out. What keeps two items from being stored, or is
+/// no item's fault at all, would keep the others too: they are told so without being tried, or each would wait its whole
+/// time for it.
+fn singly(
+    batch: Vec<Job>,
+    mut commit: impl FnMut(&mut Vec<Job>) -> Result<Vec<Outcome>, StoreError>,
+) -> Vec<(Job, Result<Outcome, StoreError>)> {
+    let mut tried = Vec::with_capacity(batch.len());
+    let mut seen = None;
+    let mut final_word: Option<StoreError> = None;
+    for job in batch {
+        if job.is_abandoned(Instant::now()) {
+            continue;
+        }
+        if let Some(error) = &final_word {
+            tried.push((job, Err(error.clone())));
+            continue;
+        }
+        let mut one = vec![job];
+        let outcome = commit(&mut one).map(|mut outcomes| outcomes.pop());
+        if let Err(error) = &outcome
+            && !matches!(error, StoreError::Refused(_))
+        {
+            let is_repeated = seen.as_ref() == Some(error);
+            seen = Some(error.clone());
+            final_word = seen.clone().filter(|error| is_repeated || is_nobodys_fault(error));
+        }
+        // One that became late meanwhile has left.
+        tried.extend(one.pop().zip(outcome.transpose()));
+    }
+    tried
 }
 
 /// Waits for a job, and takes what waits behind it until the batch is full; `false` when no more can come.
@@ -238,96 +277,4 @@ fn answer(item: NewItem, outcome: Outcome) -> Result<Created, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use serde_json::Value;
-    use tokio::sync::mpsc;
-
-    use super::{
-        Arc, BATCH, BATCH_BYTES, Dependency, Insertion, Job, NewItem, Place, Postgres, StoreError, Writer,
-        gather, oneshot,
-    };
-    use service_config::{Database, Secret};
-    use service_telemetry::metrics::Metrics;
-
-    /// A writer without threads, the way to its jobs, and how long a job may wait.
-    fn writer(deadline: Duration) -> (Writer, mpsc::Receiver<Job>) {
-        let (host, name, user) = ("127.0.0.1".to_owned(), "none".to_owned(), "none".to_owned());
-        let password = Secret::new("none".to_owned());
-        let database = Database { host, port: 1, name, user, password, pool_size: 2, deadline };
-        let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let metrics = Metrics::new("0", &[]);
-        let (queue, jobs) = mpsc::channel(1);
-        (Writer { queue, postgres: Arc::new(Postgres::new(&database, &metrics.store, &logger)) }, jobs)
-    }
-
-    /// What a writer says of an item whose job is dropped as soon as `is_time` holds of it.
-    async fn dropped_when(deadline: Duration, is_time: fn(&Job) -> bool) -> StoreError {
-        let (writer, mut jobs) = writer(deadline);
-        let item = NewItem::new("n".to_owned(), Value::Null).expect("an item");
-        let drop_it = async {
-            let job = jobs.recv().await.expect("a job");
-            // Not awaited: no timer fires meanwhile, as on a machine that is too busy for it.
-            while !is_time(&job) {
-                std::thread::yield_now();
-            }
-        };
-        let (result, ()) = tokio::join!(writer.write(item, None, &Place::NOWHERE), drop_it);
-        result.expect_err("no item")
-    }
-
-    #[test]
-    fn a_batch_is_full_by_its_items_or_their_bytes() {
-        let large = BATCH_BYTES / 16;
-        for (size, waiting, batches) in [
-            (1, BATCH + 2, &[BATCH, 2][..]),
-            (large, 40, &[16, 16, 8]),
-            (2 * BATCH_BYTES, 2, &[1, 1]),
-            (large, 3, &[3]),
-        ] {
-            let (sender, mut jobs) = mpsc::channel(waiting);
-            for _ in 0..waiting {
-                let item = NewItem::new("name".to_owned(), Value::String("x".repeat(size)));
-                let item = item.expect("an item");
-                let end = Instant::now() + Duration::from_secs(60);
-                let (insertion, place) = (Insertion { item, key: None }, Place::NOWHERE);
-                let job = Job { insertion, end, place, answer: oneshot::channel().0 };
-                assert!(sender.try_send(job).is_ok(), "room");
-            }
-            drop(sender);
-            let mut sizes = Vec::new();
-            let mut batch = Vec::new();
-            while gather(&mut jobs, &mut batch) {
-                sizes.push(batch.drain(..).count());
-            }
-            assert_eq!(sizes, batches, "{waiting} of {size} bytes");
-        }
-    }
-
-    #[test]
-    fn a_job_is_abandoned_when_nobody_waits_or_its_time_is_over() {
-        let (now, minute) = (Instant::now(), Duration::from_secs(60));
-        for (somebody_waits, end, abandoned) in
-            [(true, now + minute, false), (true, now, true), (false, now + minute, true), (false, now, true)]
-        {
-            let (answer, answered) = oneshot::channel();
-            let _kept = somebody_waits.then_some(answered);
-            let item = NewItem::new("n".to_owned(), Value::Null).expect("an item");
-            let job = Job { insertion: Insertion { item, key: None }, end, place: Place::NOWHERE, answer };
-            assert_eq!(job.is_abandoned(), abandoned, "somebody waits: {somebody_waits}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_late_job_is_late_whoever_sees_it_first() {
-        let error = dropped_when(Duration::from_millis(50), |job| job.end <= Instant::now()).await;
-        assert!(matches!(error, StoreError::Deadline(Dependency::Postgres)), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_writer_that_gives_up_in_time_is_a_fault() {
-        let error = dropped_when(Duration::from_secs(60), |_| true).await;
-        assert!(matches!(error, StoreError::Internal(_)), "{error:?}");
-    }
-}
+mod tests;

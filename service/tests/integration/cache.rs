@@ -19,6 +19,7 @@ tests![
     a_late_filling_is_never_served,
     a_write_during_an_outage_of_redis_is_seen_after_it,
     a_write_that_redis_refuses_to_announce_is_seen,
+    a_write_of_which_nobody_knows_whether_it_was_done_is_seen,
     a_redis_that_forgot_everything_does_no_harm,
     a_redis_with_a_password_is_told_it,
 ];
@@ -181,6 +182,45 @@ async fn a_write_that_redis_refuses_to_announce_is_seen() {
     bound("0").await;
     application.until_ready("ok").await;
     assert_eq!(newest(&application).await, during);
+}
+
+async fn a_write_of_which_nobody_knows_whether_it_was_done_is_seen() {
+    let (postgres, redis) = (servers::postgres().await, servers::redis().await);
+    let proxy = Proxy::to(postgres.port).await;
+    let database = postgres.database().await;
+    // No page ages by itself during a test.
+    let changes = [("CACHE_TTL_SECONDS", "3600"), ("DB_DEADLINE_SECONDS", "2")];
+    let writer = Application::assemble(&config(proxy.port, &database, redis.port, &changes)).await;
+    let reader = Application::assemble(&config(postgres.port, &database, redis.port, &changes)).await;
+    writer.until_ready("ok").await;
+    reader.until_ready("ok").await;
+    let item = json!({ "name": "n", "value": 1 });
+    for (number, way) in ["silence", "end"].into_iter().enumerate() {
+        let before = create(&writer).await;
+        assert_eq!(newest(&reader).await, before);
+        // The commit is done, and nobody is told.
+        proxy.set(Mood::Keeping("COMMIT"));
+        let key = format!("key-{number}");
+        let cut = async {
+            if way == "end" {
+                until("the commit", async || stored(&database).await > before).await;
+                proxy.set(Mood::Cut);
+            }
+        };
+        let (answer, ()) = tokio::join!(writer.post(&item, Some(&key)), cut);
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"), "{}", answer.text());
+        until("the write to be seen", async || newest(&reader).await > before).await;
+        proxy.set(Mood::Passing);
+        writer.until_ready("ok").await;
+        let again = writer.post(&item, Some(&key)).await;
+        assert_eq!((again.status, again.header("Idempotency-Replayed")), (201, Some("true")), "{way}");
+        assert_eq!(newest(&reader).await, again.json()["id"], "{way}");
+    }
+}
+
+/// The newest item that Postgres has.
+async fn stored(database: &str) -> i64 {
+    servers::ask(database, "SELECT COALESCE(max(id), 0) AS number FROM items").await
 }
 
 async fn a_redis_that_forgot_everything_does_no_harm() {

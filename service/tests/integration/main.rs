@@ -26,6 +26,7 @@ mod process;
 mod raw_input;
 mod readiness;
 mod redis_outages;
+mod refusals;
 mod routes;
 mod shutdown;
 mod spans;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         raw_input::all(),
         readiness::all(),
         redis_outages::all(),
+        refusals::all(),
         routes::all(),
         shutdown::all(),
         spans::all(),

@@ -115,8 +115,8 @@ async fn pump(
     loop {
         let Ok(length @ 1..) = from.read(&mut piece).await else { return };
         let now = match mood.wait_for(|mood| !held(mood, &piece[..length])).await {
-            Ok(mood) => *mood,
-            Err(_) => return,
+            Ok(mood) if *mood != Mood::Cut => *mood,
+            Ok(_) | Err(_) => return,
         };
         let mut _share = None;
         if let Mood::Slow(delay) = now {

@@ -21,7 +21,7 @@ SELECT count(*) AS applied FROM __diesel_schema_migrations WHERE version = ANY($
 
 SELECT id, name, value, created_at, following FROM (SELECT id, name, value, created_at, lead(id) OVER newer AS following, COALESCE(sum(octet_length(value::text)) OVER newer, $5) AS bytes_before FROM (SELECT id, name, value, created_at FROM items WHERE id < $1 ORDER BY id DESC LIMIT $2) AS candidates WINDOW newer AS (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND $6 PRECEDING)) AS page WHERE bytes_before < $3 ORDER BY id DESC LIMIT $4;
 
-SELECT to_regclass($1) IS NOT NULL AS present;
+SELECT to_regclass($1) IS NOT NULL AS present, current_setting($2) = $3 AS read_only;
 
 UPDATE visitors SET count = GREATEST(count, $1) RETURNING count;
 
