@@ -1,4 +1,4 @@
-//! What `cargo xtask test` says of tests that fail, did not run or do not compile: in its exit status, as JUnit XML and as
+//! What `cargo xtask test` says of tests that fail, did not run or do not compile: in its exit status, as `JUnit` XML and as
 //! JSON. The tests are those of a workspace of two files.
 
 use crate::checkout::Checkout;

@@ -397,7 +397,9 @@ mod tests {
     fn how_many_have_passed_is_known_meanwhile() {
         let mut reader = Reader::default();
         let lines = ["running 4 tests", "test a ... ok", "test b ... FAILED", "test c ... ok"];
-        lines.into_iter().for_each(|line| reader.line(line, Duration::ZERO));
+        for line in lines {
+            reader.line(line, Duration::ZERO);
+        }
         assert_eq!(reader.passed(), 2);
     }
 

@@ -117,8 +117,8 @@ pub(super) async fn build(
         };
         failed(&error).details(said)
     })?;
-    let built = target.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION);
-    std::fs::copy(&built, &program).map_err(|error| failed(&error))?;
+    let compiled = target.join("debug").join(PACKAGE).with_extension(std::env::consts::EXE_EXTENSION);
+    std::fs::copy(&compiled, &program).map_err(|error| failed(&error))?;
     Ok(program)
 }
 
