@@ -12,9 +12,9 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Engine;
 use super::endpoint::{Address, Endpoint, EndpointError, NEEDS_THIS_MACHINE, Surroundings};
-use super::error::{EngineError, ask};
+use super::error::ask;
+use super::{Asked, Engine};
 use crate::failure::{Code, Failure};
 use crate::limits;
 
@@ -140,8 +140,8 @@ impl Engine {
     /// # Errors
     /// When none is configured that can be used, none answers, or the API versions do not meet. The error says what
     /// was tried and what was seen.
-    pub async fn connect() -> Result<Self, ConnectError> {
-        Self::connect_within(limits::ENGINE_ANSWER, endpoint()?).await
+    pub fn connect() -> Asked<'static, Self, ConnectError> {
+        Box::pin(async move { Self::connect_within(limits::ENGINE_ANSWER, endpoint()?).await })
     }
 
     async fn connect_within(patience: Duration, endpoint: Endpoint) -> Result<Self, ConnectError> {
@@ -164,8 +164,8 @@ impl Engine {
     ///
     /// # Errors
     /// As for [`Engine::connect`].
-    pub async fn connect_and_ask() -> Result<(Self, EngineVersion), ConnectError> {
-        Self::connect_to(endpoint()?).await
+    pub fn connect_and_ask() -> Asked<'static, (Self, EngineVersion), ConnectError> {
+        Box::pin(async move { Self::connect_to(endpoint()?).await })
     }
 
     /// What `DOCKER_HOST` has to be for a program to find the engine that [`Engine::connect`] finds, without Docker's
@@ -183,20 +183,25 @@ impl Engine {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn version(&self) -> Result<EngineVersion, EngineError> {
-        let request = self.docker.version();
-        ask("ask", "the engine for its version", limits::ENGINE_ANSWER, request)
-            .await
-            .map(EngineVersion::from)
+    pub fn version(&self) -> Asked<'_, EngineVersion> {
+        Box::pin(async move {
+            let request = self.docker.version();
+            ask("ask", "the engine for its version", limits::ENGINE_ANSWER, request)
+                .await
+                .map(EngineVersion::from)
+        })
     }
 
     /// The processor its containers run on, in Go's words.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn architecture(&self) -> Result<&str, EngineError> {
-        let asked = self.architecture.get_or_try_init(|| async { Ok(self.version().await?.architecture) });
-        asked.await.map(String::as_str)
+    pub fn architecture(&self) -> Asked<'_, &str> {
+        Box::pin(async move {
+            let asked =
+                self.architecture.get_or_try_init(|| async { Ok(self.version().await?.architecture) });
+            asked.await.map(String::as_str)
+        })
     }
 
     pub(super) fn over(docker: Docker, endpoint: Endpoint) -> Self {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bollard::query_parameters::InspectContainerOptions;
 
-use super::Engine;
-use super::error::{EngineError, ask};
+use super::error::ask;
+use super::{Asked, Engine};
 use crate::limits;
 use crate::plan::ContainerId;
 
@@ -14,11 +14,13 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such container, or the engine does not answer.
-    pub async fn environment(&self, id: &ContainerId) -> Result<BTreeMap<String, String>, EngineError> {
-        let look = self.docker.inspect_container(&id.0, None::<InspectContainerOptions>);
-        let seen = ask("inspect", format!("container {id}"), limits::ENGINE_ANSWER, look).await?;
-        let lines = seen.config.and_then(|config| config.env).unwrap_or_default();
-        let pairs = lines.iter().filter_map(|line| line.split_once('='));
-        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    pub fn environment<'a>(&'a self, id: &'a ContainerId) -> Asked<'a, BTreeMap<String, String>> {
+        Box::pin(async move {
+            let look = self.docker.inspect_container(&id.0, None::<InspectContainerOptions>);
+            let seen = ask("inspect", format!("container {id}"), limits::ENGINE_ANSWER, look).await?;
+            let lines = seen.config.and_then(|config| config.env).unwrap_or_default();
+            let pairs = lines.iter().filter_map(|line| line.split_once('='));
+            Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        })
     }
 }

@@ -15,8 +15,8 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt as _};
 use tokio_util::bytes::Bytes;
 
-use super::Engine;
 use super::error::{EngineError, ask, refusal};
+use super::{Asked, Engine};
 use crate::limits;
 use crate::scan::image::Configuration;
 
@@ -73,79 +73,89 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer. An image that is not there is `None`.
-    pub async fn image(&self, reference: &str) -> Result<Option<StoredImage>, EngineError> {
-        let request = self.docker.inspect_image(reference);
-        match ask("inspect", image(reference), limits::ENGINE_ANSWER, request).await {
-            Ok(inspection) => Ok(Some(stored(inspection))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub fn image<'a>(&'a self, reference: &'a str) -> Asked<'a, Option<StoredImage>> {
+        Box::pin(async move {
+            let request = self.docker.inspect_image(reference);
+            match ask("inspect", image(reference), limits::ENGINE_ANSWER, request).await {
+                Ok(inspection) => Ok(Some(stored(inspection))),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// What an image's configuration says of how it runs, in the words of the rules that judge it.
     ///
     /// # Errors
     /// When the engine does not answer. An image that is not there is `None`.
-    pub async fn image_configuration(&self, reference: &str) -> Result<Option<Configuration>, EngineError> {
-        let request = self.docker.inspect_image(reference);
-        let inspection = match ask("inspect", image(reference), limits::ENGINE_ANSWER, request).await {
-            Ok(inspection) => inspection,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let size = inspection.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        let config = inspection.config.unwrap_or_default();
-        let history = self.docker.image_history(reference);
-        let history =
-            ask("read", format!("the history of image {reference}"), limits::ENGINE_ANSWER, history).await?;
-        let check = config.healthcheck.as_ref().and_then(|check| check.test.clone()).unwrap_or_default();
-        let command = [config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default(), check].concat();
-        Ok(Some(Configuration {
-            user: config.user.unwrap_or_default(),
-            environment: config.env.unwrap_or_default(),
-            has_health_check: config
-                .healthcheck
-                .and_then(|check| check.test)
-                // `HEALTHCHECK NONE` is written as a test too.
-                .is_some_and(|test| test.first().is_some_and(|first| first != "NONE")),
-            labels: config.labels.unwrap_or_default().into_iter().collect(),
-            command,
-            history: history.into_iter().map(|layer| layer.created_by).collect(),
-            size,
-        }))
+    pub fn image_configuration<'a>(&'a self, reference: &'a str) -> Asked<'a, Option<Configuration>> {
+        Box::pin(async move {
+            let request = self.docker.inspect_image(reference);
+            let inspection = match ask("inspect", image(reference), limits::ENGINE_ANSWER, request).await {
+                Ok(inspection) => inspection,
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let size = inspection.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            let config = inspection.config.unwrap_or_default();
+            let history = self.docker.image_history(reference);
+            let history =
+                ask("read", format!("the history of image {reference}"), limits::ENGINE_ANSWER, history)
+                    .await?;
+            let check = config.healthcheck.as_ref().and_then(|check| check.test.clone()).unwrap_or_default();
+            let command =
+                [config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default(), check].concat();
+            Ok(Some(Configuration {
+                user: config.user.unwrap_or_default(),
+                environment: config.env.unwrap_or_default(),
+                has_health_check: config
+                    .healthcheck
+                    .and_then(|check| check.test)
+                    // `HEALTHCHECK NONE` is written as a test too.
+                    .is_some_and(|test| test.first().is_some_and(|first| first != "NONE")),
+                labels: config.labels.unwrap_or_default().into_iter().collect(),
+                command,
+                history: history.into_iter().map(|layer| layer.created_by).collect(),
+                size,
+            }))
+        })
     }
 
     /// Lists the images that have a reference.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn images(&self) -> Result<Vec<StoredImage>, EngineError> {
-        let request = self.docker.list_images(None::<ListImagesOptions>);
-        let list = ask("list", "images", limits::ENGINE_ANSWER, request).await?;
-        let stored = list.into_iter().map(|summary| StoredImage {
-            id: summary.id,
-            tags: summary.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
-            digests: summary.repo_digests,
-            labels: summary.labels.into_iter().collect(),
-            size: u64::try_from(summary.size).unwrap_or(0),
-            architecture: String::new(),
-        });
-        Ok(stored.filter(|image| !image.tags.is_empty()).collect())
+    pub fn images(&self) -> Asked<'_, Vec<StoredImage>> {
+        Box::pin(async move {
+            let request = self.docker.list_images(None::<ListImagesOptions>);
+            let list = ask("list", "images", limits::ENGINE_ANSWER, request).await?;
+            let stored = list.into_iter().map(|summary| StoredImage {
+                id: summary.id,
+                tags: summary.repo_tags.into_iter().filter(|tag| !tag.contains("<none>")).collect(),
+                digests: summary.repo_digests,
+                labels: summary.labels.into_iter().collect(),
+                size: u64::try_from(summary.size).unwrap_or(0),
+                architecture: String::new(),
+            });
+            Ok(stored.filter(|image| !image.tags.is_empty()).collect())
+        })
     }
 
     /// Asks the registry of a reference, through the engine, whether it has the image; the digest that it knows it by.
     ///
     /// # Errors
     /// When the registry cannot be reached, does not have it, or does not show it to this account.
-    pub async fn registry_image(
-        &self,
-        reference: &str,
-        credentials: Option<&Credentials>,
-    ) -> Result<String, EngineError> {
-        let request = self.docker.inspect_registry_image(reference, credentials.map(docker_credentials));
-        ask("find", format!("image {reference} in its registry"), limits::REGISTRY_ANSWER, request)
-            .await
-            .map(|found| found.descriptor.digest.unwrap_or_default())
+    pub fn registry_image<'a>(
+        &'a self,
+        reference: &'a str,
+        credentials: Option<&'a Credentials>,
+    ) -> Asked<'a, String> {
+        Box::pin(async move {
+            let request = self.docker.inspect_registry_image(reference, credentials.map(docker_credentials));
+            ask("find", format!("image {reference} in its registry"), limits::REGISTRY_ANSWER, request)
+                .await
+                .map(|found| found.descriptor.digest.unwrap_or_default())
+        })
     }
 
     /// Pulls an image. When the future is dropped the engine stops and nothing is tagged.
@@ -269,45 +279,51 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn remove_untagged_images(&self, labels: &[(&str, &str)]) -> Result<(), EngineError> {
-        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let filters = [("dangling", vec!["true".to_owned()]), ("label", labels)];
-        let options = ListImagesOptions {
-            filters: Some(filters.map(|(key, values)| (key.to_owned(), values)).into()),
-            ..Default::default()
-        };
-        let request = self.docker.list_images(Some(options));
-        for summary in ask("list", "images", limits::ENGINE_ANSWER, request).await? {
-            match self.remove_image(&summary.id).await {
-                Err(error) if !error.is_conflict() => return Err(error),
-                _ => {}
+    pub fn remove_untagged_images<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> Asked<'a, ()> {
+        Box::pin(async move {
+            let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let filters = [("dangling", vec!["true".to_owned()]), ("label", labels)];
+            let options = ListImagesOptions {
+                filters: Some(filters.map(|(key, values)| (key.to_owned(), values)).into()),
+                ..Default::default()
+            };
+            let request = self.docker.list_images(Some(options));
+            for summary in ask("list", "images", limits::ENGINE_ANSWER, request).await? {
+                match self.remove_image(&summary.id).await {
+                    Err(error) if !error.is_conflict() => return Err(error),
+                    _ => {}
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Gives an image a further reference.
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn tag_image(&self, source: &str, reference: &str) -> Result<(), EngineError> {
-        let (repository, tag) = split(reference);
-        let options = TagImageOptions { repo: Some(repository.to_owned()), tag: tag.map(str::to_owned) };
-        ask("tag", image(reference), limits::ENGINE_ANSWER, self.docker.tag_image(source, Some(options)))
-            .await
+    pub fn tag_image<'a>(&'a self, source: &'a str, reference: &'a str) -> Asked<'a, ()> {
+        Box::pin(async move {
+            let (repository, tag) = split(reference);
+            let options = TagImageOptions { repo: Some(repository.to_owned()), tag: tag.map(str::to_owned) };
+            ask("tag", image(reference), limits::ENGINE_ANSWER, self.docker.tag_image(source, Some(options)))
+                .await
+        })
     }
 
     /// Removes a reference, and the image with its last one. An image that is not there is no error.
     ///
     /// # Errors
     /// When the engine refuses: a container uses it.
-    pub async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
-        let request = self.docker.remove_image(reference, None::<RemoveImageOptions>, None);
-        match ask("remove", image(reference), limits::ENGINE_OPERATION, request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error),
-        }
+    pub fn remove_image<'a>(&'a self, reference: &'a str) -> Asked<'a, ()> {
+        Box::pin(async move {
+            let request = self.docker.remove_image(reference, None::<RemoveImageOptions>, None);
+            match ask("remove", image(reference), limits::ENGINE_OPERATION, request).await {
+                Ok(_) => Ok(()),
+                Err(error) if error.is_not_found() => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
     }
 }
 

@@ -47,7 +47,12 @@ pub use told::Told;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
+
+/// What the engine is asked, under way. Boxed, because code of a future is generated where it is awaited: that of bollard, a
+/// third of all code, would be generated in whatever crate asks, last of all and once in each.
+pub type Asked<'a, T, E = EngineError> = BoxFuture<'a, Result<T, E>>;
 
 /// A connection to a container engine, its API version negotiated.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::Engine;
@@ -57,9 +58,11 @@ impl Engine {
     }
 
     /// The last lines of a container's log, without waiting for more.
-    pub async fn last_lines(&self, container: &ContainerId, lines: usize) -> Vec<String> {
-        let options = LogOptions { follow: false, tail: Some(lines), since: None };
-        self.logs(container, &options).map(|line| line.text).collect().await
+    pub fn last_lines<'a>(&'a self, container: &'a ContainerId, lines: usize) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(async move {
+            let options = LogOptions { follow: false, tail: Some(lines), since: None };
+            self.logs(container, &options).map(|line| line.text).collect().await
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use bollard::models::{ContainerSummary, SystemInfoCgroupVersionEnum};
 use bollard::query_parameters::ListContainersOptions;
 
-use super::error::{EngineError, ask};
-use super::{Engine, labels};
+use super::error::ask;
+use super::{Asked, Engine, labels};
 use crate::limits;
 
 /// The engine's machine: this one, or a virtual one on it.
@@ -40,19 +40,21 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn machine(&self) -> Result<EngineMachine, EngineError> {
-        let info =
-            ask("ask", "the engine about its machine", limits::ENGINE_ANSWER, self.docker.info()).await?;
-        Ok(EngineMachine {
-            system: info.operating_system.unwrap_or_default(),
-            root: info.docker_root_dir.unwrap_or_default(),
-            cgroup_version: match info.cgroup_version {
-                Some(SystemInfoCgroupVersionEnum::_1) => Some(1),
-                Some(SystemInfoCgroupVersionEnum::_2) => Some(2),
-                _ => None,
-            },
-            memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
-            time: info.system_time.as_deref().and_then(|text| humantime::parse_rfc3339(text).ok()),
+    pub fn machine(&self) -> Asked<'_, EngineMachine> {
+        Box::pin(async move {
+            let info =
+                ask("ask", "the engine about its machine", limits::ENGINE_ANSWER, self.docker.info()).await?;
+            Ok(EngineMachine {
+                system: info.operating_system.unwrap_or_default(),
+                root: info.docker_root_dir.unwrap_or_default(),
+                cgroup_version: match info.cgroup_version {
+                    Some(SystemInfoCgroupVersionEnum::_1) => Some(1),
+                    Some(SystemInfoCgroupVersionEnum::_2) => Some(2),
+                    _ => None,
+                },
+                memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+                time: info.system_time.as_deref().and_then(|text| humantime::parse_rfc3339(text).ok()),
+            })
         })
     }
 
@@ -60,13 +62,15 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn published_ports(&self) -> Result<Vec<PublishedPort>, EngineError> {
-        let request = self.docker.list_containers(None::<ListContainersOptions>);
-        let list = ask("list", "containers", limits::ENGINE_ANSWER, request).await?;
-        let mut ports: Vec<PublishedPort> = list.into_iter().flat_map(published).collect();
-        ports.sort_by(|a, b| (a.port, &a.container).cmp(&(b.port, &b.container)));
-        ports.dedup();
-        Ok(ports)
+    pub fn published_ports(&self) -> Asked<'_, Vec<PublishedPort>> {
+        Box::pin(async move {
+            let request = self.docker.list_containers(None::<ListContainersOptions>);
+            let list = ask("list", "containers", limits::ENGINE_ANSWER, request).await?;
+            let mut ports: Vec<PublishedPort> = list.into_iter().flat_map(published).collect();
+            ports.sort_by(|a, b| (a.port, &a.container).cmp(&(b.port, &b.container)));
+            ports.dedup();
+            Ok(ports)
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use futures_util::future::{join_all, try_join3};
 
 use super::create::{container_name, network_name, retired_name, seat_name, volume_name};
 use super::error::{EngineError, ask};
-use super::{Engine, labels};
+use super::{Asked, Engine, labels};
 use crate::limits;
 use crate::plan::{Container, ContainerId, ContainerState, Health, NetworkSeen, Role, Seat, VolumeSeen};
 use crate::stack::{NetworkName, ProjectName, ServiceName, Stack, VolumeName};
@@ -44,24 +44,28 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn observe(&self, project: &ProjectName) -> Result<Objects, EngineError> {
-        let (containers, networks, volumes) =
-            try_join3(self.containers(project), self.networks(project), self.volumes(project)).await?;
-        Ok(Objects { containers, networks, volumes })
+    pub fn observe<'a>(&'a self, project: &'a ProjectName) -> Asked<'a, Objects> {
+        Box::pin(async move {
+            let (containers, networks, volumes) =
+                try_join3(self.containers(project), self.networks(project), self.volumes(project)).await?;
+            Ok(Objects { containers, networks, volumes })
+        })
     }
 
     /// Where the container that has this place can be reached on this machine, by the port inside.
     ///
     /// # Errors
     /// When there is none, or the engine does not answer.
-    pub async fn reach(
-        &self,
-        project: &ProjectName,
-        seat: &Seat,
-    ) -> Result<BTreeMap<u16, SocketAddr>, EngineError> {
-        let name = seat_name(project, seat);
-        let look = self.docker.inspect_container(&name, None::<InspectContainerOptions>);
-        Ok(reached(&ask("inspect", format!("container {name}"), limits::ENGINE_ANSWER, look).await?))
+    pub fn reach<'a>(
+        &'a self,
+        project: &'a ProjectName,
+        seat: &'a Seat,
+    ) -> Asked<'a, BTreeMap<u16, SocketAddr>> {
+        Box::pin(async move {
+            let name = seat_name(project, seat);
+            let look = self.docker.inspect_container(&name, None::<InspectContainerOptions>);
+            Ok(reached(&ask("inspect", format!("container {name}"), limits::ENGINE_ANSWER, look).await?))
+        })
     }
 
     /// Every object that carries the project's label or has the name of one that the stack would make, as
@@ -69,76 +73,92 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn remains(&self, stack: &Stack) -> Result<Vec<String>, EngineError> {
-        let project = &stack.project;
-        let names: BTreeSet<String> = (stack.services.keys().map(|name| container_name(project, name)))
-            .chain(stack.networks.keys().map(|name| network_name(project, name)))
-            .chain(stack.volumes.keys().map(|name| volume_name(project, name)))
-            .collect();
-        let ours = |name: &str, labels: &HashMap<String, String>| {
-            names.contains(name) || labels.get(labels::PROJECT).map(String::as_str) == Some(project.as_str())
-        };
-        let everything = ListContainersOptions { all: true, ..Default::default() };
-        let (containers, networks, volumes) = try_join3(
-            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(everything))),
-            ask(
-                "list",
-                "networks",
-                limits::ENGINE_ANSWER,
-                self.docker.list_networks(None::<ListNetworksOptions>),
-            ),
-            ask(
-                "list",
-                "volumes",
-                limits::ENGINE_ANSWER,
-                self.docker.list_volumes(None::<ListVolumesOptions>),
-            ),
-        )
-        .await?;
-        let mut found = Vec::new();
-        for container in containers {
-            let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
-            let name = name.trim_start_matches('/');
-            if ours(name, &container.labels.unwrap_or_default()) {
-                found.push(format!("container {name}"));
+    pub fn remains<'a>(&'a self, stack: &'a Stack) -> Asked<'a, Vec<String>> {
+        Box::pin(async move {
+            let project = &stack.project;
+            let names: BTreeSet<String> = (stack.services.keys().map(|name| container_name(project, name)))
+                .chain(stack.networks.keys().map(|name| network_name(project, name)))
+                .chain(stack.volumes.keys().map(|name| volume_name(project, name)))
+                .collect();
+            let ours = |name: &str, labels: &HashMap<String, String>| {
+                names.contains(name)
+                    || labels.get(labels::PROJECT).map(String::as_str) == Some(project.as_str())
+            };
+            let everything = ListContainersOptions { all: true, ..Default::default() };
+            let (containers, networks, volumes) = try_join3(
+                ask(
+                    "list",
+                    "containers",
+                    limits::ENGINE_ANSWER,
+                    self.docker.list_containers(Some(everything)),
+                ),
+                ask(
+                    "list",
+                    "networks",
+                    limits::ENGINE_ANSWER,
+                    self.docker.list_networks(None::<ListNetworksOptions>),
+                ),
+                ask(
+                    "list",
+                    "volumes",
+                    limits::ENGINE_ANSWER,
+                    self.docker.list_volumes(None::<ListVolumesOptions>),
+                ),
+            )
+            .await?;
+            let mut found = Vec::new();
+            for container in containers {
+                let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+                let name = name.trim_start_matches('/');
+                if ours(name, &container.labels.unwrap_or_default()) {
+                    found.push(format!("container {name}"));
+                }
             }
-        }
-        for network in networks {
-            let name = network.name.unwrap_or_default();
-            if ours(&name, &network.labels.unwrap_or_default()) {
-                found.push(format!("network {name}"));
+            for network in networks {
+                let name = network.name.unwrap_or_default();
+                if ours(&name, &network.labels.unwrap_or_default()) {
+                    found.push(format!("network {name}"));
+                }
             }
-        }
-        for volume in volumes.volumes.unwrap_or_default() {
-            if ours(&volume.name, &volume.labels) {
-                found.push(format!("volume {}", volume.name));
+            for volume in volumes.volumes.unwrap_or_default() {
+                if ours(&volume.name, &volume.labels) {
+                    found.push(format!("volume {}", volume.name));
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// The checkouts that containers and volumes of any project were made from, each with its project.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn checkouts(&self) -> Result<BTreeSet<(String, PathBuf)>, EngineError> {
-        let filters = Some(HashMap::from([("label".to_owned(), vec![labels::DIRECTORY.to_owned()])]));
-        let containers = ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
-        let (containers, volumes) = tokio::try_join!(
-            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(containers))),
-            ask(
-                "list",
-                "volumes",
-                limits::ENGINE_ANSWER,
-                self.docker.list_volumes(Some(ListVolumesOptions { filters })),
-            ),
-        )?;
-        let of_containers = containers.into_iter().filter_map(|container| container.labels);
-        let of_volumes = volumes.volumes.unwrap_or_default().into_iter().map(|volume| volume.labels);
-        let checkout = |mut labels: HashMap<String, String>| {
-            Some((labels.remove(labels::PROJECT)?, PathBuf::from(labels.remove(labels::DIRECTORY)?)))
-        };
-        Ok(of_containers.chain(of_volumes).filter_map(checkout).collect())
+    pub fn checkouts(&self) -> Asked<'_, BTreeSet<(String, PathBuf)>> {
+        Box::pin(async move {
+            let filters = Some(HashMap::from([("label".to_owned(), vec![labels::DIRECTORY.to_owned()])]));
+            let containers =
+                ListContainersOptions { all: true, filters: filters.clone(), ..Default::default() };
+            let (containers, volumes) = tokio::try_join!(
+                ask(
+                    "list",
+                    "containers",
+                    limits::ENGINE_ANSWER,
+                    self.docker.list_containers(Some(containers))
+                ),
+                ask(
+                    "list",
+                    "volumes",
+                    limits::ENGINE_ANSWER,
+                    self.docker.list_volumes(Some(ListVolumesOptions { filters })),
+                ),
+            )?;
+            let of_containers = containers.into_iter().filter_map(|container| container.labels);
+            let of_volumes = volumes.volumes.unwrap_or_default().into_iter().map(|volume| volume.labels);
+            let checkout = |mut labels: HashMap<String, String>| {
+                Some((labels.remove(labels::PROJECT)?, PathBuf::from(labels.remove(labels::DIRECTORY)?)))
+            };
+            Ok(of_containers.chain(of_volumes).filter_map(checkout).collect())
+        })
     }
 
     /// The project's containers alone, probed as [`Engine::observe`] says: a busy engine has been seen to take half a
@@ -146,44 +166,48 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn containers(&self, project: &ProjectName) -> Result<Vec<Container>, EngineError> {
-        let options = ListContainersOptions {
-            all: true,
-            filters: Some(labels::of_project(project)),
-            ..Default::default()
-        };
-        let list =
-            ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(options)))
-                .await?;
-        let inspections = join_all(list.into_iter().filter_map(|summary| summary.id).map(|id| async move {
-            ask(
-                "inspect",
-                format!("container {id}"),
-                limits::ENGINE_ANSWER,
-                self.docker.inspect_container(&id, None::<InspectContainerOptions>),
-            )
-            .await
-        }))
-        .await;
-        let mut containers = Vec::with_capacity(inspections.len());
-        for inspection in inspections {
-            match inspection {
-                Ok(inspection) => containers.extend(container(project, inspection)),
-                // It went between the list and the look.
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
+    pub fn containers<'a>(&'a self, project: &'a ProjectName) -> Asked<'a, Vec<Container>> {
+        Box::pin(async move {
+            let options = ListContainersOptions {
+                all: true,
+                filters: Some(labels::of_project(project)),
+                ..Default::default()
+            };
+            let list =
+                ask("list", "containers", limits::ENGINE_ANSWER, self.docker.list_containers(Some(options)))
+                    .await?;
+            let inspections =
+                join_all(list.into_iter().filter_map(|summary| summary.id).map(|id| async move {
+                    ask(
+                        "inspect",
+                        format!("container {id}"),
+                        limits::ENGINE_ANSWER,
+                        self.docker.inspect_container(&id, None::<InspectContainerOptions>),
+                    )
+                    .await
+                }))
+                .await;
+            let mut containers = Vec::with_capacity(inspections.len());
+            for inspection in inspections {
+                match inspection {
+                    Ok(inspection) => containers.extend(container(project, inspection)),
+                    // It went between the list and the look.
+                    Err(error) if error.is_not_found() => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        let starting = containers.iter_mut().filter(|c| c.state == ContainerState::Running(Health::Starting));
-        join_all(starting.map(|container| async {
-            if self.probe_once(&container.id).await.is_ok_and(|probe| probe.passed) {
-                container.state = ContainerState::Running(Health::Healthy);
-                container.reason = None;
-            }
-        }))
-        .await;
-        containers.sort_by(|a, b| (&a.service, &a.id).cmp(&(&b.service, &b.id)));
-        Ok(containers)
+            let starting =
+                containers.iter_mut().filter(|c| c.state == ContainerState::Running(Health::Starting));
+            join_all(starting.map(|container| async {
+                if self.probe_once(&container.id).await.is_ok_and(|probe| probe.passed) {
+                    container.state = ContainerState::Running(Health::Healthy);
+                    container.reason = None;
+                }
+            }))
+            .await;
+            containers.sort_by(|a, b| (&a.service, &a.id).cmp(&(&b.service, &b.id)));
+            Ok(containers)
+        })
     }
 
     /// The project's networks. Of two that have one name, the one that containers use comes first.

@@ -8,7 +8,7 @@ use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, 
 use futures_util::StreamExt as _;
 
 use super::error::{EngineError, ask, refusal};
-use super::{Engine, LogOptions, Run, labels};
+use super::{Asked, Engine, LogOptions, Run, labels};
 use crate::plan::ContainerId;
 use crate::stack::ImageReference;
 
@@ -48,53 +48,55 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses, or it does not end in time.
-    pub async fn run_once(&self, what: &OneShot) -> Result<OneShotEnd, EngineError> {
-        self.run_once_free(what, &Freedom::default()).await
+    pub fn run_once<'a>(&'a self, what: &'a OneShot) -> Asked<'a, OneShotEnd> {
+        Box::pin(async move { self.run_once_free(what, &Freedom::default()).await })
     }
 
     /// As [`Engine::run_once`], with the freedom that is given.
     ///
     /// # Errors
     /// As for [`Engine::run_once`].
-    pub async fn run_once_free(&self, what: &OneShot, freedom: &Freedom) -> Result<OneShotEnd, EngineError> {
-        let object = || format!("container of {}", what.image);
-        let read = what.mounts.iter().map(|mount| (mount, true));
-        let mounts = read.chain(freedom.writes.iter().map(|mount| (mount, false)));
-        let mounts = mounts.map(|((source, target), read_only)| Mount {
-            source: Some(source.display().to_string()),
-            target: Some(target.clone()),
-            typ: Some(MountType::BIND),
-            read_only: Some(read_only),
-            ..Default::default()
-        });
-        let user = if freedom.writes.is_empty() { None } else { self.this_user().await? };
-        let body = ContainerCreateBody {
-            image: Some(what.image.with_tag().to_string()),
-            entrypoint: Some(what.command.clone()),
-            cmd: Some(Vec::new()),
-            user,
-            labels: Some([(labels::TOOL.to_owned(), Run::this().to_string())].into()),
-            host_config: Some(HostConfig {
-                mounts: Some(mounts.collect()),
-                network_mode: (!freedom.network).then(|| "none".to_owned()),
-                readonly_rootfs: Some(true),
-                tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
+    pub fn run_once_free<'a>(&'a self, what: &'a OneShot, freedom: &'a Freedom) -> Asked<'a, OneShotEnd> {
+        Box::pin(async move {
+            let object = || format!("container of {}", what.image);
+            let read = what.mounts.iter().map(|mount| (mount, true));
+            let mounts = read.chain(freedom.writes.iter().map(|mount| (mount, false)));
+            let mounts = mounts.map(|((source, target), read_only)| Mount {
+                source: Some(source.display().to_string()),
+                target: Some(target.clone()),
+                typ: Some(MountType::BIND),
+                read_only: Some(read_only),
                 ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let created = ask(
-            "create",
-            object(),
-            what.limit,
-            self.docker.create_container(None::<CreateContainerOptions>, body),
-        )
-        .await?;
-        let id = ContainerId(created.id);
-        let ended = self.run_to_end(&id, what.limit, &object()).await;
-        let options = RemoveContainerOptions { force: true, v: true, link: false };
-        ask("remove", object(), what.limit, self.docker.remove_container(&id.0, Some(options))).await?;
-        ended
+            });
+            let user = if freedom.writes.is_empty() { None } else { self.this_user().await? };
+            let body = ContainerCreateBody {
+                image: Some(what.image.with_tag().to_string()),
+                entrypoint: Some(what.command.clone()),
+                cmd: Some(Vec::new()),
+                user,
+                labels: Some([(labels::TOOL.to_owned(), Run::this().to_string())].into()),
+                host_config: Some(HostConfig {
+                    mounts: Some(mounts.collect()),
+                    network_mode: (!freedom.network).then(|| "none".to_owned()),
+                    readonly_rootfs: Some(true),
+                    tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            let created = ask(
+                "create",
+                object(),
+                what.limit,
+                self.docker.create_container(None::<CreateContainerOptions>, body),
+            )
+            .await?;
+            let id = ContainerId(created.id);
+            let ended = self.run_to_end(&id, what.limit, &object()).await;
+            let options = RemoveContainerOptions { force: true, v: true, link: false };
+            ask("remove", object(), what.limit, self.docker.remove_container(&id.0, Some(options))).await?;
+            ended
+        })
     }
 
     /// This program's user and group, as a container's user; `None` where the engine makes root of whoever runs it.

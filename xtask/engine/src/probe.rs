@@ -16,10 +16,10 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, Health
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::StreamExt as _;
 
-use super::Engine;
 use super::create::seat_name;
 use super::error::{EngineError, ask, refusal};
 use super::observe::reached;
+use super::{Asked, Engine};
 use crate::event::StepReporter;
 use crate::limits;
 use crate::plan::{ContainerId, Seat};
@@ -73,15 +73,17 @@ impl Engine {
     ///
     /// # Errors
     /// When there is none, or the engine does not answer.
-    pub async fn look(&self, project: &ProjectName, seat: &Seat) -> Result<Look, EngineError> {
-        let name = seat_name(project, seat);
-        let inspection = self.inspect(&ContainerId(name.clone())).await?;
-        Ok(Look {
-            standing: standing(&inspection),
-            ports: reached(&inspection),
-            limit: health_check(&inspection).as_ref().map_or(limits::HEALTHY, bound),
-            id: ContainerId(inspection.id.unwrap_or(name)),
-            image_id: inspection.image.unwrap_or_default(),
+    pub fn look<'a>(&'a self, project: &'a ProjectName, seat: &'a Seat) -> Asked<'a, Look> {
+        Box::pin(async move {
+            let name = seat_name(project, seat);
+            let inspection = self.inspect(&ContainerId(name.clone())).await?;
+            Ok(Look {
+                standing: standing(&inspection),
+                ports: reached(&inspection),
+                limit: health_check(&inspection).as_ref().map_or(limits::HEALTHY, bound),
+                id: ContainerId(inspection.id.unwrap_or(name)),
+                image_id: inspection.image.unwrap_or_default(),
+            })
         })
     }
 
@@ -90,89 +92,96 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses to look.
-    pub async fn await_healthy(
-        &self,
-        container: &ContainerId,
-        reporter: &StepReporter,
-    ) -> Result<Waited, EngineError> {
-        let begun = Instant::now();
-        let mut told = String::new();
-        let mut limit = limits::HEALTHY;
-        loop {
-            let inspection = self.inspect(container).await?;
-            let check = health_check(&inspection);
-            limit = check.as_ref().map_or(limit, bound);
-            match standing(&inspection) {
-                Standing::Ended(status) => return Ok(Waited::Ended(status)),
-                Standing::Healthy => return Ok(Waited::Well { checked: true }),
-                Standing::Unhealthy => {
-                    if let Some(said) = last_said(&inspection) {
-                        told = said;
+    pub fn await_healthy<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        reporter: &'a StepReporter,
+    ) -> Asked<'a, Waited> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let mut told = String::new();
+            let mut limit = limits::HEALTHY;
+            loop {
+                let inspection = self.inspect(container).await?;
+                let check = health_check(&inspection);
+                limit = check.as_ref().map_or(limit, bound);
+                match standing(&inspection) {
+                    Standing::Ended(status) => return Ok(Waited::Ended(status)),
+                    Standing::Healthy => return Ok(Waited::Well { checked: true }),
+                    Standing::Unhealthy => {
+                        if let Some(said) = last_said(&inspection) {
+                            told = said;
+                        }
+                        reporter.message(told.clone());
+                        tokio::time::sleep(limits::PROBE_PAUSE).await;
                     }
-                    reporter.message(told.clone());
-                    tokio::time::sleep(limits::PROBE_PAUSE).await;
-                }
-                Standing::Running => {
-                    let Some((test, timeout)) = check.as_ref().and_then(probe) else {
-                        return Ok(Waited::Well { checked: false });
-                    };
-                    let asked = Instant::now();
-                    match self.exec(container, test, timeout).await {
-                        Ok(probe) if probe.passed => return Ok(Waited::Well { checked: true }),
-                        Ok(probe) => told = probe.output,
-                        // It ended, or was paused, between the look and the probe: the next look tells.
-                        Err(error) if error.is_conflict() || error.is_not_found() => {}
-                        Err(EngineError::Refused { message, .. }) => told = message,
-                        Err(error) => return Err(error),
+                    Standing::Running => {
+                        let Some((test, timeout)) = check.as_ref().and_then(probe) else {
+                            return Ok(Waited::Well { checked: false });
+                        };
+                        let asked = Instant::now();
+                        match self.exec(container, test, timeout).await {
+                            Ok(probe) if probe.passed => return Ok(Waited::Well { checked: true }),
+                            Ok(probe) => told = probe.output,
+                            // It ended, or was paused, between the look and the probe: the next look tells.
+                            Err(error) if error.is_conflict() || error.is_not_found() => {}
+                            Err(EngineError::Refused { message, .. }) => told = message,
+                            Err(error) => return Err(error),
+                        }
+                        reporter.message(told.clone());
+                        // A probe costs the processor what the container needs to become ready: never more than half. One
+                        // that did not end goes on in the container, so the next one waits as long again.
+                        let took = asked.elapsed();
+                        let most = if took < timeout { limits::PROBE_PAUSE * 8 } else { took };
+                        tokio::time::sleep(took.clamp(limits::PROBE_PAUSE, most.max(limits::PROBE_PAUSE)))
+                            .await;
                     }
-                    reporter.message(told.clone());
-                    // A probe costs the processor what the container needs to become ready: never more than half. One
-                    // that did not end goes on in the container, so the next one waits as long again.
-                    let took = asked.elapsed();
-                    let most = if took < timeout { limits::PROBE_PAUSE * 8 } else { took };
-                    tokio::time::sleep(took.clamp(limits::PROBE_PAUSE, most.max(limits::PROBE_PAUSE))).await;
+                    Standing::Other => tokio::time::sleep(limits::PROBE_PAUSE).await,
                 }
-                Standing::Other => tokio::time::sleep(limits::PROBE_PAUSE).await,
+                if begun.elapsed() > limit {
+                    return Ok(Waited::TimedOut { limit, last: told });
+                }
             }
-            if begun.elapsed() > limit {
-                return Ok(Waited::TimedOut { limit, last: told });
-            }
-        }
+        })
     }
 
     /// Waits until a container has ended, and gives its status.
     ///
     /// # Errors
     /// When the engine refuses to look.
-    pub async fn await_end(&self, container: &ContainerId) -> Result<Waited, EngineError> {
-        let wait = async {
-            let mut stream = self
-                .docker
-                .wait_container(&container.0, None::<bollard::query_parameters::WaitContainerOptions>);
-            match stream.next().await {
-                Some(Ok(ended)) => Ok(ended.status_code),
-                // bollard makes an error of a status other than 0.
-                Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
-                Some(Err(source)) => Err(refusal("wait for", format!("container {container}"), source)),
-                None => Ok(-1),
+    pub fn await_end<'a>(&'a self, container: &'a ContainerId) -> Asked<'a, Waited> {
+        Box::pin(async move {
+            let wait = async {
+                let mut stream = self
+                    .docker
+                    .wait_container(&container.0, None::<bollard::query_parameters::WaitContainerOptions>);
+                match stream.next().await {
+                    Some(Ok(ended)) => Ok(ended.status_code),
+                    // bollard makes an error of a status other than 0.
+                    Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+                    Some(Err(source)) => Err(refusal("wait for", format!("container {container}"), source)),
+                    None => Ok(-1),
+                }
+            };
+            match tokio::time::timeout(limits::COMPLETED, wait).await {
+                Ok(ended) => ended.map(Waited::Ended),
+                Err(_) => Ok(Waited::TimedOut { limit: limits::COMPLETED, last: "it still runs".to_owned() }),
             }
-        };
-        match tokio::time::timeout(limits::COMPLETED, wait).await {
-            Ok(ended) => ended.map(Waited::Ended),
-            Err(_) => Ok(Waited::TimedOut { limit: limits::COMPLETED, last: "it still runs".to_owned() }),
-        }
+        })
     }
 
     /// Runs a container's own health check once. A container without one passes.
     ///
     /// # Errors
     /// When the engine refuses to run it.
-    pub async fn probe_once(&self, container: &ContainerId) -> Result<ProbeResult, EngineError> {
-        let inspection = self.inspect(container).await?;
-        match health_check(&inspection).as_ref().and_then(probe) {
-            Some((test, timeout)) => self.exec(container, test, timeout).await,
-            None => Ok(ProbeResult { passed: true, output: String::new() }),
-        }
+    pub fn probe_once<'a>(&'a self, container: &'a ContainerId) -> Asked<'a, ProbeResult> {
+        Box::pin(async move {
+            let inspection = self.inspect(container).await?;
+            match health_check(&inspection).as_ref().and_then(probe) {
+                Some((test, timeout)) => self.exec(container, test, timeout).await,
+                None => Ok(ProbeResult { passed: true, output: String::new() }),
+            }
+        })
     }
 
     async fn inspect(&self, container: &ContainerId) -> Result<ContainerInspectResponse, EngineError> {
