@@ -268,13 +268,3 @@ impl From<Unavailable> for Failure {
         Self::new(Code::PortTaken, error.to_string()).hint("`cargo xtask doctor` names who holds it")
     }
 }
-
-impl From<ImageError> for Failure {
-    fn from(error: ImageError) -> Self {
-        let failure = Self::new(error.code(), error.to_string()).details(error.details());
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    }
-}

@@ -104,7 +104,35 @@ fn shipped_rust<'a>(files: &'a [File], within: &[&str], without: &[&str]) -> Vec
 }
 
 /// The everyday program's own files: its rooms, and the crates that are rooms to it.
-const TASK_RUNNER: &[&str] = &["xtask/src/", "xtask/core/src/", "xtask/engine/src/"];
+const TASK_RUNNER: &[&str] = &[
+    "xtask/src/",
+    "xtask/core/src/",
+    "xtask/engine/src/",
+    "xtask/host/src/",
+    "xtask/images/src/",
+    "xtask/proxy/src/",
+    "xtask/screen/src/",
+];
+
+/// What a package depends on, tests apart: what it does not depend on it cannot name.
+fn dependencies(package: &str) -> Vec<String> {
+    let path = root().join(package).join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).expect("there is one");
+    let (_, lines) = manifest.split_once("[dependencies]\n").expect("it depends on something");
+    let lines = lines.split("[dev-dependencies]").next().unwrap_or_default().lines();
+    let names = lines.filter(|line| !line.starts_with(['#', '[']));
+    names.filter_map(|line| Some(line.split(['.', ' ', '=']).next()?.to_owned())).collect()
+}
+
+/// Holds that a package does not depend on others whose names begin with these words, and that it would be noticed: `seen`
+/// is one that it does depend on.
+#[track_caller]
+fn hold_apart(package: &str, seen: &str, words: &[&str]) {
+    let names = dependencies(package);
+    assert!(names.iter().any(|name| name == seen), "{package} depends on {seen}: {names:?}");
+    let unwanted = names.iter().find(|name| words.iter().any(|word| name.starts_with(word)));
+    assert_eq!(unwanted, None, "{package} is to do without");
+}
 
 #[test]
 fn only_the_engine_room_names_bollard() {
@@ -115,24 +143,20 @@ fn only_the_engine_room_names_bollard() {
 
 #[test]
 fn the_proxy_knows_nothing_of_stacks_and_engines() {
-    let files = files();
-    let proxy = shipped_rust(&files, &["xtask/src/serving/proxy/"], &[]);
-    let words = [
-        "crate::stack",
-        "crate::plan",
-        "crate::engine",
-        "crate::session",
-        "crate::serving::fronts",
-        "xtask_core",
-        "xtask_engine",
-    ];
-    hold("proxy/ knows addresses and HTTP", &proxy, &words, "use crate::plan::Container;");
+    hold_apart("xtask/proxy", "hyper", &["xtask", "bollard"]);
+}
+
+#[test]
+fn the_screen_and_the_host_ask_no_engine() {
+    for package in ["xtask/screen", "xtask/host"] {
+        hold_apart(package, "xtask-core", &["xtask-engine", "xtask-images", "bollard"]);
+    }
 }
 
 #[test]
 fn only_one_room_spawns_processes() {
     let files = files();
-    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/src/process.rs", "xtask/src/process/"]);
+    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/host/src/process.rs", "xtask/host/src/process/"]);
     let words = ["Command::new", "process::Command"];
     hold("only process spawns", &others, &words, "let child = std::process::Command::new(\"x\");");
 }
@@ -140,12 +164,12 @@ fn only_one_room_spawns_processes() {
 #[test]
 fn only_the_screen_prints() {
     let files = files();
-    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/src/ui/", "xtask/src/tty/"]);
+    let others = shipped_rust(&files, TASK_RUNNER, &["xtask/screen/src/ui/", "xtask/screen/src/tty/"]);
     let words = ["print!(", "println!(", "stdout()", "stderr()"];
     hold("only ui/ prints", &others, &words, "eprintln!(\"x\");");
     hold("only ui/ prints", &others, &words, "let out = std::io::stdout();");
     // Which changes the device's modes, and has to name it.
-    let device = shipped_rust(&files, &["xtask/src/tty/"], &[]);
+    let device = shipped_rust(&files, &["xtask/screen/src/tty/"], &[]);
     let words = ["print!(", "println!(", "io::write", "std::io", "Write"];
     hold("tty/ draws nothing", &device, &words, "rustix::io::write(terminal, b\"x\");");
 }
@@ -189,18 +213,9 @@ fn the_service_keeps_storage_and_http_apart() {
     let routes = shipped_rust(&files, &["service/src/routes/"], &[]);
     let words = ["diesel", "r2d2", "redis::", "use redis"];
     hold("routes never name diesel or redis", &routes, &words, "use diesel::prelude::*;");
-    // What a crate does not depend on it cannot name.
-    for (manifest, word) in [
-        ("service/store/Cargo.toml", "rocket"),
-        ("service/telemetry/Cargo.toml", "rocket"),
-        ("service/Cargo.toml", "diesel"),
-        ("service/Cargo.toml", "redis"),
-    ] {
-        let text = std::fs::read_to_string(root().join(manifest)).expect("there is one");
-        let shipped = text.split("[dev-dependencies]").next().unwrap_or_default();
-        let names = |line: &&str| line.split(['.', ' ', '=']).next() == Some(word);
-        assert_eq!(shipped.lines().find(names), None, "{manifest} names {word}");
-    }
+    hold_apart("service/store", "diesel", &["rocket"]);
+    hold_apart("service/telemetry", "prometheus", &["rocket"]);
+    hold_apart("service", "rocket", &["diesel", "redis"]);
 }
 
 /// The shell lines of a workflow's steps: what follows `run:`, a block included.

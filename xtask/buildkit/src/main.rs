@@ -1,6 +1,6 @@
 //! `xtask-buildkit`: one build by `BuildKit`. Reads an order (a line of JSON, then the context as a tar archive) from
 //! standard input, has the engine carry it out, and writes what is told on the way to standard output, a line of JSON each.
-//! The task runner's `images/buildkit.rs` is at the other end.
+//! `xtask/images/src/buildkit.rs` is at the other end.
 //!
 //! Must not: decide what is built, or speak to a person.
 

@@ -171,38 +171,6 @@ pub const BENCH_CLEARED: Duration = Duration::from_secs(90);
 /// down may never answer.
 pub const BENCH_ANSWER: Duration = Duration::from_secs(1);
 
-/// How many connections of clients a front of `dev` has at once: a load test opens some hundred, and each costs two
-/// descriptors. Fewer where the system gives fewer.
-pub const PROXY_CLIENTS: usize = 400;
-
-/// How many descriptors `dev` asks the system for: those of two busy fronts and [`OTHER_DESCRIPTORS`]. macOS gives 256 unasked,
-/// Linux 1024.
-pub const DESCRIPTORS: u64 = 2048;
-
-/// How many of them are not the fronts': the engine's connections, logs, what is watched, and what is compiled.
-pub const OTHER_DESCRIPTORS: u64 = 128;
-
-/// How long a request waits for a version that is on its way: the longest that a person looks at a blank page before it
-/// is reloaded, and below the half minute that clients give an answer.
-pub const PROXY_HOLD: Duration = Duration::from_secs(15);
-
-/// The pause before a request is offered again to a server that did not take it, or broke off without a word; each further
-/// one is twice as long. A process that is restarted listens again within some ten milliseconds at best.
-pub const PROXY_PAUSE: Duration = Duration::from_millis(20);
-
-/// The longest such pause: what a person waits for is noticed soon, and four hundred clients ask for some thousand
-/// connections a second at most.
-pub const PROXY_PAUSE_AT_MOST: Duration = Duration::from_millis(250);
-
-/// How long a request that may be sent twice bears connections that break under it. While a container ends, the engine's own
-/// proxy still takes connections and closes them, until it has cleared away: some hundred milliseconds, on two busy
-/// cores a second. A server that breaks off at each such request is asked some fifteen times.
-pub const PROXY_BREAKS: Duration = Duration::from_secs(3);
-
-/// How long a connection to a server that has just failed is looked at before something is sent over it: where the engine's
-/// own proxy finds nobody in the container, it closes it within a millisecond.
-pub const PROXY_DOUBT: Duration = Duration::from_millis(20);
-
 /// How long a service that ended may take to be started again before whoever asks for it is told that it does not run: the
 /// engine's `restart` takes some hundred milliseconds for that, on two busy cores a second or two.
 pub const RESTARTED: Duration = Duration::from_secs(5);
@@ -210,9 +178,6 @@ pub const RESTARTED: Duration = Duration::from_secs(5);
 /// How long answers that `dev` gave in the place of a service are gathered before they are told in one line: a page that is
 /// reloaded, or a load test, is one matter.
 pub const GATHER_ANSWERS: Duration = Duration::from_secs(5);
-
-/// How long a connection to a server on this machine may take; it is refused or made within a millisecond.
-pub const PROXY_CONNECT: Duration = Duration::from_secs(5);
 
 /// How long the last requests of a container may take before it is stopped, while others wait for its place. What takes
 /// longer (a stream of events) is cut off by that.
@@ -224,10 +189,6 @@ pub const PROXY_LEAVE: Duration = Duration::from_secs(30);
 
 /// How long the last requests may take when `dev` ends: a person has asked for the end.
 pub const PROXY_CLOSE: Duration = Duration::from_secs(2);
-
-/// How long a version that starts may take to say whether it is ready: it asks its stores, each with a deadline of its
-/// own of at most some seconds.
-pub const PROXY_READY: Duration = Duration::from_secs(5);
 
 /// How long `status` waits for the last minute's figures: Prometheus answers from memory within milliseconds, and nobody who
 /// asks whether the stack is well waits longer for a line that may be missing.

@@ -14,7 +14,7 @@ use crate::last_words::{heading, last_words};
 use crate::limits;
 use crate::plan::{ContainerId, Role, Seat, Version};
 use crate::project::keep_log;
-use crate::serving::proxy::ready;
+use crate::proxy::ready;
 use crate::stack::ServiceName;
 use crate::ui::log_line;
 

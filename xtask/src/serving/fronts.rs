@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::limits;
 use crate::listening::refuse_answered;
 use crate::plan::{Container, ContainerState, Health, Role};
-use crate::serving::proxy::{Drain, Front, OwnAnswers};
+use crate::proxy::{Drain, Front, OwnAnswers};
 use crate::stack::{Port, ServiceName, Stack};
 
 /// The fronts that are open. Cloned freely: all clones are the same fronts.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use xtask::limits::DESCRIPTORS;
+use xtask::proxy::limits::DESCRIPTORS;
 
 use crate::checkout::{Checkout, until};
 use crate::engine::{Planted, container_id, runs};

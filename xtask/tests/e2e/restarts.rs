@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use xtask::limits;
+use xtask::proxy::limits::BREAKS;
 
 use crate::checkout::until;
 use crate::engine::{self, restart_container};
@@ -13,7 +13,7 @@ use crate::swaps::{save, swapped, url, web};
 
 /// The shortest of what requests bear of a restart (README): where the machine takes longer for all of it, some may be answered
 /// 502 or 503. That none is before is what the proxy's own tests hold.
-const BORNE: Duration = limits::PROXY_BREAKS;
+const BORNE: Duration = BREAKS;
 
 #[test]
 fn a_service_that_is_restarted_by_hand_fails_no_reader() {

@@ -29,7 +29,7 @@ pub const ROUTES: Room = Room { name: "routes", path: "service/src/routes/" };
 pub const OF_TASK_RUNNER: [Room; 26] = [
     Room { name: "schedule", path: "xtask/src/commands/ci/schedule.rs" },
     Room { name: "judge", path: "xtask/src/doctor/judge/" },
-    Room { name: "ui", path: "xtask/src/ui/" },
+    Room { name: "ui", path: "xtask/screen/src/ui/" },
     Room { name: "bench", path: "xtask/core/src/bench/" },
     Room { name: "checks", path: "xtask/core/src/checks/" },
     Room { name: "dashboards", path: "xtask/core/src/dashboards/" },
@@ -47,7 +47,7 @@ pub const OF_TASK_RUNNER: [Room; 26] = [
     Room { name: "plan", path: "xtask/core/src/plan/" },
     Room { name: "profile", path: "xtask/core/src/profile.rs" },
     Room { name: "quantity", path: "xtask/core/src/quantity.rs" },
-    Room { name: "reference", path: "xtask/src/images/reference.rs" },
+    Room { name: "reference", path: "xtask/images/src/reference.rs" },
     Room { name: "report", path: "xtask/core/src/report/" },
     Room { name: "scan", path: "xtask/core/src/scan/" },
     Room { name: "series", path: "xtask/core/src/series.rs" },
@@ -75,6 +75,8 @@ impl Room {
     pub fn package(&self) -> &'static str {
         match self.path {
             path if path.starts_with("xtask/core/") => "xtask-core",
+            path if path.starts_with("xtask/images/") => "xtask-images",
+            path if path.starts_with("xtask/screen/") => "xtask-screen",
             path if path.starts_with("xtask/") => "xtask",
             path if path.starts_with("service/config/") => "service-config",
             path if path.starts_with("service/store/") => "service-store",
@@ -144,6 +146,8 @@ mod tests {
         let table = [
             ("judge", "xtask", "xtask/src/doctor/judge/**", "doctor::judge::"),
             ("schedule", "xtask", "xtask/src/commands/ci/schedule.rs", "commands::ci::schedule::"),
+            ("reference", "xtask-images", "xtask/images/src/reference.rs", "reference::"),
+            ("ui", "xtask-screen", "xtask/screen/src/ui/**", "ui::"),
             ("health", "xtask-core", "xtask/core/src/health.rs", "health::"),
             ("plan", "xtask-core", "xtask/core/src/plan/**", "plan::"),
             ("event", "xtask-core", "xtask/core/src/event{.rs,/**}", "event::"),

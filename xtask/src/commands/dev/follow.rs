@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::following::{Following, Listener, Wanted};
 use crate::limits;
 use crate::plan::{Container, ContainerId, ContainerState, Role};
-use crate::serving::proxy::{Own, OwnAnswers};
+use crate::proxy::{Own, OwnAnswers};
 use crate::session::Session;
 use crate::stack::ServiceName;
 

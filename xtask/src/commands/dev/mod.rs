@@ -21,7 +21,7 @@ use crate::failure::{Code, Failure};
 use crate::pace::Pace;
 use crate::plan::{ContainerState, Wanted};
 use crate::project::{Before, FOREGROUND_DEV, lock};
-use crate::serving::descriptors::raise;
+use crate::proxy::raise_descriptors;
 use crate::session::{BroughtUp, Fault, Reached, Session, Setback};
 use crate::stack::{Service, ServiceName};
 use crate::ui::Format;
@@ -117,7 +117,7 @@ async fn foreground(
     arguments: &cli::Dev,
     before: Before,
 ) -> Result<(), Failure> {
-    raise();
+    raise_descriptors();
     let (sender, mut saves) = mpsc::channel::<Burst>(1);
     let mut stay = Stay {
         context,

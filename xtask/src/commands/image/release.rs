@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum as _;
+use serde::Serialize;
 
 use super::identity;
 use crate::checklist::Checklist;
@@ -80,7 +81,7 @@ pub(super) async fn run(context: &Context, arguments: &cli::ImageBuild) -> Resul
     if arguments.twice {
         checklist.step(async |reporter| Ok(((), Some(repeat(context, &release, reporter).await?)))).await?;
     }
-    context.answer(&built)?;
+    context.answer(&Built(&built))?;
     identity::judge_size(&built.references[0], built.size, &made)
 }
 
@@ -157,12 +158,17 @@ async fn repeat(context: &Context, release: &Release, reporter: &StepReporter) -
     Err(Failure::new(Code::ChecksFailed, message))
 }
 
-impl Answer for Released {
+/// What was built.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Built<'a>(&'a Released);
+
+impl Answer for Built<'_> {
     fn human(&self, style: Style, columns: Option<usize>) -> Vec<String> {
         let mut table = Table::new(["IMAGE", "SIZE", "ID"]);
-        let id: String = self.id.trim_start_matches("sha256:").chars().take(12).collect();
-        for reference in &self.references {
-            table.row([Cell::plain(reference), Cell::plain(bytes(self.size)), Cell::plain(&id)]);
+        let id: String = self.0.id.trim_start_matches("sha256:").chars().take(12).collect();
+        for reference in &self.0.references {
+            table.row([Cell::plain(reference), Cell::plain(bytes(self.0.size)), Cell::plain(&id)]);
         }
         table.lines(style, columns)
     }

@@ -29,7 +29,7 @@ impl Suite {
     pub(super) fn calls(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::Unit => &[
-                // The last two have no features but those that the first asks of them.
+                // The others have no features but those that the first asks of them.
                 &[
                     "--package",
                     "xtask",
@@ -37,6 +37,14 @@ impl Suite {
                     "xtask-core",
                     "--package",
                     "xtask-engine",
+                    "--package",
+                    "xtask-host",
+                    "--package",
+                    "xtask-images",
+                    "--package",
+                    "xtask-proxy",
+                    "--package",
+                    "xtask-screen",
                     "--lib",
                     "--bins",
                 ],
@@ -98,7 +106,8 @@ mod tests {
         let packages =
             ["service", "service/config", "service/store", "service/telemetry", "xtask", "xtask/core"]
                 .into_iter()
-                .chain(["xtask/engine", "xtask/buildkit", "xtask/cluster"]);
+                .chain(["xtask/engine", "xtask/host", "xtask/images", "xtask/proxy", "xtask/screen"])
+                .chain(["xtask/buildkit", "xtask/cluster"]);
         let mut found = 0;
         for package in packages {
             let manifest =
