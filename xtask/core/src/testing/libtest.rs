@@ -39,6 +39,8 @@ struct Block {
     ended: Vec<(String, CaseOutcome, Duration)>,
     /// The case whose outcome stands on a later line, after what its children printed in between.
     open: Option<String>,
+    /// What had been printed of a line of the harness when a case said that it did not run.
+    cut: String,
     failures: bool,
     /// Cases that said of themselves that they did not run, and why.
     not_run: BTreeMap<String, String>,
@@ -96,14 +98,19 @@ impl Reader {
 
 impl Block {
     fn line(&mut self, line: &str, at: Duration) {
+        if let Some((before, name, why)) = not_run(line).filter(|_| !self.failures) {
+            self.not_run.insert(name.to_owned(), why.to_owned());
+            self.cut.push_str(before);
+            return;
+        }
+        let whole = std::mem::take(&mut self.cut) + line;
+        let line = whole.as_str();
         if line.starts_with("test result: ") {
             self.closed = Some(at);
         } else if self.failures {
             self.failure_line(line);
         } else if line == "failures:" {
             self.failures = true;
-        } else if let Some((name, why)) = line.strip_prefix(NOT_RUN).and_then(|rest| rest.split_once(": ")) {
-            self.not_run.insert(name.to_owned(), why.to_owned());
         } else if let Some((name, rest)) = case(line) {
             match outcome(rest) {
                 Some(outcome) => self.ended.push((name.to_owned(), outcome, at)),
@@ -210,6 +217,14 @@ fn case(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let name = name.trim_end();
     Some((name.strip_suffix(" - should panic").unwrap_or(name), rest))
+}
+
+/// What a case says that did not run: what the harness had printed of a line of its own before, the name, and why. The harness
+/// prints a line in pieces, and one case at a time is named before it runs.
+fn not_run(line: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = line.split_once(NOT_RUN)?;
+    let (name, why) = rest.split_once(": ")?;
+    (before.is_empty() || before.starts_with("test ")).then_some((before, name, why))
 }
 
 fn outcome(word: &str) -> Option<CaseOutcome> {
@@ -349,6 +364,25 @@ mod tests {
         let (passed, skipped) = (CaseOutcome::Passed, CaseOutcome::Skipped);
         assert_eq!(told(&programs[0]), [("door::opens", skipped, 1), ("door::shuts", passed, 1)]);
         assert_eq!(programs[0].cases[0].said, ["there is no key"]);
+    }
+
+    #[test]
+    fn what_a_case_says_may_come_in_the_middle_of_a_line() {
+        let (_, programs) = read(
+            &[
+                (0, "running 3 tests"),
+                (1, "test a ... not run: b: there is no key"),
+                (1, "ok"),
+                (2, "test b ... oknot run: c: there is no door"),
+                (2, ""),
+                (3, "test c ... ok"),
+                (3, "test result: ok. 3 passed; 0 failed; 0 ignored"),
+            ],
+            1,
+        );
+        let (passed, skipped) = (CaseOutcome::Passed, CaseOutcome::Skipped);
+        assert_eq!(told(&programs[0]), [("a", passed, 1), ("b", skipped, 1), ("c", skipped, 1)]);
+        assert_eq!(programs[0].cases[2].said, ["there is no door"]);
     }
 
     #[test]
