@@ -25,7 +25,7 @@
 //! | `LOG_LEVEL` | info | `debug`, `info`, `warning` or `error`; `info` has the line for each request |
 //! | `SHUTDOWN_DRAIN_SECONDS` | 0 | after SIGTERM, how long requests are still taken while `/ready` says 503 |
 //! | `SHUTDOWN_GRACE_SECONDS` | 20 | after that, how long requests in flight may take, until their clients have the answers |
-//! | `MIGRATE_WAIT_SECONDS` | 60 | how long `migrate` waits for a connection to Postgres, and then for the migration lock |
+//! | `MIGRATE_WAIT_SECONDS` | 60 | how long `migrate` waits for a connection to Postgres, then for another run to end, and then, for each migration, for the locks it needs |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | none: no spans | where spans go, by OTLP/HTTP: `http://otel-collector:4318` |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` | the only one there is |
 //! | `OTEL_EXPORTER_OTLP_HEADERS` | none | `NAME=VALUE,…`, sent along |

@@ -36,9 +36,10 @@ pub use items::{
     LONGEST_NAME, Limit, MOST_DIGITS, NewItem, Page, PageRequest, Refusal, USUAL_PAGE,
 };
 pub use probe::{Readiness, Verdict};
-pub use schema::{MigrateError, migrate, migrate_to};
+pub use schema::{MigrateError, migrate, migrate_from, migrate_to};
 
 use cache::Cache;
+use in_doubt::InDoubt;
 use ledger::Ledger;
 use link::{Link, Mend};
 use postgres::Postgres;

@@ -1,10 +1,12 @@
 //! Owns the migrations: embedded in the program, run under an advisory lock, and the question whether a database has
-//! them. Each is safe beside the previous version of the service: it adds, and takes away only what no version uses.
+//! them. Each is safe beside the previous version of the service: it adds, and takes away only what no version uses; and it
+//! waits for no lock as long as a request waits for Postgres.
 
 use std::time::{Duration, Instant};
 
 use diesel::{
     PgConnection, QueryResult, RunQueryDsl,
+    connection::SimpleConnection,
     migration::{Migration, MigrationSource},
     pg::Pg,
     sql_types::{Array, BigInt, Bool, Text},
@@ -26,6 +28,10 @@ const LOCK: i64 = i64::from_be_bytes(*b"homeport");
 /// A migration may rewrite a table: far more than a request's deadline, and still an end.
 const STATEMENT_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
+/// The longest that a migration waits for a lock. Every request that comes meanwhile for the same table waits behind it,
+/// which they can (`DB_DEADLINE_SECONDS`, 3 unless set); after it their turn comes, before the migration's next attempt.
+const LOCK_DEADLINE: Duration = Duration::from_secs(1);
+
 /// The longest that one attempt to connect takes: a Postgres that is there answers in milliseconds, and the log says every
 /// so often that it is not.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -33,7 +39,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// The shortest, however little is left of the wait: a busy server is to have its chance, and libpq counts in seconds.
 const CONNECT_AT_LEAST: Duration = Duration::from_secs(1);
 
-/// Between two attempts to connect or to get the lock: a person waits for the first, and a log has a line for each.
+/// Between two attempts to connect or to get a lock: a person waits for the first, and a log has a line for each.
 fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(2))
 }
@@ -63,13 +69,26 @@ pub enum MigrateError {
     /// Another run held the lock all the time.
     #[error("another migration run held the lock for {0:?}")]
     Locked(Duration),
+    /// Others used what a migration changes all the time; it and the later ones are not applied.
+    #[error(
+        "migration {name} did not get its locks within {waited:?}, others are using what it changes: {cause}"
+    )]
+    Hindered {
+        /// Its name.
+        name: String,
+        /// How long was tried.
+        waited: Duration,
+        /// The last answer.
+        cause: String,
+    },
     /// A migration failed; it and the later ones are not applied.
     #[error("running the migrations failed: {0}")]
     Run(String),
 }
 
-/// Applies all pending migrations and returns their names. Waits for a connection to Postgres, and then for another run to
-/// end, at most `MIGRATE_WAIT_SECONDS` each, and two seconds more where the last attempt begins just before the end.
+/// Applies all pending migrations and returns their names. Waits for a connection to Postgres, then for another run to end,
+/// and for what each migration changes, at most `MIGRATE_WAIT_SECONDS` each, and two seconds more where the last attempt
+/// begins just before the end.
 ///
 /// # Errors
 /// See [`MigrateError`].
@@ -82,20 +101,64 @@ pub fn migrate(config: &Config, logger: &Logger) -> Result<Vec<String>, MigrateE
 /// # Errors
 /// See [`MigrateError`].
 pub fn migrate_to(config: &Config, logger: &Logger, limit: usize) -> Result<Vec<String>, MigrateError> {
+    migrate_from(MIGRATIONS, config, logger, limit)
+}
+
+/// As [`migrate_to`], with others than those of the program: for tests of later schemas.
+///
+/// # Errors
+/// See [`MigrateError`].
+pub fn migrate_from(
+    source: impl MigrationSource<Pg>,
+    config: &Config,
+    logger: &Logger,
+    limit: usize,
+) -> Result<Vec<String>, MigrateError> {
     let wait = config.timing.migrate_wait;
     let mut connection = connect_patiently(&config.database, wait, logger)?;
     lock(&mut connection, wait)?;
     // The lock ends with the connection, whatever happens.
     let pending =
-        connection.pending_migrations(MIGRATIONS).map_err(|error| MigrateError::Run(error.to_string()))?;
+        connection.pending_migrations(source).map_err(|error| MigrateError::Run(error.to_string()))?;
     let mut applied = Vec::new();
     for migration in pending.iter().take(limit) {
         let name = migration.name().to_string();
-        connection.run_migration(migration).map_err(|error| MigrateError::Run(format!("{name}: {error}")))?;
+        run(&mut connection, migration.as_ref(), wait, logger)?;
         info!(logger, "migration applied"; "migration" => &name);
         applied.push(name);
     }
     Ok(applied)
+}
+
+/// Runs one migration, again and again while it does not get a lock. That it did not is told by the time that it took:
+/// Postgres' words for it are in its own language. So one that fails late for another reason is tried again as well, in vain.
+fn run(
+    connection: &mut PgConnection,
+    migration: &dyn Migration<Pg>,
+    wait: Duration,
+    logger: &Logger,
+) -> Result<(), MigrateError> {
+    let name = migration.name().to_string();
+    // What is no transaction cannot be tried again, and is written so for the sake of weaker locks.
+    let is_whole = migration.metadata().run_in_transaction();
+    let bound = if is_whole { LOCK_DEADLINE } else { Duration::ZERO };
+    connection
+        .batch_execute(&format!("SET lock_timeout = {}", bound.as_millis()))
+        .map_err(|error| MigrateError::Run(format!("{name}: {error}")))?;
+    let start = Instant::now();
+    let mut backoff = backoff();
+    loop {
+        let begun = Instant::now();
+        let Err(error) = connection.run_migration(migration) else { return Ok(()) };
+        if !is_whole || begun.elapsed() < LOCK_DEADLINE {
+            return Err(MigrateError::Run(format!("{name}: {error}")));
+        }
+        if start.elapsed() + backoff.peek() > wait {
+            return Err(MigrateError::Hindered { name, waited: start.elapsed(), cause: error.to_string() });
+        }
+        warn!(logger, "a migration waits for what others are using"; "migration" => &name, "error" => %error);
+        std::thread::sleep(backoff.take());
+    }
 }
 
 fn connect_patiently(
