@@ -3,7 +3,7 @@
 mod health;
 mod migrate;
 mod serve;
-mod unsent;
+mod sockets;
 
 use std::{io::Write, process::ExitCode};
 

@@ -1,6 +1,6 @@
 //! Owns `service serve`: the runtime, the signals and the order of shutting down.
 
-use std::{convert::Infallible, pin::pin, process::ExitCode};
+use std::{convert::Infallible, process::ExitCode, time::Duration};
 
 use rocket::Shutdown;
 use slog::{Logger, crit, info, warn};
@@ -9,7 +9,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{code, unsent};
+use super::{code, sockets};
 use crate::{Parts, application, config::Config, logging::Log};
 
 /// Lives as long as Rocket: each connection holds a share of it until the kernel has its last answer, whether a request has
@@ -61,20 +61,16 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     info!(logger, "serving"; "version" => &config.version, "address" => %config.listen.address, "port" => config.listen.port);
 
     let shutdown = rocket.shutdown();
-    let launched = {
-        let mut launch = pin!(rocket.launch());
-        tokio::select! {
-            launched = &mut launch => Some(launched),
-            () = close(config, &parts, signals, shutdown, &logger) => None,
-        }
+    let mut launch = Box::pin(rocket.launch());
+    let launched = tokio::select! {
+        launched = &mut launch => Some(launched),
+        () = drain(config, &parts, signals, &logger) => None,
     };
     if launched.is_none() {
-        let end = async {
-            let _connections_have_ended = ended.await;
-            unsent::until_all_is_sent(config.listen.port).await;
-        };
+        let port = config.listen.port;
+        let end = close(port, launch, shutdown, ended);
         if tokio::time::timeout(config.timing.shutdown_grace, end).await.is_err() {
-            let (requests, unsent) = (parts.recording.open_requests(), unsent::bytes(config.listen.port));
+            let (requests, unsent) = (parts.recording.open_requests(), sockets::held(port).unsent);
             warn!(logger, "the grace is over"; "requests" => requests, "unsent_bytes" => unsent);
         }
     }
@@ -89,15 +85,61 @@ async fn run(config: &Config, log: &Log) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waits for a signal; then lets requests come in for a while, and stops listening. Rocket's own wait for what is under way
-/// is not used: it always takes the whole grace.
-async fn close(config: &Config, parts: &Parts, mut signals: Signals, shutdown: Shutdown, logger: &Logger) {
+/// Waits for a signal; then lets requests come in for a while.
+async fn drain(config: &Config, parts: &Parts, mut signals: Signals, logger: &Logger) {
     let signal = signals.next().await;
     parts.draining.begin();
     info!(logger, "shutting down"; "signal" => signal);
     tokio::time::sleep(config.timing.shutdown_drain).await;
-    shutdown.notify();
+    info!(logger, "closing the port");
 }
+
+/// How long a connection that was made just before the port closed may take for its first request: as long as a client in
+/// the same network needs for it on a busy machine. Others are behind a proxy (README, "In front of the service").
+const FIRST_REQUEST: Duration = Duration::from_millis(50);
+
+/// Stops listening, and waits until all that was asked has its answer. Rocket's own wait for what is under way is not used:
+/// it always takes the whole grace.
+///
+/// Whoever had connected is heard. Rocket stops taking in at its word to shut down, and the kernel then resets whatever has
+/// connected but was not taken in; and hyper closes a connection, at that word, of which it has not read a byte, though a
+/// request be there. So that is said last. What is sent once the port is closing may be lost: a client that has no
+/// answer to its first request on a connection may send it again.
+async fn close<T>(
+    port: u16,
+    mut launch: impl Future<Output = T> + Unpin,
+    shutdown: Shutdown,
+    mut ended: oneshot::Receiver<Infallible>,
+) {
+    loop {
+        // Takes in whoever is there, as often as the runtime says that somebody is.
+        tokio::select! {
+            _ended = &mut launch => return,
+            () = tokio::time::sleep(TAKING_IN) => {}
+        }
+        if sockets::held(port).connections == 0 {
+            break;
+        }
+    }
+    drop(launch);
+    // Each that is answered from now on ends its connection: mostly nothing is left long before.
+    let mut wait = FIRST_REQUEST;
+    loop {
+        if tokio::time::timeout(wait, &mut ended).await.is_ok() {
+            break;
+        }
+        if sockets::held(port).unread == 0 {
+            shutdown.notify();
+            let _connections_have_ended = ended.await;
+            break;
+        }
+        wait = sockets::PAUSE;
+    }
+    sockets::until_all_is_sent(port).await;
+}
+
+/// Between two looks at whether somebody is to be taken in: what that takes when nobody is.
+const TAKING_IN: Duration = Duration::from_millis(1);
 
 /// The signals that end the service, kept from the moment on that they are watched.
 struct Signals(Option<[Signal; 2]>);

@@ -1,11 +1,12 @@
 //! Owns the promises of the end: after SIGTERM whatever was accepted is answered to its last byte within the grace, after a
 //! kill whatever was acknowledged is there.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use diesel::connection::SimpleConnection;
 use rocket::futures::future::join_all;
 use serde_json::json;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     idempotency::count,
@@ -17,6 +18,7 @@ use crate::{
 
 tests![
     a_stop_under_load_loses_nothing,
+    whoever_had_connected_is_answered,
     every_201_is_found_after_a_kill_and_a_retry_doubles_nothing,
     a_request_whose_body_is_still_to_come_is_waited_for,
     a_stuck_request_is_not_waited_for_beyond_the_grace,
@@ -24,12 +26,15 @@ tests![
     an_answer_that_nobody_reads_is_not_waited_for_beyond_the_grace,
 ];
 
-/// What one client saw: requests answered by kind, and whether one was left without an answer.
+/// What one client saw: requests answered by kind, and those that were left without an answer.
 #[derive(Default)]
 struct Seen {
     visits: i64,
     created: i64,
+    /// On a connection that had been served before, which may not be.
     unanswered: usize,
+    /// The first ones of their connections, by when they were sent.
+    first_unanswered: Vec<SystemTime>,
 }
 
 /// Sends requests on kept connections until the service closes them, as it announces, and no longer takes new ones.
@@ -38,16 +43,20 @@ async fn press(port: Port) -> Seen {
     let body = json!({ "name": "n", "value": "x" }).to_string();
     while let Some(mut connection) = Connection::open(port).await {
         for number in 0.. {
-            let answer = if number % 2 == 0 {
-                connection.send("GET", "/", &[], b"").await
+            let asked = if number % 2 == 0 {
+                connection.ask("GET", "/", &[], b"").await
             } else {
-                connection
-                    .send("POST", "/api/data", &[("Content-Type", "application/json")], body.as_bytes())
-                    .await
+                let headers = [("Content-Type", "application/json")];
+                connection.ask("POST", "/api/data", &headers, body.as_bytes()).await
             };
+            let sent = SystemTime::now();
+            let answer = if asked.is_some() { connection.read(false).await } else { None };
             let Some(answer) = answer else {
-                // A connection that was never served may be turned away; one that was may not.
-                seen.unanswered += usize::from(number > 0);
+                if number > 0 {
+                    seen.unanswered += 1;
+                } else {
+                    seen.first_unanswered.push(sent);
+                }
                 break;
             };
             match answer.status {
@@ -86,18 +95,47 @@ async fn a_stop_under_load_loses_nothing() {
     assert_eq!(end.status.code(), Some(0), "{}", end.errors);
     assert!(took < Duration::from_secs(15), "not the whole grace of 20 s after the 4 s: {took:?}");
 
+    let closing = end.lines.iter().find(|line| line["msg"] == "closing the port").expect("a line");
+    let closing = closing["timestamp"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    let closing = SystemTime::from(closing.expect("a moment"));
     let mut sum = Seen::default();
     for seen in join_all(clients).await {
         let seen = seen.expect("a client that does not panic");
         sum.visits += seen.visits;
         sum.created += seen.created;
         sum.unanswered += seen.unanswered;
+        assert!(seen.first_unanswered.len() <= 1, "whoever was turned away once finds nobody there");
+        sum.first_unanswered.extend(seen.first_unanswered);
     }
     assert_eq!(sum.unanswered, 0);
+    // What is sent while the port closes comes too late, of each client at most one.
+    let early: Vec<_> = sum.first_unanswered.iter().filter(|sent| **sent < closing).collect();
+    assert!(early.is_empty(), "sent before the port closed, at {closing:?}: {early:?}");
     assert!(sum.visits > 100 && sum.created > 0, "{} visits, {} items", sum.visits, sum.created);
     assert_eq!(count(&database).await, sum.created, "every 201 is there, and nothing else");
     assert_eq!(visitors::kept(&database).await, sum.visits, "the counters were flushed");
     assert!(end.lines.iter().any(|line| line["msg"] == "stopped"));
+}
+
+async fn whoever_had_connected_is_answered() {
+    let (served, _) = served(&[]).await;
+    // As when it gets no processor: the kernel takes connections and requests, and nobody takes them from there.
+    served.signal("STOP").await;
+    let mut connections = Vec::new();
+    for _ in 0..64 {
+        let mut connection = Connection::open(served.port).await.expect("a connection");
+        connection.ask("GET", "/", &[], b"").await.expect("room for a request");
+        connections.push(connection);
+    }
+    served.signal("TERM").await;
+    served.signal("CONT").await;
+    for (number, connection) in connections.iter_mut().enumerate() {
+        let answer = connection.read(false).await;
+        assert_eq!(answer.map(|answer| answer.status), Some(200), "request {number}");
+    }
+    let (end, took) = served.end().await;
+    assert_eq!(end.status.code(), Some(0), "{}", end.errors);
+    assert!(!end.lines.iter().any(|line| line["msg"] == "the grace is over"), "{took:?} {:#?}", end.lines);
 }
 
 /// Sends keyed items until the service is gone; the keys that were sent, with the id of each that was acknowledged.

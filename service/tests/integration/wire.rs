@@ -194,6 +194,18 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<Answer> {
+        self.ask(method, path, headers, body).await?;
+        self.read(method == "HEAD").await
+    }
+
+    /// Sends a request.
+    pub(crate) async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<()> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
         for (name, value) in headers {
             request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -203,8 +215,7 @@ impl Connection {
         }
         request.extend_from_slice(b"\r\n");
         request.extend_from_slice(body);
-        self.write(&request).await?;
-        self.read(method == "HEAD").await
+        self.write(&request).await
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Option<()> {
