@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 use crate::{
     application::{Answer, Application},
     document::Document,
-    generated::{Generated, encoded_bytes, forbidden_request, nearly, request, valid_request},
-    servers::PATIENCE,
+    generated::{Generated, KEPT, encoded_bytes, forbidden_request, nearly, request, valid_request},
+    servers::{self, PATIENCE},
     tests,
 };
 
@@ -41,6 +41,10 @@ where
     S: Strategy<Value = Generated>,
 {
     let application = Application::start().await;
+    let items = format!(
+        "INSERT INTO items (name, value) SELECT 'n', to_jsonb(n) FROM generate_series(1, {KEPT}) AS n"
+    );
+    servers::execute(&application.database, &items).await;
     let document = Document::of(&application).await;
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let runtime = Handle::current();

@@ -14,7 +14,7 @@ use proptest::{
 use rocket::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::document::{Document, Operation};
+use crate::document::{Document, Operation, Parameter};
 
 /// A request to be.
 #[derive(Clone)]
@@ -104,6 +104,24 @@ fn is_kept(value: &Value) -> bool {
     depth(value) <= service::store::DEEPEST_VALUE && !value.to_string().contains("\\u0000")
 }
 
+/// Of the items that are there when a request comes: their highest id.
+pub(crate) const KEPT: i64 = 30;
+
+/// The cursor of a page that ends with this item.
+pub(crate) fn cursor(id: i64) -> String {
+    format!("1{id:016x}")
+}
+
+/// What a parameter may say, so that now and then it is about items that are there, or just not.
+fn sensible(document: &Document, parameter: &Parameter) -> BoxedStrategy<String> {
+    let any = valid(document, &parameter.schema).prop_map(plain);
+    match parameter.name.as_str() {
+        "id" => prop_oneof![any, (1..=KEPT + 1).prop_map(|id| id.to_string())].boxed(),
+        "after" => prop_oneof![any, (0..=KEPT + 1).prop_map(cursor)].boxed(),
+        _ => any.boxed(),
+    }
+}
+
 /// A value as it stands in a path, a query or a header.
 fn plain(value: Value) -> String {
     if let Value::String(text) = value { text } else { value.to_string() }
@@ -133,7 +151,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// A body that is what the schema says, or nearly: a member missing, one too many, one of another kind; cut off, with one
+/// A body that is what the schema says, or nearly: a member missing, one too many, one given twice, one of another kind; cut off, with one
 /// byte changed, nonsense, or too large.
 pub(crate) fn nearly(document: &Document, schema: &Value) -> BoxedStrategy<Vec<u8>> {
     let members = schema["properties"].as_object().expect("members").clone();
@@ -160,9 +178,14 @@ pub(crate) fn nearly(document: &Document, schema: &Value) -> BoxedStrategy<Vec<u
         body[place] = byte;
         body
     });
+    let twice = (item.clone(), select(vec!["name", "value", "more"])).prop_map(|(body, name)| {
+        let more = format!("{{\"{name}\":\"n\",\"{name}\":\"n\",");
+        [more.as_bytes(), &body[1..]].concat()
+    });
     let large = (60_000_usize..70_000)
         .prop_map(|length| format!(r#"{{"name":"n","value":"{}"}}"#, "x".repeat(length)).into_bytes());
-    prop_oneof![6 => item, 1 => cut, 1 => flipped, 1 => vec(any::<u8>(), 0..64), 1 => large].boxed()
+    prop_oneof![6 => item, 1 => twice, 1 => cut, 1 => flipped, 1 => vec(any::<u8>(), 0..64), 1 => large]
+        .boxed()
 }
 
 fn long() -> impl Strategy<Value = Value> {
@@ -210,9 +233,7 @@ fn parameters(
     operation: &Operation,
 ) -> impl Strategy<Value = Vec<Option<String>>> + use<> {
     let parameters = operation.parameters.iter();
-    parameters
-        .map(|parameter| valid(document, &parameter.schema).prop_map(|value| Some(plain(value))))
-        .collect::<Vec<_>>()
+    parameters.map(|parameter| sensible(document, parameter).prop_map(Some)).collect::<Vec<_>>()
 }
 
 fn body(document: &Document, operation: &Operation) -> BoxedStrategy<Option<Vec<u8>>> {
@@ -229,7 +250,7 @@ fn nearly_request(document: &Document, operation: &Operation) -> BoxedStrategy<G
     let parameters = operation.parameters.iter();
     let values: Vec<_> = parameters
         .map(|parameter| {
-            let value = prop_oneof![3 => valid(document, &parameter.schema).prop_map(plain), 1 => text()];
+            let value = prop_oneof![3 => sensible(document, parameter), 1 => text()];
             option::weighted(0.5, value)
         })
         .collect();
@@ -243,16 +264,18 @@ fn nearly_request(document: &Document, operation: &Operation) -> BoxedStrategy<G
         0.15,
         select(vec![Method::Head, Method::Put, Method::Patch, Method::Delete, Method::Options, Method::Post]),
     );
+    let coding = option::weighted(0.1, select(vec!["identity", "Identity", "gzip", "identity, br", ""]));
     let more = option::weighted(0.2, (any::<Index>(), text()));
     let operation = operation.clone();
-    (values, body, media_type, method, more)
-        .prop_map(move |(values, body, media_type, method, more)| {
+    (values, body, media_type, coding, method, more)
+        .prop_map(move |(values, body, media_type, coding, method, more)| {
             let mut request = Generated::of(&operation, &values, body);
             request.method = method.unwrap_or(request.method);
             if let Some(media_type) = media_type {
                 request.headers.retain(|(name, _)| name != "Content-Type");
                 request.headers.extend(media_type.map(|value| ("Content-Type".to_owned(), value)));
             }
+            request.headers.extend(coding.map(|coding| ("Content-Encoding".to_owned(), coding.to_owned())));
             if let Some((index, value)) = more {
                 // A parameter of the query once more, or one that nobody knows.
                 let known = operation.parameters.iter().filter(|parameter| parameter.place == "query");

@@ -20,6 +20,7 @@ mod items;
 mod log_lines;
 mod migrations;
 mod outages;
+mod pages;
 mod pool;
 mod previous;
 mod process;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         log_lines::all(),
         migrations::all(),
         outages::all(),
+        pages::all(),
         pool::all(),
         previous::all(),
         process::all(),
