@@ -1,9 +1,16 @@
 //! Owns the promises of the log and the metrics, as data: one line a request with the promised fields, counters that add
 //! up, labels that stay bounded, and nothing secret.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
-use rocket::{futures::future::join_all, http::Method};
+use diesel::connection::SimpleConnection;
+use rocket::{
+    futures::future::{join, join_all},
+    http::Method,
+};
 use serde_json::{Value, json};
 use service::metrics::MOST_SERIES;
 use tokio::runtime::Handle;
@@ -17,6 +24,7 @@ use crate::{
 
 tests![
     every_request_yields_exactly_one_line,
+    the_latency_is_what_a_request_took,
     counters_and_lines_add_up_under_concurrency,
     labels_are_bounded_under_random_paths,
     a_clients_address_is_taken_from_the_header_of_a_trusted_proxy_only,
@@ -46,9 +54,10 @@ async fn every_request_yields_exactly_one_line() {
         (Method::Get, "/nothing", "unmatched", 404),
         (Method::Get, &long, "unmatched", 404),
     ];
+    let mut took = Vec::new();
     for (number, (method, path, ..)) in sent.iter().enumerate() {
         let id = format!("request-{number}");
-        application.send(*method, path, &[("X-Request-Id", &id)], b"").await;
+        took.push(application.send(*method, path, &[("X-Request-Id", &id)], b"").await.took.as_secs_f64());
     }
     let lines = application.stop().await;
     for (number, (method, path, endpoint, status)) in sent.iter().enumerate() {
@@ -59,9 +68,10 @@ async fn every_request_yields_exactly_one_line() {
         assert_eq!(line["method"], method.as_str());
         assert_eq!(line["endpoint"], *endpoint);
         assert_eq!(line["status"], *status, "{line:?}");
-        let logged = line["path"].as_str().unwrap();
-        assert!(path.starts_with(logged) && !logged.contains('?') && logged.len() <= 512, "{logged}");
-        assert!(line["latency"].as_f64().is_some_and(|seconds| (0.0..10.0).contains(&seconds)), "{line:?}");
+        let bare = path.split('?').next().unwrap_or_default();
+        assert_eq!(line["path"], &bare[..bare.len().min(512)], "without its query, and not endless");
+        let within = |seconds| 0.0 < seconds && seconds <= took[number];
+        assert!(line["latency"].as_f64().is_some_and(within), "{line:?} of {} s", took[number]);
         assert!(line["trace_id"].as_str().is_some_and(|id| id.len() == 32), "{line:?}");
         assert!(line["ip"].is_string() && line["timestamp"].as_str().unwrap().ends_with('Z'), "{line:?}");
         let names: BTreeSet<&str> = line.keys().map(String::as_str).collect();
@@ -80,6 +90,39 @@ async fn every_request_yields_exactly_one_line() {
         ];
         assert_eq!(names, BTreeSet::from(promised));
     }
+}
+
+async fn the_latency_is_what_a_request_took() {
+    let application = Application::start_with(&[("DB_DEADLINE_SECONDS", "60")]).await;
+    let database = &application.database;
+    let mut holder = servers::sql(servers::postgres().await.port, database);
+    holder.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").expect("the lock");
+    let waits = "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock'";
+    let release = async {
+        until("the request to wait", async || servers::ask(database, waits).await > 0).await;
+        let begun = Instant::now();
+        // Each a new connection to Postgres: some time passes.
+        for _ in 0..5 {
+            assert_eq!(servers::ask(database, waits).await, 1);
+        }
+        let held = begun.elapsed();
+        holder.batch_execute("COMMIT").expect("the lock's end");
+        held
+    };
+    let id = [("X-Request-Id", "held")];
+    let (answer, held) = join(application.send(Method::Get, "/api/data/1", &id, b""), release).await;
+    assert_eq!(answer.status, 404);
+    let metrics = application.get("/metrics").await;
+    let series = "app_request_latency_seconds_sum{endpoint=\"/api/data/{id}\",method=\"GET\"} ";
+    let sum = metrics.text().lines().find_map(|line| line.strip_prefix(series)).expect("a sum");
+    let lines = application.stop().await;
+    let line = lines.iter().find(|line| line["request_id"] == "held").expect("a line");
+    let latency = line["latency"].as_f64().expect("a number");
+    let within = held.as_secs_f64()..=answer.took.as_secs_f64();
+    assert!(within.contains(&latency), "{latency} in {within:?}");
+    let sum: f64 = sum.parse().expect("a number");
+    assert!(within.contains(&sum), "{sum} in {within:?}");
 }
 
 async fn counters_and_lines_add_up_under_concurrency() {
