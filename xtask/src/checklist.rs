@@ -55,13 +55,13 @@ impl Checklist {
         let begun = Instant::now();
         self.events.send(Event::StepStarted { step, title: title.clone(), service: None });
         let reporter = StepReporter::new(step, self.events.clone());
-        let halt = self.halt;
+        let halt = self.halt.as_ref();
         let work = async {
-            if halt == Some(Halt::Before(step)) {
+            if halt.is_some_and(|halt| halt.is_before(step, &title)) {
                 stand_still(&reporter).await;
             }
             let result = work(&reporter).await;
-            if halt == Some(Halt::After(step)) {
+            if halt.is_some_and(|halt| halt.is_after(step, &title)) {
                 stand_still(&reporter).await;
             }
             result

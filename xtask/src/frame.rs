@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::commands::Context;
 use crate::event::{Event, Events};
+use crate::execute::{HALT_VARIABLE, Halt};
 use crate::failure::{Code, Failure};
 use crate::interrupt;
 use crate::project::Project;
@@ -71,6 +72,13 @@ impl Frame {
         Project::find().map_err(|failure| self.refuse(&failure))
     }
 
+    /// Where a test wants the run to stand still. One that is misspelt would be waited for in vain.
+    fn halt(&self) -> Result<Option<Halt>, Code> {
+        let halt = std::env::var(HALT_VARIABLE).ok().filter(|halt| !halt.is_empty());
+        let halt = halt.map(|halt| Halt::parse(&halt)).transpose();
+        halt.map_err(|error| self.refuse(&Failure::new(Code::Usage, error)))
+    }
+
     /// Tells a failure that comes before there is a screen.
     pub fn refuse(&self, failure: &Failure) -> Code {
         show_failure(self.format, &self.terminal, failure);
@@ -87,6 +95,7 @@ impl Frame {
         run: Run,
         command: impl AsyncFnOnce(&Context) -> Result<(), Failure>,
     ) -> Result<(), Code> {
+        let halt = self.halt()?;
         let (frame, last_words) = (*self, run.last_words);
         let cancel = interrupt::watch(move || {
             leave_terminal();
@@ -111,6 +120,7 @@ impl Frame {
             format: self.format,
             terminal: self.terminal,
             begun,
+            halt,
             in_turn: false,
         };
         let mut work = pin!(command(&context));

@@ -201,7 +201,7 @@ impl Session {
     async fn execute(&self, plan: &Plan, observed: &Observed) -> Result<Option<Pace>, Setback> {
         let begun = Instant::now();
         let operator = StackOperator::new(self, observed);
-        let report = execute(plan, &operator, &self.events, &self.cancel, self.halt).await;
+        let report = execute(plan, &operator, &self.events, &self.cancel, self.halt.as_ref()).await;
         self.passes().push(Pass::of(plan.announced(), &report, begun, self.begun));
         if report.cancelled {
             return Err(stopped().into());

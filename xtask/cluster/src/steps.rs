@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use xtask::event::{Event, Events, Outcome, StepId, StepReporter};
+use xtask::execute::{Halt, stand_still};
 use xtask::failure::Failure;
 
 /// What a step brought about, and what it found.
@@ -42,14 +43,13 @@ pub struct Begun {
 #[derive(Debug)]
 pub struct Steps {
     events: Events,
-    halt: Option<String>,
+    halt: Option<Halt>,
     last: AtomicU32,
 }
 
 impl Steps {
-    /// No step yet. `halt` is where a test wants to kill the run: `before:` or `after:` and a step's number, or its title,
-    /// for one whose number depends on how many workloads happen to be unready.
-    pub fn new(events: Events, halt: Option<String>) -> Self {
+    /// No step yet. `halt` is where a test wants to kill the run.
+    pub fn new(events: Events, halt: Option<Halt>) -> Self {
         Self { events, halt, last: AtomicU32::new(0) }
     }
 
@@ -86,9 +86,9 @@ impl Steps {
         work: impl AsyncFnOnce(&StepReporter) -> Result<Finished<T>, Failure>,
     ) -> Result<T, Failure> {
         let step = self.begin(title, None);
-        self.stand_still("before", &step).await;
+        self.stand_still(Halt::is_before, &step).await;
         let result = work(&step.reporter).await;
-        self.stand_still("after", &step).await;
+        self.stand_still(Halt::is_after, &step).await;
         match result {
             Ok(finished) => {
                 self.end(step, finished.outcome);
@@ -101,11 +101,9 @@ impl Steps {
         }
     }
 
-    async fn stand_still(&self, when: &str, step: &Begun) {
-        let here = self.halt.as_deref().and_then(|halt| halt.strip_prefix(when)?.strip_prefix(':'));
-        if here.is_some_and(|here| here == step.title || here == step.id.0.to_string()) {
-            self.events.note("halted");
-            std::future::pending::<()>().await;
+    async fn stand_still(&self, is_here: impl Fn(&Halt, StepId, &str) -> bool, step: &Begun) {
+        if self.halt.as_ref().is_some_and(|halt| is_here(halt, step.id, &step.title)) {
+            stand_still(&step.reporter).await;
         }
     }
 }

@@ -3,12 +3,16 @@
 //! Architecture invariant: it decides nothing. What is done, in which order and under which condition stands in the
 //! plan; what an action means for the engine is the [`Operator`]'s.
 
+mod halt;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
+
+pub use halt::{HALT_VARIABLE, Halt};
 
 use crate::event::{Event, Events, Outcome, StepId, StepReporter};
 use crate::failure::Failure;
@@ -62,28 +66,6 @@ pub trait Operator {
         action: &Action,
         reporter: &StepReporter,
     ) -> impl Future<Output = Result<Effect, Failure>>;
-}
-
-/// Where a run is to stand still, so that a test can kill it there: before or after a step's operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Halt {
-    /// The step is announced but not begun.
-    Before(StepId),
-    /// The step's operation is done but not reported.
-    After(StepId),
-}
-
-impl Halt {
-    /// Reads `before:N` or `after:N`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (when, number) = text.split_once(':')?;
-        let step = StepId(number.parse().ok()?);
-        match when {
-            "before" => Some(Self::Before(step)),
-            "after" => Some(Self::After(step)),
-            _ => None,
-        }
-    }
 }
 
 /// How a run went.
@@ -146,7 +128,7 @@ pub async fn execute(
     operator: &impl Operator,
     events: &Events,
     cancel: &CancellationToken,
-    halt: Option<Halt>,
+    halt: Option<&Halt>,
 ) -> Report {
     let mut states: BTreeMap<StepId, State> = plan.numbered().map(|(id, _)| (id, State::Waiting)).collect();
     let mut running = FuturesUnordered::new();
@@ -229,21 +211,22 @@ async fn run_step(
     operator: &impl Operator,
     events: &Events,
     cancel: &CancellationToken,
-    halt: Option<Halt>,
+    halt: Option<&Halt>,
 ) -> (StepId, StepResult) {
     let started = Instant::now();
+    let title = step.action.to_string();
     events.send(Event::StepStarted {
         step: id,
-        title: step.action.to_string(),
+        title: title.clone(),
         service: step.action.service().map(ToString::to_string),
     });
     let reporter = StepReporter::new(id, events.clone());
     let work = async {
-        if halt == Some(Halt::Before(id)) {
+        if halt.is_some_and(|halt| halt.is_before(id, &title)) {
             stand_still(&reporter).await;
         }
         let result = operator.perform(&step.action, &reporter).await;
-        if halt == Some(Halt::After(id)) {
+        if halt.is_some_and(|halt| halt.is_after(id, &title)) {
             stand_still(&reporter).await;
         }
         result

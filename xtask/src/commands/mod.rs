@@ -41,9 +41,6 @@ use crate::session::Session;
 use crate::stack::{ProjectName, Stack};
 use crate::ui::{Format, Terminal};
 
-/// The variable with which a test makes a run stand still: `before:N` or `after:N`, N a step of the plan.
-pub const HALT_VARIABLE: &str = "HOMEPORT_HALT";
-
 /// What every command is given.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -59,6 +56,8 @@ pub struct Context {
     pub terminal: Terminal,
     /// When the command began.
     pub begun: Instant,
+    /// Where a test wants the run to stand still.
+    pub halt: Option<Halt>,
     /// Whether answers take their turn among the events, for a command that runs others at once.
     pub in_turn: bool,
 }
@@ -170,7 +169,7 @@ impl Context {
             begun: self.begun,
             passes: Arc::default(),
             waits_for_database: true,
-            halt: std::env::var(HALT_VARIABLE).ok().as_deref().and_then(Halt::parse),
+            halt: self.halt.clone(),
         }
     }
 

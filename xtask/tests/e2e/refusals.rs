@@ -170,6 +170,18 @@ fn names_and_arguments_that_do_not_exist() {
     assert_golden("usage", &checkout, &run);
 }
 
+/// A test that waits for it would wait in vain.
+#[test]
+fn a_place_to_stand_still_that_is_none() {
+    let checkout = Checkout::small("halt", SINGLE);
+    let run = checkout.xtask(&["dev", "--detach"]).env("HOMEPORT_HALT", "befor:1").run().expect(2);
+    assert!(
+        run.stderr().contains("HOMEPORT_HALT is \"befor:1\"; expected `before:` or `after:`"),
+        "{}",
+        run.stderr()
+    );
+}
+
 #[test]
 fn outside_of_a_checkout() {
     let nowhere = tempfile::tempdir().expect("a directory");

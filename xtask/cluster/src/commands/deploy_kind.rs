@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use xtask::cli;
+use xtask::commands::Context;
 use xtask::commands::doctor::Examination;
-use xtask::commands::{Context, HALT_VARIABLE};
 use xtask::doctor::Need;
 use xtask::event::Event;
 use xtask::failure::{Code, Failure};
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, arguments: &cli::DeployKind) -> Result<(), F
             .await?;
     }
     let session = images::session(context, arguments.offline).await?;
-    let steps = Steps::new(context.events.clone(), std::env::var(HALT_VARIABLE).ok());
+    let steps = Steps::new(context.events.clone(), context.halt.clone());
     if arguments.dry_run {
         return dry_run(context, &session, &steps, manifests, arguments).await;
     }

@@ -35,7 +35,7 @@ pub const OF_TASK_RUNNER: [Room; 26] = [
     Room { name: "dashboards", path: "xtask/core/src/dashboards/" },
     Room { name: "database", path: "xtask/core/src/database/" },
     Room { name: "event", path: "xtask/core/src/event" },
-    Room { name: "execute", path: "xtask/core/src/execute.rs" },
+    Room { name: "execute", path: "xtask/core/src/execute" },
     Room { name: "failure", path: "xtask/core/src/failure.rs" },
     Room { name: "finding", path: "xtask/core/src/finding.rs" },
     Room { name: "health", path: "xtask/core/src/health.rs" },

@@ -145,6 +145,7 @@ async fn seed(database: &Database<'_>) -> Result<(), Failure> {
 /// The steps of a change, at which a test may kill it.
 impl Database<'_> {
     fn checklist(&self, titles: Vec<String>) -> Checklist {
-        Checklist::announce(&self.context.events, &self.context.cancel, titles).halting(self.session.halt)
+        Checklist::announce(&self.context.events, &self.context.cancel, titles)
+            .halting(self.session.halt.clone())
     }
 }
