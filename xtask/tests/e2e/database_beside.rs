@@ -52,6 +52,23 @@ fn a_seed_that_is_killed_while_it_is_written_adds_nothing() {
 }
 
 #[test]
+fn a_seed_that_is_refused_is_told_by_its_own_lines() {
+    let checkout = Checkout::small("db-refused", STORE);
+    checkout.run(&["dev", "--detach", "migrate"]).expect(0);
+    let table = [
+        ("-- first\nINSERT INTO nowhere VALUES (1);\n", "2: ERROR:  42P01:", true),
+        ("SELECT colour FROM items;\n", "1: ERROR:  42703:", true),
+        ("\n\nINSRT;\n", "3: ERROR:  42601:", false),
+    ];
+    for (seed, expected, is_for_missing) in table {
+        checkout.write("compose/postgres/seed.sql", seed);
+        let told = checkout.run(&["db", "seed"]).expect(5).stderr();
+        assert!(told.contains(&format!("compose/postgres/seed.sql:{expected}")), "{told}");
+        assert_eq!(told.contains("cargo xtask db migrate"), is_for_missing, "{told}");
+    }
+}
+
+#[test]
 fn a_dev_that_is_to_migrate_waits_for_a_reset_and_then_looks_again() {
     let checkout = Checkout::small("db-turns", STORE);
     let mut dev = checkout.start(&["dev"]);

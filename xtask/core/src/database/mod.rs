@@ -7,6 +7,7 @@
 //! under stands in its comment: a copy does not inherit it, and it goes with the snapshot, not with this checkout.
 
 mod migrations;
+pub mod refusal;
 mod snapshot;
 pub mod sql;
 

@@ -52,7 +52,8 @@ pub fn applied() -> String {
 /// A person's script, all of it or nothing: also when psql gets only a part of it, because whoever writes it is killed.
 /// (psql's own `--single-transaction` commits at the end of its input, wherever that is.)
 pub fn whole(script: &str) -> String {
-    format!("BEGIN;\n{script}\n;\nCOMMIT;\n")
+    // On one line, so that its lines have their own numbers in what psql says.
+    format!("BEGIN; {script}\n;\nCOMMIT;\n")
 }
 
 /// Copies the application's database into a snapshot, in place of one of the same name.

@@ -8,7 +8,7 @@ mod snapshots;
 use super::Context;
 use crate::checklist::Checklist;
 use crate::cli;
-use crate::database::sql;
+use crate::database::{refusal, sql};
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::project::{Before, Holder, Lock, holder, lock};
@@ -131,15 +131,25 @@ async fn seed(database: &Database<'_>) -> Result<(), Failure> {
     list.step(async |_| {
         let seeded = database.as_application(&sql::whole(&text)).await;
         seeded.map_err(|failure| match failure.code {
-            Code::DatabaseRefused => {
-                failure.hint("`cargo xtask db migrate` makes the tables that are missing")
-            }
+            Code::DatabaseRefused => refused_seed(failure),
             _ => failure,
         })?;
         Ok(((), None))
     })
     .await?;
     database.flush(&mut list).await
+}
+
+/// A refusal of the example data, by the lines of its file.
+fn refused_seed(failure: Failure) -> Failure {
+    let is_for_missing = refusal::is_for_missing(&failure.details);
+    let details = failure.details.iter().map(|line| refusal::of_file(line, SEED)).collect();
+    let failure = Failure { details, ..failure };
+    if is_for_missing {
+        failure.hint("`cargo xtask db migrate` makes the tables that are missing")
+    } else {
+        failure.hint(format!("nothing of {SEED} is in the database: it is run as a whole or not at all"))
+    }
 }
 
 /// The steps of a change, at which a test may kill it.
