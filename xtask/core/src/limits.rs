@@ -110,7 +110,8 @@ pub const PROJECT_LOCK: Duration = Duration::from_secs(2);
 /// questions at once, which a healthy one answers within milliseconds.
 pub const CHECKOUT_DECIDES: Duration = ENGINE_ANSWER;
 
-/// How many run logs are kept; each is some kilobytes, and a person looks at the last few.
+/// How many run logs are kept, beside those that are still written and the newest one of `dev`; each is some kilobytes, and a
+/// person looks at the last few.
 pub const RUN_LOGS: usize = 50;
 
 /// How many bytes of services' logs a run log keeps: a `dev` that stays for days writes all that they say. The engine has them

@@ -6,7 +6,7 @@
 
 mod said;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,6 +20,8 @@ pub use said::{Said, SaidLine, said};
 
 /// Where run logs are kept, below the project's scratch directory (`target/homeport`).
 const DIRECTORY: &str = "runs";
+/// The command whose services' lines are kept.
+const DEV: &str = "dev";
 /// What a run log's name ends with.
 const EXTENSION: &str = "jsonl";
 
@@ -49,7 +51,8 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Begins the log of one run under `scratch` and drops all but the newest [`limits::RUN_LOGS`].
+    /// Begins the log of one run under `scratch` and drops all but the newest [`limits::RUN_LOGS`]; those that are still
+    /// written and the newest one of `dev` stay, because what replaced versions said is nowhere else.
     ///
     /// # Errors
     /// When the directory or the file cannot be made. Old logs that cannot be removed are left.
@@ -57,6 +60,8 @@ impl RunLog {
         let directory = scratch.join(DIRECTORY);
         fs::create_dir_all(&directory)?;
         let (path, file) = new_file(&directory, command, at)?;
+        // For as long as it is written. A file system without locks is no reason to keep no log.
+        let _ = file.try_lock();
         prune(&directory, limits::RUN_LOGS)?;
         Ok(Self { path, file: BufWriter::new(file), room: Some(limits::RUN_LOG_LINES) })
     }
@@ -97,25 +102,46 @@ impl RunLog {
     }
 }
 
+impl Drop for RunLog {
+    fn drop(&mut self) {
+        // Also of a program that is being started at this moment, which has the file until it is.
+        let _ = self.file.get_ref().unlock();
+    }
+}
+
 /// The beginnings of the logs of a command's runs, the newest first, each at most [`limits::REPORTED_LOG`] long. What cannot
 /// be read is left out.
 pub fn newest(scratch: &Path, command: &str) -> impl Iterator<Item = String> + use<> {
-    let ours = format!("-{command}");
-    let is_ours = move |path: &PathBuf| {
-        // `20260921T141320123Z-dev`, or `…-dev-1` for a second one within a millisecond.
-        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
-        name.ends_with(&ours) && path.extension().is_some_and(|extension| extension == EXTENSION)
-    };
-    let entries = fs::read_dir(scratch.join(DIRECTORY)).into_iter().flatten();
-    let mut logs: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours).collect();
-    logs.sort();
-    logs.into_iter().rev().filter_map(|path| {
+    let command = command.to_owned();
+    let logs = logs(&scratch.join(DIRECTORY)).unwrap_or_default().into_iter().rev();
+    logs.filter(move |path| is_of(path, &command)).filter_map(|path| {
         let mut beginning = Vec::new();
         File::open(path).ok()?.take(limits::REPORTED_LOG).read_to_end(&mut beginning).ok()?;
         Some(String::from_utf8_lossy(&beginning).into_owned())
     })
+}
+
+/// The run logs in a directory, the oldest first.
+fn logs(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut logs: Vec<PathBuf> = fs::read_dir(directory)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
+        .collect();
+    logs.sort();
+    Ok(logs)
+}
+
+/// Whether a log is one of a command's runs: `20260921T141320123Z-dev`, or `…-dev-1` for a second one within a millisecond.
+fn is_of(path: &Path, command: &str) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+    name.split_once('-').is_some_and(|(_, of)| of == command)
+}
+
+/// Whether its run has not ended.
+fn is_written(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock_shared());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// A file of a name that no other run has: two runs may begin within one millisecond.
@@ -138,13 +164,13 @@ fn new_file(directory: &Path, command: &str, at: SystemTime) -> io::Result<(Path
 }
 
 fn prune(directory: &Path, keep: usize) -> io::Result<()> {
-    let mut logs: Vec<PathBuf> = fs::read_dir(directory)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
-        .collect();
-    logs.sort();
+    let logs = logs(directory)?;
     let surplus = logs.len().saturating_sub(keep);
+    let newest_dev = logs.iter().rfind(|path| is_of(path, DEV));
     for path in &logs[..surplus] {
+        if Some(path) == newest_dev || is_written(path) {
+            continue;
+        }
         match fs::remove_file(path) {
             Ok(()) => {}
             // Another run prunes too, or the file is not ours to remove: one log too many harms nobody.
@@ -230,11 +256,35 @@ mod tests {
             let mut log = RunLog::create(target.path(), command, at).expect("a new log");
             log.record(&Event::Note { text: command.to_owned() }, at).expect("it can be written");
         }
+        assert!(is_of(Path::new("20260921T141320123Z-deploy-kind-1.jsonl"), "deploy-kind"));
         let logs: Vec<String> = newest(target.path(), "dev").collect();
         assert_eq!(logs.len(), 3, "{logs:?}");
         assert!(logs[0].contains(":22.000Z") && logs[2].contains(":20.000Z"), "{logs:?}");
         assert!(logs.iter().all(|log| log.contains("\"dev\"")), "{logs:?}");
         assert_eq!(newest(&target.path().join("nowhere"), "dev").count(), 0);
+    }
+
+    /// What versions said that a save has replaced is nowhere else, and a start is told of long after it.
+    #[test]
+    fn the_log_of_a_run_that_goes_on_and_the_newest_of_dev_are_kept() {
+        let target = tempfile::tempdir().expect("a directory for the test");
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let create = |second, command| {
+            RunLog::create(target.path(), command, start + Duration::from_secs(second)).expect("a new log")
+        };
+        drop(create(0, "dev"));
+        let goes_on = create(1, "dev");
+        drop(create(2, "dev"));
+        let commands = limits::RUN_LOGS as u64;
+        (3..3 + commands).for_each(|second| drop(create(second, "test")));
+        let of_dev = || -> Vec<String> {
+            names(target.path()).into_iter().filter(|name| name.ends_with("-dev.jsonl")).collect()
+        };
+        assert_eq!(of_dev(), ["20260921T141321000Z-dev.jsonl", "20260921T141322000Z-dev.jsonl"]);
+        drop(goes_on);
+        drop(create(4 + commands, "test"));
+        assert_eq!(of_dev(), ["20260921T141322000Z-dev.jsonl"], "it has ended");
+        assert_eq!(names(target.path()).len(), limits::RUN_LOGS + 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::{DIRECTORY, EXTENSION};
+use super::{DEV, DIRECTORY, is_of, logs};
 use crate::event::WITH_ENGINE;
 use crate::limits;
 
@@ -92,18 +92,9 @@ fn tells_of_gap(line: &str) -> bool {
 
 /// The run logs of `dev`, the newest first, as far as the last `down` that took the project's containers away.
 fn logs_since_down(scratch: &Path, project: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(scratch.join(DIRECTORY)).into_iter().flatten();
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
-    paths.sort();
-    // `20260921T141320123Z-dev`, or `…-dev-1` for a second one within a millisecond.
-    let command = |path: &Path| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        name.split('-').nth(1).unwrap_or_default().to_owned()
-    };
-    let newest =
-        paths.into_iter().rev().take_while(|path| command(path) != "down" || !is_down(path, project));
-    newest.filter(|path| command(path) == "dev").collect()
+    let newest = logs(&scratch.join(DIRECTORY)).unwrap_or_default().into_iter().rev();
+    let newest = newest.take_while(|path| !is_of(path, "down") || !is_down(path, project));
+    newest.filter(|path| is_of(path, DEV)).collect()
 }
 
 /// Whether a run of `down` took a project's containers away: one that was refused, or stopped, has not.
