@@ -306,6 +306,7 @@ fn a_dev_that_stays_outlives_cargo_clean_and_a_low_limit_of_descriptors() {
     let second = checkout.run(&["dev", "--detach"]).expect(4);
     let holder = format!("cargo xtask dev (pid {}) is at work on it", run.pid());
     assert!(second.stderr().contains(&holder), "{}", second.stderr());
+    assert!(second.stderr().contains("cargo xtask logs -f"), "{}", second.stderr());
     run.interrupt();
     run.end().expect(0);
     let left = locks(checkout.name());

@@ -6,8 +6,9 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Project, file_lock};
+use super::{PROJECT_VARIABLE, Project, file_lock};
 use crate::failure::{Code, Failure};
+use crate::interrupt::is_suspended;
 use crate::limits;
 use crate::stack::ProjectName;
 
@@ -150,11 +151,11 @@ pub async fn lock_of(
             Err((held, TryLockError::WouldBlock)) => {
                 let mut holder = String::new();
                 let _ = held.map(|mut file| file.read_to_string(&mut holder));
+                let hint = hint(Holder::parse(&holder)).await;
                 let holder = holder.trim();
                 let holder = if holder.is_empty() { "another command" } else { holder };
                 let message = format!("cannot change {what}: {holder} is at work on it");
-                return Err(Failure::new(Code::ProjectBusy, message)
-                    .hint("wait for it to end, or stop it with Ctrl-C in its terminal"));
+                return Err(Failure::new(Code::ProjectBusy, message).hint(hint));
             }
             Err((_, TryLockError::Error(error))) => unusable = Some(error),
         }
@@ -162,6 +163,29 @@ pub async fn lock_of(
     let why = unusable.map_or_else(String::new, |error| format!(": {error}"));
     let directory = project.scratch();
     Err(Failure::new(Code::ProjectInvalid, format!("cannot lock {what} in {}{why}", directory.display())))
+}
+
+/// What a person may do whom this command is kept from something by another.
+async fn hint(holder: Option<Holder>) -> String {
+    let is_suspended = match &holder {
+        Some(holder) => is_suspended(holder.pid).await,
+        None => false,
+    };
+    told(holder.as_ref(), is_suspended)
+}
+
+fn told(holder: Option<&Holder>, is_suspended: bool) -> String {
+    let stop = "Ctrl-C in its terminal stops it";
+    match holder {
+        Some(_) if is_suspended => {
+            format!("it is suspended: `fg` in its terminal lets it go on; then {stop}")
+        }
+        Some(holder) if holder.is_foreground_dev() => format!(
+            "beside it `cargo xtask logs -f` shows its logs and `cargo xtask status` what runs; {stop}; \
+             {PROJECT_VARIABLE}=NAME before the command means another project"
+        ),
+        _ => format!("wait for it to end; {stop}"),
+    }
 }
 
 /// Takes a lock by its file, and writes into it who has it.
@@ -198,6 +222,25 @@ mod tests {
             assert_eq!(held.is_foreground_dev(), stays);
             drop(lock);
             assert_eq!(holder(&project, &name), None, "the name alone is not the lock");
+        }
+    }
+
+    #[test]
+    fn who_is_kept_out_is_told_what_else_there_is() {
+        let holder = |command: &str| Some(Holder { command: command.to_owned(), pid: 1 });
+        let table = [
+            (holder(FOREGROUND_DEV), false, "logs -f"),
+            (holder(FOREGROUND_DEV), false, "cargo xtask status"),
+            (holder(FOREGROUND_DEV), false, "HOMEPORT_PROJECT=NAME"),
+            (holder(FOREGROUND_DEV), true, "`fg` in its terminal"),
+            (holder("down"), true, "`fg` in its terminal"),
+            (holder("down"), false, "wait for it to end"),
+            (None, false, "wait for it to end"),
+        ];
+        for (holder, is_suspended, expected) in table {
+            let told = told(holder.as_ref(), is_suspended);
+            assert!(told.contains(expected), "{holder:?}: {told}");
+            assert!(told.contains("Ctrl-C"), "{told}");
         }
     }
 
