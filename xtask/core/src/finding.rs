@@ -24,11 +24,11 @@ pub enum Need {
 
 impl Need {
     /// Each of them.
-    pub const EACH: [Self; 5] = [Self::Dev, Self::Test, Self::DeployKind, Self::Scan, Self::Lint];
+    pub const ALL: [Self; 5] = [Self::Dev, Self::Test, Self::DeployKind, Self::Scan, Self::Lint];
 
     /// What is looked at unless others are named: `scan` wants a program that takes minutes to compile, `lint` works
     /// without the programs that it wants; whoever needs them asks for them.
-    pub const ALL: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
+    pub const BY_DEFAULT: &[Self] = &[Self::Dev, Self::Test, Self::DeployKind];
 
     /// The command's name.
     pub const fn as_str(self) -> &'static str {
@@ -214,7 +214,7 @@ pub struct Finding {
 impl Finding {
     /// Whether it says something about one of these commands. What none needs is told when all are asked about.
     pub fn matters_for(&self, needs: &[Need]) -> bool {
-        let told = self.needed_for.is_empty() && Need::ALL.iter().all(|need| needs.contains(need));
+        let told = self.needed_for.is_empty() && Need::BY_DEFAULT.iter().all(|need| needs.contains(need));
         told || self.needed_for.iter().any(|need| needs.contains(need))
     }
 

@@ -62,7 +62,8 @@ pub enum Command {
         /// Mend what can be mended, after saying what will be done.
         #[arg(long)]
         fix: bool,
-        /// Only what these commands need.
+        /// Only what these commands need; `dev`, `test` and `deploy-kind` when not given. What `scan` and `lint` need is
+        /// looked at only when they are named.
         #[arg(long = "for", value_parser = need())]
         needs: Vec<Need>,
         /// Ask nothing on the network.
@@ -118,6 +119,6 @@ pub enum Stage {
 fn need() -> impl TypedValueParser<Value = Need> {
     let named =
         |need: Need| PossibleValue::new(need.as_str()).help(format!("`cargo xtask {}`", need.as_str()));
-    PossibleValuesParser::new(Need::EACH.map(named))
-        .try_map(|name| Need::EACH.into_iter().find(|need| need.as_str() == name).ok_or("no such command"))
+    PossibleValuesParser::new(Need::ALL.map(named))
+        .try_map(|name| Need::ALL.into_iter().find(|need| need.as_str() == name).ok_or("no such command"))
 }

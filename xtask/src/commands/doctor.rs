@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::event::{Event, Events, Outcome, StepId};
 use crate::failure::Failure;
 use crate::images::Needed;
+use crate::session::needed_images;
 use crate::stack::{Protocol, Stack};
 
 /// How often is mended and looked again at most. What is found can depend on what was mended before: without an engine
@@ -41,7 +42,7 @@ impl<'a> Examination<'a> {
             root,
             project: stack.map(|stack| stack.project.to_string()),
             ports,
-            images: stack.map(images).unwrap_or_default(),
+            images: stack.map(needed_images).unwrap_or_default(),
             needs: needs.to_vec(),
             offline,
         }
@@ -131,16 +132,6 @@ fn published(stack: &Stack) -> Vec<(u16, String)> {
     ports.collect()
 }
 
-/// The images that a stack needs.
-fn images(stack: &Stack) -> Vec<Needed> {
-    let images = stack.services.iter().map(|(name, service)| Needed {
-        reference: service.image.clone(),
-        recipe: Some(service.homeport.recipe.clone().unwrap_or_else(|| name.to_string())),
-        built_here: service.homeport.package.is_some(),
-    });
-    images.collect()
-}
-
 /// `cargo xtask doctor`.
 ///
 /// # Errors
@@ -153,7 +144,7 @@ pub async fn command(
 ) -> Result<(), Failure> {
     // A file that cannot be read is `dev`'s to complain about; the machine can be looked at all the same.
     let stack = context.project.stack_as_found().ok().map(|(stack, ..)| stack);
-    let needs = if needs.is_empty() { Need::ALL } else { needs };
+    let needs = if needs.is_empty() { Need::BY_DEFAULT } else { needs };
     let examination = Examination::new(context.project.root(), stack.as_ref(), needs, offline);
     run(&examination, fix, &context.events).await
 }

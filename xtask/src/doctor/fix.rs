@@ -305,7 +305,14 @@ mod tests {
 
     fn finding(check: Check, status: Status, mend: Option<Mend>) -> Finding {
         let remedy = Some(Remedy { commands: Vec::new(), mend });
-        Finding { check, status, seen: String::new(), meaning: None, remedy, needed_for: Need::ALL.to_vec() }
+        Finding {
+            check,
+            status,
+            seen: String::new(),
+            meaning: None,
+            remedy,
+            needed_for: Need::BY_DEFAULT.to_vec(),
+        }
     }
 
     fn platform(root: bool, systemd: bool) -> Platform {

@@ -457,7 +457,7 @@ fn findings() -> Vec<Finding> {
     };
     let remedy = |command: &str, mend| Some(Remedy { commands: vec![command.to_owned()], mend });
     vec![
-        finding(Check::Rust, Status::Ok, "rustc 1.95.0", Need::ALL),
+        finding(Check::Rust, Status::Ok, "rustc 1.95.0", Need::BY_DEFAULT),
         Finding {
             meaning: Some("newer releases of Kubernetes refuse it".to_owned()),
             remedy: remedy("boot with systemd.unified_cgroup_hierarchy=1", None),
@@ -471,7 +471,7 @@ fn findings() -> Vec<Finding> {
         Finding {
             meaning: Some("Rust programs cannot be linked".to_owned()),
             remedy: remedy("apt-get install -y gcc", Some(Mend::Install { packages: vec!["gcc"] })),
-            ..finding(Check::Linker, Status::Missing, "cc is not on PATH", Need::ALL)
+            ..finding(Check::Linker, Status::Missing, "cc is not on PATH", Need::BY_DEFAULT)
         },
         Finding {
             meaning: Some("needed by no command".to_owned()),

@@ -171,7 +171,7 @@ pub(super) fn diagnosis(findings: &[Finding], style: Style, columns: Option<usiz
 fn needed_by(finding: &Finding) -> String {
     match finding.needed_for.as_slice() {
         [] => "nothing".to_owned(),
-        needs if needs == Need::ALL => "everything".to_owned(),
+        needs if needs == Need::BY_DEFAULT => "everything".to_owned(),
         needs => needs.iter().map(|need| need.as_str()).collect::<Vec<_>>().join(" "),
     }
 }

@@ -10,7 +10,7 @@ use super::ok;
 const ENGINE: [&str; 3] = ["docker.io", "iptables", "ca-certificates"];
 
 pub(super) fn engine(facts: &Facts) -> Vec<Finding> {
-    let engine = |seen: &str| ok(Check::Engine, seen, Need::ALL);
+    let engine = |seen: &str| ok(Check::Engine, seen, Need::BY_DEFAULT);
     match &facts.engine {
         EngineSeen::Answers { version, api, system, elsewhere } => {
             let seen = if system.is_empty() { version.clone() } else { format!("{version} on {system}") };
@@ -19,10 +19,13 @@ pub(super) fn engine(facts: &Facts) -> Vec<Finding> {
                     .but(Status::Missing, "what it runs has neither this checkout's files nor its ports here")
                     .mended_by(vec![hint.clone()], None)
             });
-            [engine(&seen), ok(Check::EngineApi, api, Need::ALL)].into_iter().chain(elsewhere).collect()
+            [engine(&seen), ok(Check::EngineApi, api, Need::BY_DEFAULT)]
+                .into_iter()
+                .chain(elsewhere)
+                .collect()
         }
         EngineSeen::WrongVersion { message, hint } => {
-            let api = ok(Check::EngineApi, message, Need::ALL)
+            let api = ok(Check::EngineApi, message, Need::BY_DEFAULT)
                 .but(Status::Missing, "Homeport and the engine do not understand each other")
                 .mended_by(vec![hint.clone()], None);
             vec![engine("answers"), api]

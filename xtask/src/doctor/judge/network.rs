@@ -8,7 +8,7 @@ use super::ok;
 use crate::quantity;
 
 /// What needs images.
-const NEEDED: &[Need] = Need::ALL;
+const NEEDED: &[Need] = Need::BY_DEFAULT;
 /// How far the clock may be off. Tokens and signatures are commonly refused beyond five minutes (RFC 4120, 1.3).
 const SKEW: Duration = Duration::from_secs(300);
 /// A clock before 2025 was never set: Homeport's own dependencies are younger.

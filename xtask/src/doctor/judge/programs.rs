@@ -8,14 +8,14 @@ use super::ok;
 pub(super) fn rust(facts: &Facts) -> Finding {
     let install = "install it as https://rustup.rs says: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
     match &facts.rust {
-        Tool::Missing => ok(Check::Rust, "rustc is not on PATH", Need::ALL)
+        Tool::Missing => ok(Check::Rust, "rustc is not on PATH", Need::BY_DEFAULT)
             .but(Status::Missing, "nothing can be compiled")
             .mended_by(vec![install.to_owned()], None),
-        Tool::Broken(said) => ok(Check::Rust, format!("rustc does not run: {said}"), Need::ALL)
+        Tool::Broken(said) => ok(Check::Rust, format!("rustc does not run: {said}"), Need::BY_DEFAULT)
             .but(Status::Missing, "nothing can be compiled")
             .mended_by(vec!["rustup default stable".to_owned()], None),
         Tool::Version(text) => {
-            let finding = ok(Check::Rust, text, Need::ALL);
+            let finding = ok(Check::Rust, text, Need::BY_DEFAULT);
             // "rustc 1.95.0 (59807616e 2026-04-14)"
             let version = text.split(' ').nth(1).unwrap_or_default();
             if is_older(version, &facts.oldest_rust) {
@@ -54,16 +54,16 @@ pub(super) fn linker(facts: &Facts) -> Finding {
         ),
     };
     match &facts.compiler {
-        Compiler::Works => ok(Check::Linker, "cc links", Need::ALL),
+        Compiler::Works => ok(Check::Linker, "cc links", Need::BY_DEFAULT),
         Compiler::OnlyShared(said) => {
             ok(Check::Linker, format!("cc links no static program: {said}"), &[Need::Dev, Need::DeployKind])
                 .but(Status::Missing, "the service's image holds one static binary, which cannot be made")
                 .mended_by(commands, mend)
         }
-        Compiler::Broken(said) => ok(Check::Linker, format!("cc does not link: {said}"), Need::ALL)
+        Compiler::Broken(said) => ok(Check::Linker, format!("cc does not link: {said}"), Need::BY_DEFAULT)
             .but(Status::Missing, "Rust programs cannot be linked")
             .mended_by(commands, mend),
-        Compiler::Missing => ok(Check::Linker, "cc is not on PATH", Need::ALL)
+        Compiler::Missing => ok(Check::Linker, "cc is not on PATH", Need::BY_DEFAULT)
             .but(Status::Missing, "Rust programs cannot be linked")
             .mended_by(commands, mend),
     }

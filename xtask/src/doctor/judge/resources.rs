@@ -33,7 +33,7 @@ pub(super) fn disks(facts: &Facts) -> Vec<Finding> {
             DiskUse::Build => (Check::BuildDisk, BUILD_DISK_LEAST, BUILD_DISK_GOOD),
         };
         let seen = format!("{} free at {}", quantity::bytes(disk.free), disk.path.display());
-        let finding = ok(check, seen, Need::ALL);
+        let finding = ok(check, seen, Need::BY_DEFAULT);
         let (status, meaning) = match disk.free {
             free if free >= good => return finding,
             free if free >= least => {
@@ -54,7 +54,8 @@ pub(super) fn memory(facts: &Facts) -> Option<Finding> {
     let memory = facts.memory?;
     let available =
         memory.available.map(|bytes| format!(", {} available", quantity::bytes(bytes))).unwrap_or_default();
-    let finding = ok(Check::Memory, format!("{}{available}", quantity::bytes(memory.total)), Need::ALL);
+    let finding =
+        ok(Check::Memory, format!("{}{available}", quantity::bytes(memory.total)), Need::BY_DEFAULT);
     let more =
         "give the machine, or the engine's virtual machine (Docker Desktop: Settings, Resources), more";
     let finding = if memory.total < MEMORY_LEAST {

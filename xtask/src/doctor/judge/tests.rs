@@ -295,11 +295,11 @@ fn findings_are_chosen_by_the_commands_that_need_them() {
     assert_eq!(missing(&[Need::Test]), None);
     assert_eq!(missing(&[Need::Dev]), Some(("port-taken", format!("{ready} port 8000"))));
     assert_eq!(missing(&[Need::DeployKind]), Some(("machine-unready", format!("{ready} kind"))));
-    assert_eq!(missing(Need::ALL), Some(("machine-unready", format!("{ready} port 8000, kind"))));
+    assert_eq!(missing(Need::BY_DEFAULT), Some(("machine-unready", format!("{ready} port 8000, kind"))));
     // What no command needs is told when everything is asked about.
     let compose =
         |needs: &[Need]| judge(&facts).iter().any(|f| f.needed_for.is_empty() && f.matters_for(needs));
-    assert!(compose(Need::ALL) && !compose(&[Need::Dev]));
+    assert!(compose(Need::BY_DEFAULT) && !compose(&[Need::Dev]));
 }
 
 /// A survey says what is absent and whether mmdebstrap is needed; what cargo builds is not asked of any source.
