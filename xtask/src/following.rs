@@ -22,6 +22,9 @@ use crate::stack::{ProjectName, ServiceName};
 /// Takes a line of a service's container.
 pub type Listener = Arc<dyn Fn(&ServiceName, &ContainerId, LogLine) + Send + Sync>;
 
+/// The containers whose logs were told, each with its service and the time until which.
+pub type Known = BTreeMap<ContainerId, (ServiceName, SystemTime)>;
+
 /// What is followed.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
@@ -63,7 +66,7 @@ impl Following {
         engine: &Engine,
         project: &ProjectName,
         wanted: Wanted,
-        known: BTreeMap<ContainerId, (ServiceName, SystemTime)>,
+        known: Known,
         listener: Listener,
     ) -> Self {
         let known = known.into_iter().map(|(id, (service, until))| {
@@ -100,6 +103,16 @@ impl Following {
             // It is only ended when this is dropped.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Follows no longer, and says what was told.
+    pub async fn end(self) -> Known {
+        let mut readers = Before(self.shared.logs().values_mut().filter_map(|log| log.reader.take()).collect());
+        readers.0.iter().for_each(JoinHandle::abort);
+        readers.end().await;
+        let logs = self.shared.logs();
+        let told = |log: &Log| *log.told.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.iter().filter_map(|(id, log)| Some((id.clone(), (log.service.clone(), told(log)?)))).collect()
     }
 
     /// Waits until what has ended has told its last line, for at most `bound`.
@@ -156,7 +169,10 @@ impl Shared {
     /// A container that is there when the look is taken. Of what has ended, only what ended since then is news.
     fn seen(self: &Arc<Self>, container: &Container) {
         let began = container.started_at.as_deref().and_then(|at| humantime::parse_rfc3339_weak(at).ok());
+        // What was known before and has ended may have said its last meanwhile.
+        let is_over = matches!(container.state, ContainerState::Exited(_) | ContainerState::Dead);
         let news = matches!(container.state, ContainerState::Running(_) | ContainerState::Paused)
+            || is_over && self.logs().contains_key(&container.id)
             || began.is_some_and(|began| self.wanted.since.is_some_and(|since| began >= since));
         if news && self.is_wanted(&container.service) && !self.is_read(&container.id) {
             self.follow(&container.id, &container.service);
@@ -267,7 +283,8 @@ impl Drop for Before {
     }
 }
 
-/// Whole seconds since the epoch, as the engine counts.
+/// Whole seconds since the epoch, as the engine counts; its last one (2038) for a time after that.
 pub fn seconds(time: SystemTime) -> Option<i32> {
-    i32::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    Some(i32::try_from(seconds).unwrap_or(i32::MAX))
 }

@@ -29,6 +29,7 @@ use crate::serving::leaving::Leaving;
 use crate::stack::{ServiceName, Stack};
 use turns::{Aim, Due};
 
+mod away;
 mod refusals;
 mod setback;
 mod turns;

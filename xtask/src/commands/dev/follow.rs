@@ -54,17 +54,7 @@ impl Follower {
     /// As [`Follower::look`]. An engine that does not answer may be restarted: it is waited for.
     pub(super) async fn attend(&mut self, session: &Session, since_run: bool) -> Result<(), Failure> {
         let Err(failure) = self.look(session, since_run).await else { return Ok(()) };
-        session.events.warning(format!("{failure}; waiting for the engine"));
-        let begun = Instant::now();
-        loop {
-            tokio::time::sleep(limits::ENGINE_LOOK).await;
-            match self.look(session, since_run).await {
-                Ok(()) => break,
-                Err(failure) if begun.elapsed() > limits::ENGINE_RETURNS => return Err(failure),
-                Err(_) => {}
-            }
-        }
-        session.events.note("the engine answers again");
+        session.until_it_answers(failure, async || self.look(session, since_run).await).await?;
         self.resume(session);
         Ok(())
     }
