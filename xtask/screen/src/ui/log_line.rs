@@ -1,4 +1,4 @@
-//! The service's JSON log lines, made readable: time of day, level, then either the request (method, path, status,
+//! The service's JSON log lines, made readable: time of day with its zone, level, then either the request (method, path, status,
 //! latency) or the message, what else it carries, and the request's id last.
 //!
 //! Must not: write. A line that is not such JSON is shown as it is.
@@ -121,12 +121,15 @@ fn painted_level(level: &str, style: Style) -> String {
     style.paint(role, &format!("{:<5}", sanitize(level, false).to_ascii_uppercase()))
 }
 
-/// `18:43:05.123` of an RFC 3339 time, in the zone it is written in.
+/// `18:43:05.123Z` of an RFC 3339 time, in the zone it is written in, which is told: it may not be the reader's.
 fn time_of_day(value: &Value) -> Option<String> {
     let (_, time) = value.as_str()?.split_once(['T', ' '])?;
-    let clock: String =
-        time.chars().take_while(|c| c.is_ascii_digit() || ":.".contains(*c)).take(12).collect();
-    (clock.len() >= 8).then_some(clock)
+    let end = time.find(|c: char| !c.is_ascii_digit() && !":.".contains(c)).unwrap_or(time.len());
+    let (clock, zone) = time.split_at(end);
+    let is_zone = |c: char| c.is_ascii_digit() || "Zz+-:".contains(c);
+    let zone = if zone.chars().all(is_zone) { zone } else { "" };
+    let clock: String = clock.chars().take("18:43:05.123".len()).collect();
+    (clock.len() >= "18:43:05".len()).then(|| format!("{clock}{zone}"))
 }
 
 /// A field as text; nothing for null and the empty string.
@@ -147,13 +150,21 @@ mod tests {
         let table = [
             (
                 r#"{"timestamp":"2026-11-24T18:43:05.123456Z","level":"INFO","msg":"request","method":"GET","path":"/api/data?limit=2","endpoint":"/api/data","status":200,"latency":0.00131,"ip":"127.0.0.1","request_id":"0192f","trace_id":"4bf9"}"#,
-                Some("18:43:05.123 INFO  GET  /api/data?limit=2    200  1.3ms 0192f"),
+                Some("18:43:05.123Z INFO  GET  /api/data?limit=2    200  1.3ms 0192f"),
             ),
             (
                 r#"{"timestamp":"2026-11-24T18:43:05Z","level":"error","msg":"cannot reach redis","attempt":3,"cause":"refused"}"#,
-                Some("18:43:05 ERROR cannot reach redis attempt=3 cause=refused"),
+                Some("18:43:05Z ERROR cannot reach redis attempt=3 cause=refused"),
             ),
             (r#"{"msg":"clear\u001b[2J screen","level":"info"}"#, Some("INFO  clear screen")),
+            (
+                r#"{"time":"2026-11-24T18:43:05.123456+01:00","level":"info","msg":"elsewhere"}"#,
+                Some("18:43:05.123+01:00 INFO  elsewhere"),
+            ),
+            (
+                r#"{"time":"2026-11-24 18:43:05 in Paris","level":"info","msg":"elsewhere"}"#,
+                Some("18:43:05 INFO  elsewhere"),
+            ),
             (r#"{"level":"info","msg":"no time","ts":"soon"}"#, Some("INFO  no time")),
             (
                 r#"{"method":"POST","path":"/","status":503,"latency":2.1}"#,
