@@ -97,9 +97,9 @@ pub enum Command {
 pub enum Stage {
     /// Format, clippy, YAML, workflows, Dockerfiles, the Compose file, Prometheus rules.
     Lint,
-    /// Secrets in the repository, manifests, dependencies.
+    /// Secrets in the repository, its history and the logs of runs; manifests, Dockerfiles, dependencies.
     Security,
-    /// All tests.
+    /// Unit, integration and end-to-end tests; not those of Kubernetes (`cargo xtask test cluster`).
     Test,
     /// How far the unit and integration tests reach.
     Coverage,

@@ -1,5 +1,11 @@
 //! Output kept whole, and what in it differs from run to run.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use xtask::cli::Cli;
+
 use crate::checkout::Checkout;
 use crate::program::Ended;
 
@@ -27,33 +33,33 @@ pub(crate) fn assert_golden(name: &str, checkout: &Checkout, run: &Ended) {
     });
 }
 
+/// Every command, and what is below it, by its words.
+fn commands(of: &clap::Command, words: &str) -> Vec<String> {
+    let below = of.get_subcommands().flat_map(|one| commands(one, &format!("{words} {}", one.get_name())));
+    std::iter::once(words.trim().to_owned()).chain(below).collect()
+}
+
 #[test]
 fn every_help() {
     let checkout = Checkout::small("help", CHAIN);
-    for command in [
-        "",
-        "dev",
-        "down",
-        "status",
-        "report",
-        "logs",
-        "db",
-        "db restore",
-        "test",
-        "mutants",
-        "lint",
-        "image",
-        "push",
-        "scan",
-        "doctor",
-        "ci",
-        "completions",
-    ] {
+    let mut names = BTreeSet::new();
+    for command in commands(&Cli::command(), "") {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let run = checkout.run(&arguments).expect(0);
         let name = format!("help {command}").trim().replace(' ', "-");
         assert_golden(&name, &checkout, &run);
+        names.insert(name);
     }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/snapshots");
+    let kept =
+        std::fs::read_dir(directory).expect("it is in git").map(|entry| entry.expect("it can be read"));
+    let kept = kept.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let kept: BTreeSet<String> = kept
+        .filter_map(|name| {
+            name.strip_suffix(".snap").filter(|name| name.starts_with("help")).map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(kept, names, "each kept output is that of a command");
 }
 
 #[test]
