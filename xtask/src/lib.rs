@@ -14,7 +14,7 @@ pub mod session;
 // The rest are crates of their own. Seen from here they are rooms like the others.
 pub use xtask_core::{
     bench, checks, dashboards, database, event, execute, failure, health, kustomize, last_words, limits,
-    object, pace, plan, profile, quantity, report, scan, stack, testing,
+    object, pace, plan, profile, quantity, report, scan, severity, since, stack, testing,
 };
 pub use xtask_engine as engine;
 pub use xtask_host::{companion, interrupt, listening, process, project};

@@ -110,6 +110,7 @@ fn settings(cli: &Cli, terminal: Terminal, project: &Project) -> Settings {
         Command::Logs(arguments) => {
             settings.data_on_stdout = true;
             settings.pretty = arguments.pretty;
+            settings.hides_probes = false;
             // A Compose file that cannot be read is the command's to tell.
             let stack = project.stack_as_found().map(|(stack, ..)| stack).ok();
             let named =

@@ -24,5 +24,7 @@ pub mod quantity;
 pub mod report;
 pub mod scan;
 pub mod series;
+pub mod severity;
+pub mod since;
 pub mod stack;
 pub mod testing;

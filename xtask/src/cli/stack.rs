@@ -1,6 +1,8 @@
 //! The arguments of `dev`, `down`, `status`, `logs`, `report` and `db`.
 
 use crate::database::SnapshotName;
+use crate::severity::Severity;
+use crate::since::Since;
 use crate::stack::ServiceName;
 use clap::{Args, Subcommand};
 
@@ -53,16 +55,17 @@ pub struct Logs {
     /// Go on with new lines until Ctrl-C, also of containers that are replaced, started again or made meanwhile.
     #[arg(short, long)]
     pub follow: bool,
-    /// Only so many last lines of each service.
+    /// Only so many last lines of each service, of those that the other flags ask for.
     #[arg(long)]
     pub tail: Option<usize>,
-    /// Only lines of the last while: `90s`, `10m`, `1h`.
-    #[arg(long, value_name = "D", value_parser = while_ago)]
-    pub since: Option<std::time::Duration>,
-    /// Only lines in which this regular expression is found.
+    /// Only lines of the last while (`90s`, `10m`, `1h`), or from a point in time on (`2026-11-26T10:00:00Z`; UTC where no zone
+    /// is said).
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
+    pub since: Option<Since>,
+    /// Only lines in which this regular expression is found, also in those of probes.
     #[arg(long, value_name = "PATTERN", value_parser = regex_lite::Regex::new)]
     pub grep: Option<regex_lite::Regex>,
-    /// Only JSON lines of this level or above.
+    /// Only lines of this level or above: JSON, logfmt (Prometheus, Grafana), Postgres' and Redis' own.
     #[arg(long, value_enum)]
     pub level: Option<Level>,
     /// Make the service's JSON lines readable and leave out good answers to probes (the default on a terminal), or not.
@@ -142,6 +145,17 @@ pub enum Level {
     Warn,
     /// Something failed.
     Error,
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of a value parser")]

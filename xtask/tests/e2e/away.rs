@@ -1,4 +1,4 @@
-//! An engine that goes away while `dev` stays, and comes back: what becomes of containers is heard again.
+//! An engine that goes away while `dev` or `logs -f` stays, and comes back: what becomes of containers is heard again.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -120,4 +120,27 @@ fn an_engine_that_stays_away_keeps_nobody() {
     run.until("waiting for the engine");
     run.interrupt();
     run.end().expect(5);
+}
+
+#[test]
+fn logs_are_followed_beyond_an_engine_that_comes_back_each_line_once() {
+    let checkout = Checkout::small("logs-away", include_str!("stacks/spoken.yaml"));
+    checkout.edit(&[("do echo again;", "do i=$$((i+1)); echo number $$i;")]);
+    checkout.up();
+    let door = Door::open();
+    let mut run = checkout.xtask(&["logs", "-f", "middle"]).env("DOCKER_HOST", &door.address()).start();
+    run.until("number 2");
+    door.shut();
+    run.until("waiting for the engine");
+    door.open_again();
+    run.until("the engine answers again");
+    let last = checkout.run(&["logs", "--tail", "1", "middle"]).expect(0).stdout();
+    let last: u32 = last.trim().strip_prefix("number ").expect("it counts").parse().expect("a number");
+    let later = format!("number {}", last + 3);
+    run.until_line(&later, |line| line == later);
+    run.interrupt();
+    let text = run.end().expect(0).stdout();
+    let numbers: Vec<&str> = text.lines().filter(|line| line.starts_with("number")).collect();
+    let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("number {number}")).collect();
+    assert_eq!(numbers, expected, "none is missing, none is told twice");
 }

@@ -28,7 +28,33 @@ fn logs_are_in_the_order_of_time_and_can_be_filtered() {
     let refused = checkout.run(&["logs", "--grep", "("]).expect(2);
     assert!(refused.stderr().contains("--grep"), "{}", refused.stderr());
     let refused = checkout.run(&["logs", "--since", "yesterday"]).expect(2);
-    assert!(refused.stderr().contains("expected how far back: `90s`, `10m`"), "{}", refused.stderr());
+    assert!(refused.stderr().contains("expected how far back (`90s`, `10m`"), "{}", refused.stderr());
+}
+
+/// Three thousand answers to probes stand between a person and what the service said.
+#[test]
+fn what_is_left_out_takes_no_place_and_is_told() {
+    let checkout = Checkout::small("probed", include_str!("stacks/probed.yaml"));
+    checkout.up();
+    let run = |arguments: &[&str]| checkout.run(&[&["logs"], arguments].concat()).expect(0);
+    let lines = |arguments: &[&str]| run(arguments).stdout().lines().map(str::to_owned).collect::<Vec<_>>();
+    until("all have spoken", || (lines(&[]).len() == 3003).then_some(()));
+
+    let told = run(&["--pretty", "--tail", "2", "web"]);
+    assert_eq!(told.stdout(), "ERROR one\nINFO  two\n");
+    assert!(told.stderr().contains("left out: 3000 good answers to probes"), "{}", told.stderr());
+    let probe = r#"{"level":"INFO","method":"GET","path":"/ready","status":200}"#;
+    assert_eq!(lines(&["--tail", "1", "web"]), [probe], "nothing is left out of what a program reads");
+    let found = run(&["--pretty", "--grep", "/ready", "--tail", "2", "web"]);
+    assert_eq!(found.stdout().matches("GET  /ready").count(), 2, "{}", found.stdout());
+    assert!(!found.stderr().contains("left out"), "{}", found.stderr());
+
+    let error = run(&["--level", "error", "--tail", "5"]);
+    assert_eq!(error.stdout(), "web   | {\"level\":\"ERROR\",\"msg\":\"one\"}\n");
+    assert!(error.stderr().contains("no line of words has told a level"), "{}", error.stderr());
+
+    assert_eq!(lines(&["--since", "2026-01-01T00:00:00Z"]).len(), 3003);
+    assert_eq!(lines(&["--since", "2200-01-01T00:00"]).len(), 0);
 }
 
 /// One that was made and never started keeps nobody: the engine would wait for it.

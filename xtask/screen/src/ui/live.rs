@@ -311,7 +311,7 @@ impl LiveRenderer {
         if self.only.as_ref().is_some_and(|(only, _)| only != service) {
             return Ok(());
         }
-        if self.settings.is_pretty() && log_line::is_good_probe(line) {
+        if self.settings.hides_probes && self.settings.is_pretty() && log_line::is_good_probe(line) {
             return Ok(());
         }
         let style = self.data_style();

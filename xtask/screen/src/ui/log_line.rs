@@ -21,12 +21,6 @@ const PROBED: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// The cells that a path is given before it pushes the rest of its line out of the column: most paths of an API.
 const PATH: usize = 20;
 
-/// The line's level, in lower case, when it is a JSON object that names one.
-pub fn level(line: &str) -> Option<String> {
-    let Value::Object(fields) = serde_json::from_str(line).ok()? else { return None };
-    Some(fields.get("level")?.as_str()?.to_lowercase())
-}
-
 /// Whether the line tells of a probe that was answered well: nothing that a person looks for.
 pub fn is_good_probe(line: &str) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return false };
@@ -197,11 +191,5 @@ mod tests {
         for (line, expected) in table {
             assert_eq!(is_good_probe(line), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn a_level_is_read_where_there_is_one() {
-        assert_eq!(level(r#"{"level":"WARN"}"#).as_deref(), Some("warn"));
-        assert_eq!(level("plain"), None);
     }
 }

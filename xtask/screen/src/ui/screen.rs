@@ -30,6 +30,8 @@ pub struct Settings {
     pub data_on_stdout: bool,
     /// Whether the service's JSON log lines are made readable; `None` does so on a terminal.
     pub pretty: Option<bool>,
+    /// Whether good answers to probes are left out where lines are made readable; not by a command that does so itself.
+    pub hides_probes: bool,
     /// Whether each line of a log begins with the service's name.
     pub log_names: bool,
     /// The services whose logs may come: their names are aligned and each has its colour from the beginning.
@@ -39,7 +41,15 @@ pub struct Settings {
 impl Settings {
     /// What most commands want.
     pub fn new(format: Format, terminal: Terminal) -> Self {
-        Self { format, terminal, data_on_stdout: false, pretty: None, log_names: true, services: Vec::new() }
+        Self {
+            format,
+            terminal,
+            data_on_stdout: false,
+            pretty: None,
+            hides_probes: true,
+            log_names: true,
+            services: Vec::new(),
+        }
     }
 
     /// Whether log lines are made readable where they go.
