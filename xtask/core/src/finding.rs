@@ -287,7 +287,7 @@ mod tests {
             (&[Need::Lint, Need::Test], true, false),
             (&[Need::Lint], false, false),
             (&[], false, false),
-            (Need::ALL, true, true),
+            (Need::BY_DEFAULT, true, true),
         ];
         for (needs, dev, none) in table {
             assert_eq!((of_dev.matters_for(needs), of_none.matters_for(needs)), (dev, none), "{needs:?}");
