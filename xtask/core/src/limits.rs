@@ -135,7 +135,7 @@ pub const TESTS: Duration = Duration::from_secs(3600);
 /// How long a check of style or rules may take, compiling included.
 pub const CHECK: Duration = Duration::from_secs(1800);
 
-/// How long changing a room's code may go on. The service's store has some 450 mutants, of a minute each on two cores.
+/// How long changing a room's code may go on. The service's store has some 500 mutants, of a minute each on two cores.
 pub const MUTANTS: Duration = Duration::from_secs(24 * 3600);
 
 /// Up to which size, in bytes unpacked, an image is looked into: its archive is held in memory, twice for a moment.

@@ -318,6 +318,7 @@ rows:
         // A table shows how it is now, a number's colour whether that is well.
         assert_eq!(panels.map(|panel| panel["targets"][0]["instant"] == true), [false, true, false]);
         assert_eq!(panels.map(|panel| panel["targets"][0]["range"] == true), [true, false, true]);
+        assert_eq!(panels.map(|panel| panel["transformations"].is_array()), [false, true, false]);
         let modes = panels.map(|panel| panel["fieldConfig"]["defaults"]["color"]["mode"].as_str());
         assert_eq!(modes, [Some("palette-classic"), Some("palette-classic"), Some("thresholds")]);
         assert_eq!(panels[0]["options"]["legend"]["showLegend"], true);

@@ -110,7 +110,6 @@ pub(super) fn times(span: Span) -> Vec<Tick> {
         .map(|at| {
             let label = match step {
                 ..60 => clock(at),
-                86_400.. => day(at),
                 _ if at.is_multiple_of(86_400) && long > 86_400 => day(at),
                 _ => clock(at)[..5].to_owned(),
             };
@@ -175,6 +174,7 @@ mod tests {
         };
         let table = [
             (0.0, Unit::Count, "0 1", "number"),
+            (0.0, Unit::Seconds, "0 0.2 0.4 0.6 0.8 1", "seconds"),
             (1.0, Unit::Count, "0 1", "number"),
             (16.0, Unit::Count, "0 5 10 15 20", "number"),
             (41.9, Unit::RequestsPerSecond, "0 10 20 30 40 50", "requests/s"),
