@@ -64,3 +64,44 @@ fn allowed(path: &str) -> Option<&'static str> {
             .then_some("GET, HEAD"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rocket::{
+        Config,
+        config::LogLevel,
+        http::{Method, Status},
+        local::blocking::Client,
+    };
+
+    use super::problem;
+    use crate::error::{Kind, Problem};
+
+    #[test]
+    fn what_is_caught_is_told_by_this_table() {
+        let config = Config { log_level: LogLevel::Off, ..Config::debug_default() };
+        let client = Client::untracked(rocket::custom(config)).expect("an application without routes");
+        let not_allowed = |allow| Problem::method_not_allowed(allow);
+        let table = [
+            // A method that Rocket does not know is shown as a GET that nobody announced.
+            (400, Method::Get, "/api/data", false, not_allowed("GET, HEAD, POST")),
+            (400, Method::Get, "/api/data/1", false, not_allowed("GET, HEAD")),
+            (400, Method::Get, "/nowhere", false, Problem::new(Kind::NotFound)),
+            (400, Method::Get, "/api/data", true, Problem::new(Kind::BadRequest)),
+            (400, Method::Get, "/nowhere", true, Problem::new(Kind::BadRequest)),
+            (400, Method::Post, "/api/data", false, Problem::new(Kind::BadRequest)),
+            (400, Method::Post, "/nowhere", false, Problem::new(Kind::BadRequest)),
+            (404, Method::Delete, "/api/data", true, not_allowed("GET, HEAD, POST")),
+            (404, Method::Get, "/api/data/1/2", true, Problem::new(Kind::NotFound)),
+            (404, Method::Get, "/api/data/", true, Problem::new(Kind::NotFound)),
+            (500, Method::Get, "/", true, Problem::new(Kind::Internal)),
+            (503, Method::Get, "/", true, Problem::new(Kind::Internal)),
+            (422, Method::Post, "/api/data", true, Problem::new(Kind::BadRequest)),
+        ];
+        for (status, method, path, announced, expected) in table {
+            let request = client.req(method, path);
+            let told = problem(Status::new(status), request.inner(), announced);
+            assert_eq!(told, expected, "{status} {method} {path} {announced}");
+        }
+    }
+}

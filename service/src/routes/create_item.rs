@@ -127,8 +127,34 @@ fn explain(bytes: &[u8], error: &serde_json::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
-    use crate::error::Kind;
+    use rocket::{
+        Config,
+        config::LogLevel,
+        http::{ContentType, Header},
+        local::blocking::Client,
+    };
+
+    use super::{LARGEST_BODY, parse, read_head};
+    use crate::error::{Kind, Problem};
+
+    #[test]
+    fn what_is_declared_too_large_is_refused_unread() {
+        let config = Config { log_level: LogLevel::Off, ..Config::debug_default() };
+        let client = Client::untracked(rocket::custom(config)).expect("an application without routes");
+        let refused = |length: u64| {
+            let length = Header::new("Content-Length", length.to_string());
+            let request = client.post("/api/data").header(ContentType::JSON).header(length);
+            read_head(request.inner()).err()
+        };
+        assert_eq!(refused(LARGEST_BODY), None);
+        for length in [LARGEST_BODY + 1, u64::MAX] {
+            assert_eq!(refused(length), Some(super::too_large()), "{length}");
+        }
+        let without_type = read_head(client.post("/api/data").inner());
+        let expected =
+            Problem::with_detail(Kind::UnsupportedMediaType, "Content-Type must be application/json");
+        assert_eq!(without_type.err(), Some(expected));
+    }
 
     #[test]
     fn a_body_is_read_by_this_table() {

@@ -321,6 +321,49 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_says_what_it_answers() {
+        let document = document();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in
+                item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters")
+            {
+                let told = format!("{method} {path}: {operation}");
+                assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{told}");
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(responses.keys().any(|status| status.starts_with('2')), "{told}");
+                for (status, response) in responses {
+                    let status = rocket::http::Status::new(status.parse().unwrap());
+                    assert_eq!(response["description"].as_str(), status.reason(), "{told}");
+                    let content = response["content"].as_object().unwrap();
+                    let (media_type, content) = content.iter().next().unwrap();
+                    assert!(media_type.contains('/') && content["schema"].is_object(), "{told}");
+                    let says_when = !response["headers"]["Retry-After"].is_null();
+                    let is_problem = media_type == super::MEDIA_TYPE;
+                    assert_eq!(says_when, is_problem && status.code == 503, "{told}");
+                }
+            }
+        }
+        for (name, parameter) in document["components"]["parameters"].as_object().unwrap() {
+            assert_eq!(
+                (&parameter["in"], &parameter["schema"]["type"]),
+                (&"header".into(), &"string".into()),
+                "{name}"
+            );
+        }
+        let metrics = &document["paths"]["/metrics"]["get"]["responses"]["200"]["content"];
+        assert!(metrics["text/plain"].is_object(), "{metrics}");
+    }
+
+    #[test]
+    fn what_counts_is_a_whole_number() {
+        let document = document();
+        for place in ["Greeting/properties/visitor", "Visitors/properties/visitors"] {
+            let schema = document.pointer(&format!("/components/schemas/{place}")).unwrap();
+            assert_eq!((&schema["type"], &schema["minimum"]), (&"integer".into(), &0.into()), "{place}");
+        }
+    }
+
+    #[test]
     fn every_reference_leads_somewhere() {
         fn walk(value: &Value, document: &Value) {
             if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
