@@ -107,7 +107,8 @@ impl Following {
 
     /// Follows no longer, and says what was told.
     pub async fn end(self) -> Known {
-        let mut readers = Before(self.shared.logs().values_mut().filter_map(|log| log.reader.take()).collect());
+        let mut readers =
+            Before(self.shared.logs().values_mut().filter_map(|log| log.reader.take()).collect());
         readers.0.iter().for_each(JoinHandle::abort);
         readers.end().await;
         let logs = self.shared.logs();
