@@ -20,7 +20,7 @@ const WEB: &str = include_str!("stacks/web.rs");
 
 const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = [\"service\"]\n";
 const MANIFEST: &str = "[package]\nname = \"web\"\nedition = \"2024\"\n";
-const DOCKERFILE: &str = "FROM scratch AS runtime\nUSER 1000:1000\nENTRYPOINT [\"/web\"]\nFROM runtime AS release\nCOPY web /web\n";
+const DOCKERFILE: &str = "FROM scratch AS runtime\nUSER 1000:1000\nENTRYPOINT [\"/service\"]\nFROM runtime AS release\nCOPY web /service\n";
 
 /// A checkout whose service says `one`.
 pub(crate) fn swapped(test: &str) -> Checkout {
