@@ -68,16 +68,33 @@ pub fn note_reload(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::plan::{ContainerState, Health, Role};
-    use crate::serving::samples::container;
+    use crate::plan::{ContainerId, ContainerState, Health, Role};
 
     #[test]
     fn a_reload_is_noted_where_cargo_clean_has_cleared_the_directory() {
         let root = tempfile::tempdir().expect("a directory");
         let project = Project::at(root.path());
         let (name, web) = (ProjectName::new("shop"), ServiceName::new("web"));
-        let mut containers = [container("1f", Role::Holder, ContainerState::Running(Health::Healthy))];
+        let mut containers = [Container {
+            id: ContainerId("1f".to_owned()),
+            name: "shop-web".to_owned(),
+            role: Role::Holder,
+            service: web.clone(),
+            depends_on: Vec::new(),
+            config_hash: String::new(),
+            files_hash: String::new(),
+            repeat_hash: String::new(),
+            image_id: String::new(),
+            stop_grace: None,
+            networks: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            state: ContainerState::Running(Health::Healthy),
+            started_at: None,
+            reason: None,
+        }];
         for files in ["one", "two"] {
             note_reload(&project, &name, &web, &containers[0].id.clone(), files).expect("it is noted");
             apply_reloads(&project, &name, &mut containers);
