@@ -1,3 +1,5 @@
+//! The batches that the writers make, without Postgres: who waits for whom, and what one that cannot be stored costs the rest.
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
