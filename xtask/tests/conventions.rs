@@ -153,6 +153,33 @@ fn the_screen_and_the_host_ask_no_engine() {
     }
 }
 
+/// The lines of a member's manifest that choose a version of something by themselves.
+fn chosen_versions(manifest: &str) -> Vec<&str> {
+    let sections = manifest
+        .split("\n[")
+        .filter(|section| section.split(']').next().is_some_and(|name| name.ends_with("dependencies")));
+    let lines = sections.flat_map(|section| section.lines().skip(1));
+    lines
+        .filter(|line| line.contains("= \"") && !line.contains("path = ") && !line.starts_with('#'))
+        .collect()
+}
+
+#[test]
+fn every_dependency_is_named_once() {
+    assert_eq!(
+        chosen_versions("[package]\nversion = \"1\"\n[dependencies]\na.workspace = true\nb = \"1\"\n"),
+        ["b = \"1\""]
+    );
+    let ours: Vec<File> = files()
+        .into_iter()
+        .filter(|file| file.path.ends_with("/Cargo.toml") && !file.is_in(&["xtask/bare/"]))
+        .collect();
+    assert!(ours.len() > 10, "the members' manifests");
+    for file in ours {
+        assert_eq!(chosen_versions(&file.text), [""; 0], "{}: it says `workspace = true`", file.path);
+    }
+}
+
 #[test]
 fn only_one_room_spawns_processes() {
     let files = files();
