@@ -19,11 +19,11 @@ ARG VERSION=dev
 LABEL org.opencontainers.image.version="${VERSION}"
 USER 1000:1000
 EXPOSE 8000
-HEALTHCHECK --interval=5s CMD ["/app", "health"]
-ENTRYPOINT ["/app"]
+HEALTHCHECK --interval=5s CMD ["/service", "health"]
+ENTRYPOINT ["/service"]
 CMD ["serve"]
 FROM runtime AS release
-COPY app /app
+COPY app /service
 "#;
 
 const MANIFEST: &str = "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n";
@@ -125,13 +125,13 @@ async fn the_image_follows_the_program() {
     let first = host.build(&engine, &none, &reporter).await.expect("built");
     assert!(first.changed);
     let (files, configuration) = content(&engine, &image).await;
-    assert_eq!(files, [("app".to_owned(), 0o555)]);
+    assert_eq!(files, [("service".to_owned(), 0o555)]);
     let settings = &configuration["config"];
     assert_eq!(settings["User"], "1000:1000");
-    assert_eq!(settings["Entrypoint"], serde_json::json!(["/app"]));
+    assert_eq!(settings["Entrypoint"], serde_json::json!(["/service"]));
     assert_eq!(settings["Cmd"], serde_json::json!(["serve"]));
     assert_eq!(settings["ExposedPorts"], serde_json::json!({"8000/tcp": {}}));
-    assert_eq!(settings["Healthcheck"]["Test"], serde_json::json!(["CMD", "/app", "health"]));
+    assert_eq!(settings["Healthcheck"]["Test"], serde_json::json!(["CMD", "/service", "health"]));
     assert_eq!(settings["Healthcheck"]["Interval"], 5_000_000_000_u64);
     assert_eq!(settings["Labels"]["org.opencontainers.image.version"], "dev");
 
@@ -180,7 +180,7 @@ async fn the_image_follows_the_program() {
     assert_ne!(before, after, "the program with the warning was built in between");
 
     // Elsewhere the engine builds the Dockerfile; told fresh and stale by the sources it was given.
-    let dockerfile = DOCKERFILE.replace("COPY app /app", "COPY --chmod=555 src/main.rs /app");
+    let dockerfile = DOCKERFILE.replace("COPY app /service", "COPY --chmod=555 src/main.rs /service");
     write(root, "Dockerfile", &dockerfile);
     write(root, ".dockerignore", "target");
     assert!(host.build_in_container(&engine, &reporter).await.expect("built").changed);

@@ -15,9 +15,9 @@ FROM scratch AS runtime
 ARG VERSION=dev
 LABEL org.opencontainers.image.version="${VERSION}"
 USER 1000:1000
-ENTRYPOINT ["/app"]
+ENTRYPOINT ["/service"]
 FROM runtime
-COPY --chmod=555 app/src/main.rs /app
+COPY --chmod=555 app/src/main.rs /service
 "#;
 
 fn write(root: &Path, path: &str, content: &str) {

@@ -4,7 +4,7 @@
 //!
 //! Must not: judge what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use serde::Deserialize;
@@ -27,6 +27,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// When the archive is none of an image.
 pub fn files(archive: &[u8], most: u64) -> io::Result<Vec<File>> {
     let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    // A layer that is in the image twice is there once, and a link to it.
+    let mut links: BTreeMap<String, String> = BTreeMap::new();
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
         if entry.header().entry_type().is_file() {
@@ -34,12 +36,18 @@ pub fn files(archive: &[u8], most: u64) -> io::Result<Vec<File>> {
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
             members.insert(path, content);
+        } else if let Some(target) = entry.link_name()? {
+            let path = entry.path()?.to_string_lossy().into_owned();
+            let target = target.to_string_lossy().trim_start_matches("../").to_owned();
+            links.insert(path, target);
         }
     }
     let manifest = members.get("manifest.json").ok_or_else(|| invalid("it has no manifest.json"))?;
     let manifests: Vec<Manifest> = serde_json::from_slice(manifest)?;
     let mut files = Vec::new();
-    for layer in manifests.iter().flat_map(|manifest| &manifest.layers) {
+    let layers = manifests.iter().flat_map(|manifest| &manifest.layers);
+    let mut seen = BTreeSet::new();
+    for layer in layers.map(|layer| links.get(layer).unwrap_or(layer)).filter(|layer| seen.insert(*layer)) {
         let content = members.get(layer).ok_or_else(|| invalid(format!("it has no layer {layer}")))?;
         let layer: Box<dyn Read> = if content.starts_with(&GZIP) {
             Box::new(flate2::read::GzDecoder::new(content.as_slice()))
@@ -112,5 +120,24 @@ mod tests {
         ];
         assert_eq!(files, expected);
         super::files(&archive(&[("x", b"", 0)]), 4).expect_err("no image");
+    }
+
+    #[test]
+    fn a_layer_that_is_there_twice_is_read_once() {
+        let layer = archive(&[("app", b"x", 0o755)]);
+        let manifest = br#"[{"Layers":["one/layer.tar","two/layer.tar"]}]"#;
+        let mut saved = tar::Builder::new(Vec::new());
+        for (path, content) in [("manifest.json", manifest.as_slice()), ("one/layer.tar", &layer)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            saved.append_data(&mut header, path, content).expect("in memory");
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        saved.append_link(&mut header, "two/layer.tar", "../one/layer.tar").expect("in memory");
+        let files = files(&saved.into_inner().expect("in memory"), 4).expect("an image");
+        assert_eq!(files.len(), 1, "{files:?}");
     }
 }

@@ -85,10 +85,13 @@ fn a_project_whose_run_was_killed_is_removed_without_its_checkout() {
     let checkout = Checkout::full("orphans");
     let living = Run::this().to_string();
     let own = |which: &str| format!("{}-{which}", checkout.name());
-    let dead = Abandoned::by(own("dead"), &ended_process().to_string());
+    // It lives until it has made what it leaves: a run beside this one may sweep at any moment.
+    let mut run = Command::new("sleep").arg("600").spawn().expect("sleep");
+    let dead = Abandoned::by(own("dead"), &Run::of(run.id()).to_string());
     let lives = Abandoned::by(own("lives"), &living);
     // Somebody's own, of no test; its directory is gone as well.
     let stranger = Abandoned::by(own("stranger"), "");
+    run.kill().and_then(|()| run.wait()).expect("it ends");
 
     checkout.run(&NO_TEST).expect(8);
     // A run beside this one may be the one that sweeps, and still be at it.

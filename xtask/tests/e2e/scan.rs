@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::process::Command;
 
 use crate::checkout::Checkout;
+use crate::engine::{OwnImage, tag_image};
 
 const SINGLE: &str = include_str!("stacks/single.yaml");
 
@@ -78,14 +79,25 @@ fn a_secret_in_a_file_that_is_not_all_utf8_is_found() {
 #[test]
 fn an_image_that_runs_as_root_or_is_too_large_is_found() {
     let checkout = known_to_git("scan-image");
-    let run = checkout.run(&["scan", "image", "--image", "redis:8"]).expect(5);
+    let repository = format!("{}/app", checkout.name());
+    let version = env!("CARGO_PKG_VERSION");
+    let _image = OwnImage::new(&format!("{repository}:{version}"));
+    tag_image("redis:8", &repository, version);
+    let service = format!("image: '{repository}:dev', x-homeport: {{package: app, max_size: 14m}}");
+    checkout.write("compose/compose.yaml", &format!("services: {{app: {{{service}}}}}\n"));
+    let run = checkout.run(&["scan", "image"]).expect(5);
     for found in [
-        "redis:8: names no user, so it runs as root",
-        "bytes; at most 15000000 are expected",
-        "redis:8: has no label org.opencontainers.image.revision",
+        "names no user, so it runs as root",
+        "bytes; at most 14680064 are expected",
+        "has no label org.opencontainers.image.revision",
+        "is a shell or an interpreter",
     ] {
         assert!(run.stderr().contains(found), "{found:?} is not in\n{}", run.stderr());
     }
+    // The bound is one of the service, and nobody's else.
+    let run = checkout.run(&["scan", "image", "--image", "redis:8"]).expect(5);
+    assert!(run.stderr().contains("is a shell"), "{}", run.stderr());
+    assert!(!run.stderr().contains("are expected"), "{}", run.stderr());
 }
 
 #[test]
