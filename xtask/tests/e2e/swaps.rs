@@ -367,12 +367,14 @@ fn a_swap_that_is_killed_after_any_step_converges() {
         if step % 2 == 0 {
             // Nor does the other way of running it care.
             checkout.up();
-            assert_eq!((says(&checkout), checkout.plan()), (version.clone(), vec![]), "{version}");
+            assert_eq!(says(&checkout), version);
+            // The engine's own judgement comes later than ours.
+            until("nothing to be due", || checkout.plan().is_empty().then_some(()));
         }
         let run = start(&checkout);
         assert_eq!(says(&checkout), version);
         assert_eq!(containers(&checkout), [web(&checkout)], "{version}");
-        assert_eq!(foreground_plan(&checkout), [], "{version}");
+        until("nothing to be due", || foreground_plan(&checkout).is_empty().then_some(()));
         run.kill();
     }
     checkout.run(&["down", "--volumes", "--verify"]).expect(0);
