@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::checkout::Checkout;
 use crate::engine::kill_container;
 use crate::foreground;
+use crate::logs::each_line_once;
 
 /// The engine's socket behind another one, which can be shut.
 struct Door {
@@ -136,11 +137,5 @@ fn logs_are_followed_beyond_an_engine_that_comes_back_each_line_once() {
     run.until("the engine answers again");
     let last = checkout.run(&["logs", "--tail", "1", "middle"]).expect(0).stdout();
     let last: u32 = last.trim().strip_prefix("number ").expect("it counts").parse().expect("a number");
-    let later = format!("number {}", last + 3);
-    run.until_line(&later, |line| line == later);
-    run.interrupt();
-    let text = run.end().expect(0).stdout();
-    let numbers: Vec<&str> = text.lines().filter(|line| line.starts_with("number")).collect();
-    let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("number {number}")).collect();
-    assert_eq!(numbers, expected, "none is missing, none is told twice");
+    each_line_once(run, last);
 }

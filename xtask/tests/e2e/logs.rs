@@ -2,8 +2,22 @@
 
 use crate::checkout::{Checkout, until};
 use crate::engine::{self, PROJECT_LABEL, Planted};
+use crate::program::Running;
 
 const SPOKEN: &str = include_str!("stacks/spoken.yaml");
+
+/// Follows a service that counts, `number 1` and so on, past what it has counted to; then stops, and holds that every number
+/// was told, once.
+#[track_caller]
+pub(crate) fn each_line_once(mut run: Running, last: u32) {
+    let later = format!("number {}", last + 3);
+    run.until_line(&later, |line| line == later);
+    run.interrupt();
+    let text = run.end().expect(0).stdout();
+    let numbers: Vec<&str> = text.lines().filter(|line| line.starts_with("number")).collect();
+    let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("number {number}")).collect();
+    assert_eq!(numbers, expected, "none is missing, none is told twice");
+}
 
 #[test]
 fn logs_are_in_the_order_of_time_and_can_be_filtered() {
@@ -78,7 +92,7 @@ fn what_was_said_before_and_after_is_followed_each_line_once() {
     let checkout = Checkout::small("followed", SPOKEN);
     checkout.edit(&[("do echo again;", "do i=$$((i+1)); echo number $$i;")]);
     checkout.up();
-    let mut run = checkout.start(&["logs", "-f", "middle"]);
+    let run = checkout.start(&["logs", "-f", "middle"]);
     let last: u32 = until("it speaks", || {
         checkout
             .run(&["logs", "middle"])
@@ -90,13 +104,7 @@ fn what_was_said_before_and_after_is_followed_each_line_once() {
             .parse()
             .ok()
     });
-    let later = format!("number {}", last + 3);
-    run.until_line(&later, |line| line == later);
-    run.interrupt();
-    let text = run.end().expect(0).stdout();
-    let numbers: Vec<&str> = text.lines().filter(|line| line.starts_with("number")).collect();
-    let expected: Vec<String> = (1..=numbers.len()).map(|number| format!("number {number}")).collect();
-    assert_eq!(numbers, expected, "none is missing, none is told twice");
+    each_line_once(run, last);
 }
 
 /// Every line of a service, whichever containers it had meanwhile: each once, and in order.
