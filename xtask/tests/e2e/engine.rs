@@ -101,9 +101,10 @@ pub(crate) fn kill_container(name: &str) {
     ask(async |docker| docker.kill_container(name, None::<KillContainerOptions>).await).expect("it runs");
 }
 
-/// Removes a container that runs, as `docker rm --force` does.
+/// Removes a container that runs, as `docker rm --force --volumes` does.
 pub(crate) fn remove_container(name: &str) {
-    let options = RemoveContainerOptions { force: true, ..Default::default() };
+    // With the volumes that have no name: nobody would know them as a test's.
+    let options = RemoveContainerOptions { force: true, v: true, link: false };
     ask(async |docker| docker.remove_container(name, Some(options)).await).expect("it is there");
 }
 
